@@ -1,0 +1,45 @@
+// AdminDoor: what commands ask of a cluster, whichever protocol carries it. JsonDoor speaks the
+// JSON admin protocol; a door on Kafka's requests can join without a change in the commands.
+#pragma once
+
+#include "lib/admin/http_client.h"
+
+namespace qtool::cli {
+
+/// Blocking, one thread. Errors are the broker's own codes, or no_broker, timed_out,
+/// connection_failed.
+class AdminDoor {
+public:
+    virtual ~AdminDoor() = default;
+    virtual Result<admin::ClusterInfo> cluster() = 0;
+    virtual Result<admin::TopicList> topics() = 0;
+    virtual Result<admin::TopicDescription> describe_topic(std::string_view name) = 0;
+    virtual Result<admin::TopicSummary> create_topic(const admin::CreateTopicRequest& request) = 0;
+    virtual Result<admin::TopicSummary> alter_topic(std::string_view name,
+                                                    const admin::AlterTopicRequest& request) = 0;
+    virtual Result<void> delete_topic(std::string_view name) = 0;
+};
+
+class JsonDoor final : public AdminDoor {
+public:
+    explicit JsonDoor(admin::HttpClient client) : client_(std::move(client)) {}
+
+    Result<admin::ClusterInfo> cluster() override { return client_.cluster(); }
+    Result<admin::TopicList> topics() override { return client_.topics(); }
+    Result<admin::TopicDescription> describe_topic(std::string_view name) override {
+        return client_.describe_topic(name);
+    }
+    Result<admin::TopicSummary> create_topic(const admin::CreateTopicRequest& request) override {
+        return client_.create_topic(request);
+    }
+    Result<admin::TopicSummary> alter_topic(std::string_view name,
+                                            const admin::AlterTopicRequest& request) override {
+        return client_.alter_topic(name, request);
+    }
+    Result<void> delete_topic(std::string_view name) override { return client_.delete_topic(name); }
+
+private:
+    admin::HttpClient client_;
+};
+
+} // namespace qtool::cli

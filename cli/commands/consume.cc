@@ -1,0 +1,350 @@
+// qtool consume: records to stdout. One thread: poll, print, flush when nothing more is at hand. A
+// slow reader of stdout blocks the write, and then nothing is fetched either.
+#include "cli/command.h"
+#include "cli/commands/record_options.h"
+#include "cli/input/position.h"
+#include "cli/output/format_string.h"
+#include "cli/output/record_json.h"
+#include "cli/output/text.h"
+
+#include <CLI/CLI.hpp>
+#include <poll.h>
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+
+namespace qtool::cli {
+
+namespace {
+
+constexpr Duration kWakeTime = 100ms; // how soon a signal or a gone reader is noticed when idle
+constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
+
+struct ConsumeOptions {
+    RecordOptions record;
+    std::string from = "beginning";
+    std::string to;     // empty: none
+    uint64_t count = 0; // 0: no limit
+    bool exit_at_end = false;
+    std::string format;    // empty: not given
+    std::string isolation; // empty: not given
+};
+
+struct Range {
+    int32_t partition = 0;
+    int64_t from = 0;
+    int64_t to = kNoLimit; // the first offset that is not wanted
+    bool done = false;
+};
+
+bool is_bounded(const Range& range) {
+    return range.to != kNoLimit;
+}
+
+/// Offset of each partition that `position` means.
+Result<std::vector<int64_t>> resolve(client::BlockingConsumer& consumer, const std::string& topic,
+                                     const std::vector<int32_t>& partitions,
+                                     const Position& position, MonoTime deadline) {
+    if (position.kind == Position::Kind::offset) {
+        return std::vector<int64_t>(partitions.size(), position.value);
+    }
+    const auto ask = [&](int64_t timestamp_ms) -> Result<std::vector<int64_t>> {
+        QT_TRY_ASSIGN(const auto listed,
+                      consumer.list_offsets(topic, partitions, timestamp_ms, deadline));
+        std::vector<int64_t> offsets;
+        for (const client::ListedOffset& one : listed) {
+            if (!one.result) {
+                Error error = one.result.error();
+                error.detail = "partition " + std::to_string(one.partition) + ": " + error.detail;
+                return error;
+            }
+            offsets.push_back(one.offset);
+        }
+        return offsets;
+    };
+    if (position.kind == Position::Kind::beginning) {
+        return ask(client::kEarliestOffset);
+    }
+    QT_TRY_ASSIGN(std::vector<int64_t> ends, ask(client::kLatestOffset));
+    if (position.kind == Position::Kind::last) {
+        QT_TRY_ASSIGN(const std::vector<int64_t> starts, ask(client::kEarliestOffset));
+        for (size_t i = 0; i < ends.size(); i++) {
+            ends[i] = std::max(starts[i], ends[i] - std::min(ends[i], position.value));
+        }
+    } else if (position.kind == Position::Kind::time) {
+        QT_TRY_ASSIGN(const std::vector<int64_t> found, ask(position.value));
+        for (size_t i = 0; i < ends.size(); i++) {
+            ends[i] = found[i] >= 0 ? found[i] : ends[i]; // no record is that young
+        }
+    }
+    return ends;
+}
+
+int64_t wall_now_ms() {
+    return duration_cast<std::chrono::milliseconds>(
+               std::chrono::system_clock::now().time_since_epoch())
+        .count();
+}
+
+Result<std::vector<Range>> make_ranges(client::BlockingConsumer& consumer, const Context& context,
+                                       const ConsumeOptions& options, const Position& from,
+                                       const std::optional<Position>& to) {
+    QT_TRY_ASSIGN(const std::vector<int32_t> partitions,
+                  choose_partitions(consumer, context, options.record));
+    const std::string& topic = options.record.topic;
+    QT_TRY_ASSIGN(const std::vector<int64_t> starts,
+                  resolve(consumer, topic, partitions, from, answer_deadline(context)));
+    std::vector<Range> ranges;
+    for (size_t i = 0; i < partitions.size(); i++) {
+        ranges.push_back({.partition = partitions[i], .from = starts[i]});
+    }
+    const auto limit = [&](const Position& position) -> Result<void> {
+        QT_TRY_ASSIGN(const std::vector<int64_t> ends,
+                      resolve(consumer, topic, partitions, position, answer_deadline(context)));
+        for (size_t i = 0; i < ranges.size(); i++) {
+            ranges[i].to = std::min(ranges[i].to, ends[i]);
+        }
+        return {};
+    };
+    if (to) {
+        QT_TRY(limit(*to));
+    }
+    if (options.exit_at_end) {
+        QT_TRY(limit(Position{Position::Kind::end, 0}));
+    }
+    return ranges;
+}
+
+/// Reads the ranges and prints what is in them.
+class Reading {
+public:
+    Reading(Context& context, client::BlockingConsumer& consumer, const ConsumeOptions& options,
+            std::optional<FormatString> format, std::vector<Range> ranges)
+        : context_(context),
+          consumer_(consumer),
+          options_(options),
+          format_(std::move(format)),
+          ranges_(std::move(ranges)),
+          left_(options.count == 0 ? std::numeric_limits<uint64_t>::max() : options.count),
+          safe_(context.stdout_is_terminal()) {}
+
+    ExitCode run();
+
+private:
+    void begin();
+    bool settle();
+    bool print(const std::vector<client::ConsumerRecord>& records);
+    void append(const client::ConsumerRecord& record);
+    ExitCode end_output(const Error& error);
+    Range* find(int32_t partition);
+
+    Context& context_;
+    client::BlockingConsumer& consumer_;
+    const ConsumeOptions& options_;
+    std::optional<FormatString> format_;
+    std::vector<Range> ranges_; // by partition
+    uint64_t left_;             // records still wanted
+    bool safe_;                 // escape for a terminal
+    Result<void> written_;
+};
+
+Range* Reading::find(int32_t partition) {
+    const auto it = std::lower_bound(
+        ranges_.begin(), ranges_.end(), partition,
+        [](const Range& range, int32_t wanted) { return range.partition < wanted; });
+    return it != ranges_.end() && it->partition == partition ? &*it : nullptr;
+}
+
+void Reading::begin() {
+    std::vector<client::PartitionOffset> positions;
+    for (Range& range : ranges_) {
+        range.done = range.from >= range.to;
+        if (!range.done) {
+            positions.push_back({options_.record.topic, range.partition, range.from});
+        }
+    }
+    if (!positions.empty()) {
+        consumer_.assign(positions);
+    }
+}
+
+/// Stops fetching where all that is wanted was read. True: nothing more is wanted.
+bool Reading::settle() {
+    bool all = true;
+    for (Range& range : ranges_) {
+        if (!range.done && is_bounded(range) &&
+            consumer_.position(options_.record.topic, range.partition) >= range.to) {
+            range.done = true;
+            consumer_.pause(options_.record.topic, range.partition);
+        }
+        all = all && range.done;
+    }
+    return all;
+}
+
+void Reading::append(const client::ConsumerRecord& record) {
+    std::string& out = context_.out().buffer();
+    if (context_.is_json()) {
+        append_record_json(out, record);
+    } else if (format_) {
+        format_->append(out, record, safe_);
+    } else {
+        const std::string_view value = record.value.value_or("");
+        if (safe_) {
+            append_for_terminal(out, value);
+        } else {
+            out.append(value);
+        }
+        out.push_back('\n');
+    }
+}
+
+/// False: enough, or the output failed.
+bool Reading::print(const std::vector<client::ConsumerRecord>& records) {
+    for (const client::ConsumerRecord& record : records) {
+        const Range* range = find(record.partition);
+        if (range == nullptr || range->done || record.offset < range->from ||
+            record.offset >= range->to) {
+            continue;
+        }
+        append(record);
+        left_--;
+        written_ = context_.out().flush_if_full();
+        if (!written_ || left_ == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+ExitCode Reading::end_output(const Error& error) {
+    return context_.out().is_closed() ? ExitCode::done : context_.fail(error);
+}
+
+bool reader_is_gone() {
+    pollfd entry{1, 0, 0};
+    return ::poll(&entry, 1, 0) > 0 && (entry.revents & (POLLERR | POLLHUP)) != 0;
+}
+
+ExitCode Reading::run() {
+    begin();
+    const bool bounded = std::all_of(ranges_.begin(), ranges_.end(), is_bounded);
+    bool complete = settle();
+    MonoTime stalled = answer_deadline(context_);
+    while (!complete && stop_requested == 0) {
+        const auto records = consumer_.poll(client::mono_now() + kWakeTime);
+        if (!records) {
+            static_cast<void>(context_.out().flush().has_value()); // the error below counts more
+            return context_.fail(records.error(), "topic '" + options_.record.topic + "'");
+        }
+        const bool more = print(**records);
+        if (written_ && !consumer_.has_ready()) {
+            written_ = context_.out().flush();
+        }
+        if (!written_) {
+            return end_output(written_.error());
+        }
+        complete = !more || settle();
+        if (!(*records)->empty()) {
+            stalled = answer_deadline(context_);
+        } else if (reader_is_gone()) {
+            return ExitCode::done;
+        } else if (bounded && !complete && client::mono_now() >= stalled) {
+            return context_.fail(
+                Error(Code::timed_out, "no records came, though not all were read"));
+        }
+    }
+    if (const Result<void> flushed = context_.out().flush(); !flushed) {
+        return end_output(flushed.error());
+    }
+    if (!complete && (bounded || options_.count != 0)) {
+        context_.note("qtool: stopped before all was read");
+        return ExitCode::failed;
+    }
+    return ExitCode::done; // following has no end but this one
+}
+
+Result<std::optional<Position>> parse_to(const ConsumeOptions& options) {
+    if (options.to.empty()) {
+        return std::optional<Position>();
+    }
+    QT_TRY_ASSIGN(const Position to, parse_position(options.to));
+    if (to.kind == Position::Kind::time && to.value > wall_now_ms()) {
+        return Error(Code::invalid_argument, "--to '" + options.to + "' lies in the future");
+    }
+    return std::optional(to);
+}
+
+ExitCode consume(Context& context, const ConsumeOptions& options) {
+    const Result<Position> from = parse_position(options.from);
+    if (!from) {
+        return context.fail(from.error(), "--from");
+    }
+    const auto to = parse_to(options);
+    if (!to) {
+        return context.fail(to.error(), "--to");
+    }
+    std::optional<FormatString> format;
+    if (!options.format.empty()) {
+        auto parsed = FormatString::parse(options.format);
+        if (!parsed || context.is_json()) {
+            return context.fail(parsed ? Error(Code::invalid_argument, "-f and -o json exclude "
+                                                                       "each other")
+                                       : parsed.error());
+        }
+        format = *std::move(parsed);
+    }
+    std::vector<std::pair<std::string, std::string>> named;
+    if (!options.isolation.empty()) {
+        named.emplace_back("isolation.level", options.isolation);
+    }
+    auto config = make_client_config(context, options.record, named);
+    if (!config) {
+        context.fail(config.error());
+        return ExitCode::usage;
+    }
+    client::BlockingConsumer consumer(*std::move(config));
+    auto ranges = make_ranges(consumer, context, options, *from, *to);
+    if (!ranges) {
+        return context.fail(ranges.error(), "topic '" + options.record.topic + "'");
+    }
+    return Reading(context, consumer, options, std::move(format), *std::move(ranges)).run();
+}
+
+} // namespace
+
+void add_consume(CLI::App& root, Run& run) {
+    const auto options = std::make_shared<ConsumeOptions>();
+    CLI::App* app = root.add_subcommand("consume", "Print records to stdout");
+    add_topic_option(*app, options->record);
+    add_partitions_option(*app, options->record);
+    app->add_option("--from", options->from,
+                    "Where to start in each partition: beginning (default), end, an offset, -N for "
+                    "the last N, @MILLISECONDS or ISO 8601 (UTC without a zone)");
+    app->add_option("--to", options->to,
+                    "Where to stop, in the same words: the first record that is not printed");
+    app->add_option("-n,--count", options->count, "Stop after this many records")
+        ->check(CLI::PositiveNumber);
+    app->add_flag("-e,--exit-at-end", options->exit_at_end,
+                  "Stop at what is the end when qtool starts, instead of following");
+    app->add_option("-f,--format", options->format,
+                    "How a record is printed: %t topic, %p partition, %o offset, %T milliseconds, "
+                    "%k key, %s value, %h headers, %K %S sizes, %R size in binary, \\n \\t \\xHH "
+                    "(default: %s\\n)");
+    app->add_option("--isolation", options->isolation,
+                    "read_committed hides records of open and aborted transactions")
+        ->check(CLI::IsMember({"read_committed", "read_uncommitted"}));
+    app->footer("Follows the topic until Ctrl-C unless --to, --count or --exit-at-end is given.\n\n"
+                "Examples:\n"
+                "  qtool consume -t orders\n"
+                "  qtool consume -t orders --from -10 --exit-at-end\n"
+                "  qtool consume -t orders --from 2026-01-31T08:00:00Z --to 2026-01-31T09:00:00Z\n"
+                "  qtool consume -t orders -p 0,3 --from end -f '%k: %s\\n'\n"
+                "  qtool consume -t orders -e -o json > orders.jsonl");
+    app->callback([&run, options] {
+        run = [options](Context& context) { return consume(context, *options); };
+    });
+}
+
+} // namespace qtool::cli

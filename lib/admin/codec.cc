@@ -1,0 +1,479 @@
+#include "lib/admin/codec.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <initializer_list>
+#include <limits>
+#include <set>
+
+namespace qtool::admin {
+
+// Fields keep the order they are written in: answers read the same for people each time.
+using Json = nlohmann::ordered_json;
+
+namespace {
+
+Error shape_error(std::string_view field, std::string_view wanted) {
+    std::string detail = "field '";
+    detail.append(field).append("' must be ").append(wanted);
+    return {Code::invalid_request, std::move(detail)};
+}
+
+std::string dump(const Json& json) {
+    // Invalid UTF-8 (a name from elsewhere) becomes U+FFFD rather than an exception.
+    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Result<Json> parse_object(std::string_view text) {
+    // The parser itself is not recursive, but Json's destructor and ours may be: depth first.
+    size_t depth = 0;
+    bool too_deep = false;
+    const auto watch = [&](int at, Json::parse_event_t, Json&) {
+        depth = std::max(depth, static_cast<size_t>(at));
+        too_deep = too_deep || depth > kJsonDepthMax;
+        return !too_deep;
+    };
+    Json json = Json::parse(text.begin(), text.end(), watch, false);
+    if (too_deep) {
+        return Error(Code::malformed,
+                     "JSON is nested deeper than " + std::to_string(kJsonDepthMax));
+    }
+    if (json.is_discarded()) {
+        return Error(Code::malformed, "not JSON");
+    }
+    if (!json.is_object()) {
+        return Error(Code::invalid_request, "a JSON object is expected");
+    }
+    return json;
+}
+
+Result<void> check_known(const Json& json, std::initializer_list<std::string_view> names) {
+    for (const auto& item : json.items()) {
+        if (std::find(names.begin(), names.end(), item.key()) == names.end()) {
+            std::string detail = "unknown field '" + item.key() + "'; known are";
+            for (const std::string_view name : names) {
+                detail.append(" ").append(name);
+            }
+            return Error(Code::invalid_request, std::move(detail));
+        }
+    }
+    return {};
+}
+
+// ---- one value ----------------------------------------------------------------------------------
+
+Result<void> read(const Json& json, std::string_view field, std::string& out) {
+    if (!json.is_string()) {
+        return shape_error(field, "a string");
+    }
+    out = json.get_ref<const std::string&>();
+    return {};
+}
+
+Result<void> read(const Json& json, std::string_view field, bool& out) {
+    if (!json.is_boolean()) {
+        return shape_error(field, "true or false");
+    }
+    out = json.get<bool>();
+    return {};
+}
+
+template <class T>
+requires std::is_integral_v<T> Result<void> read(const Json& json, std::string_view field, T& out) {
+    using Limits = std::numeric_limits<T>;
+    const std::string wanted =
+        "an integer from " + std::to_string(Limits::min()) + " to " + std::to_string(Limits::max());
+    if (json.is_number_unsigned()) {
+        const auto value = json.get<uint64_t>();
+        if (value <= static_cast<uint64_t>(Limits::max())) {
+            out = static_cast<T>(value);
+            return {};
+        }
+    } else if (json.is_number_integer()) {
+        const auto value = json.get<int64_t>(); // negative, else it would be unsigned
+        if (std::is_signed_v<T> && value >= static_cast<int64_t>(Limits::min()) && value < 0) {
+            out = static_cast<T>(value);
+            return {};
+        }
+    }
+    return shape_error(field, wanted);
+}
+
+template <class T>
+Result<void> read(const Json& json, std::string_view field, std::optional<T>& out) {
+    if (json.is_null()) {
+        out.reset();
+        return {};
+    }
+    T value{};
+    QT_TRY(read(json, field, value));
+    out = std::move(value);
+    return {};
+}
+
+Result<void> read(const Json& json, std::string_view field,
+                  std::map<std::string, std::string>& out) {
+    if (!json.is_object()) {
+        return shape_error(field, "an object of strings");
+    }
+    for (const auto& item : json.items()) {
+        QT_TRY(read(item.value(), std::string(field) + "." + item.key(), out[item.key()]));
+    }
+    return {};
+}
+
+template <class T>
+Result<void> read(const Json& json, std::string_view field, std::vector<T>& out);
+
+/// A field that must be there.
+template <class T>
+Result<void> need(const Json& json, const char* field, T& out) {
+    const auto it = json.find(field);
+    if (it == json.end()) {
+        return Error(Code::invalid_request, std::string("field '") + field + "' is missing");
+    }
+    return read(*it, field, out);
+}
+
+/// A field that keeps its default when absent.
+template <class T>
+Result<void> maybe(const Json& json, const char* field, T& out) {
+    const auto it = json.find(field);
+    return it == json.end() ? Result<void>() : read(*it, field, out);
+}
+
+template <class T>
+Json to_json(const std::optional<T>& value) {
+    return value ? Json(*value) : Json(nullptr);
+}
+
+// ---- objects inside others ----------------------------------------------------------------------
+
+Json to_json(const BrokerInfo& value) {
+    return Json{{"id", value.id},
+                {"host", value.host},
+                {"port", value.port},
+                {"rack", value.rack},
+                {"admin_host", value.admin_host},
+                {"admin_port", value.admin_port}};
+}
+
+Result<void> read_object(const Json& json, BrokerInfo& out) {
+    QT_TRY(need(json, "id", out.id));
+    QT_TRY(need(json, "host", out.host));
+    QT_TRY(need(json, "port", out.port));
+    QT_TRY(maybe(json, "rack", out.rack));
+    QT_TRY(need(json, "admin_host", out.admin_host));
+    return need(json, "admin_port", out.admin_port);
+}
+
+Json to_json(const TopicSummary& value) {
+    return Json{{"name", value.name},
+                {"id", value.id},
+                {"internal", value.internal},
+                {"partition_count", value.partition_count},
+                {"replication_factor", value.replication_factor}};
+}
+
+Result<void> read_object(const Json& json, TopicSummary& out) {
+    QT_TRY(need(json, "name", out.name));
+    QT_TRY(need(json, "id", out.id));
+    QT_TRY(need(json, "internal", out.internal));
+    QT_TRY(need(json, "partition_count", out.partition_count));
+    return need(json, "replication_factor", out.replication_factor);
+}
+
+Json to_json(const PartitionDescription& value) {
+    return Json{{"partition", value.partition},
+                {"leader", value.leader},
+                {"leader_epoch", value.leader_epoch},
+                {"replicas", value.replicas},
+                {"isr", value.isr},
+                {"log_start_offset", to_json(value.log_start_offset)},
+                {"log_end_offset", to_json(value.log_end_offset)},
+                {"high_watermark", to_json(value.high_watermark)},
+                {"size_bytes", to_json(value.size_bytes)}};
+}
+
+Result<void> read_object(const Json& json, PartitionDescription& out) {
+    QT_TRY(need(json, "partition", out.partition));
+    QT_TRY(need(json, "leader", out.leader));
+    QT_TRY(need(json, "leader_epoch", out.leader_epoch));
+    QT_TRY(need(json, "replicas", out.replicas));
+    QT_TRY(need(json, "isr", out.isr));
+    QT_TRY(maybe(json, "log_start_offset", out.log_start_offset));
+    QT_TRY(maybe(json, "log_end_offset", out.log_end_offset));
+    QT_TRY(maybe(json, "high_watermark", out.high_watermark));
+    return maybe(json, "size_bytes", out.size_bytes);
+}
+
+Json to_json(const ConfigEntry& value) {
+    return Json{{"name", value.name},
+                {"value", to_json(value.value)},
+                {"source", value.source},
+                {"is_default", value.is_default},
+                {"read_only", value.read_only},
+                {"sensitive", value.sensitive},
+                {"documentation", value.documentation}};
+}
+
+Result<void> read_object(const Json& json, ConfigEntry& out) {
+    QT_TRY(need(json, "name", out.name));
+    QT_TRY(need(json, "value", out.value));
+    QT_TRY(need(json, "source", out.source));
+    QT_TRY(need(json, "is_default", out.is_default));
+    QT_TRY(maybe(json, "read_only", out.read_only));
+    QT_TRY(maybe(json, "sensitive", out.sensitive));
+    return maybe(json, "documentation", out.documentation);
+}
+
+std::string_view op_name(ConfigOp op) {
+    switch (op) {
+    case ConfigOp::set:
+        return "set";
+    case ConfigOp::remove:
+        return "delete";
+    case ConfigOp::append:
+        return "append";
+    case ConfigOp::subtract:
+        return "subtract";
+    }
+    return "set";
+}
+
+Json to_json(const ConfigChange& value) {
+    Json json{{"op", op_name(value.op)}, {"name", value.name}};
+    if (value.op != ConfigOp::remove) {
+        json["value"] = value.value;
+    }
+    return json;
+}
+
+Result<void> read_object(const Json& json, ConfigChange& out) {
+    QT_TRY(check_known(json, {"op", "name", "value"}));
+    std::string op;
+    QT_TRY(need(json, "op", op));
+    QT_TRY(need(json, "name", out.name));
+    for (const ConfigOp candidate :
+         {ConfigOp::set, ConfigOp::remove, ConfigOp::append, ConfigOp::subtract}) {
+        if (op == op_name(candidate)) {
+            out.op = candidate;
+            return candidate == ConfigOp::remove ? maybe(json, "value", out.value)
+                                                 : need(json, "value", out.value);
+        }
+    }
+    return shape_error("op", "one of set, delete, append, subtract");
+}
+
+template <class T>
+Json to_json(const std::vector<T>& values) {
+    Json json = Json::array();
+    for (const T& value : values) {
+        json.push_back(to_json(value));
+    }
+    return json;
+}
+
+template <class T>
+Result<void> read(const Json& json, std::string_view field, std::vector<T>& out) {
+    if (!json.is_array()) {
+        return shape_error(field, "an array");
+    }
+    out.clear();
+    out.reserve(json.size());
+    for (const Json& item : json) {
+        T value{};
+        if constexpr (std::is_integral_v<T>) {
+            QT_TRY(read(item, field, value));
+        } else {
+            if (!item.is_object()) {
+                return shape_error(field, "an array of objects");
+            }
+            QT_TRY(read_object(item, value));
+        }
+        out.push_back(std::move(value));
+    }
+    return {};
+}
+
+} // namespace
+
+// ---- encode -------------------------------------------------------------------------------------
+
+std::string encode(const ClusterInfo& value) {
+    return dump({{"cluster_id", value.cluster_id},
+                 {"broker_id", value.broker_id},
+                 {"controller_id", value.controller_id},
+                 {"version", value.version},
+                 {"started_ms", value.started_ms},
+                 {"brokers", to_json(value.brokers)},
+                 {"topic_count", value.topic_count},
+                 {"partition_count", value.partition_count},
+                 {"offline_partition_count", value.offline_partition_count},
+                 {"under_replicated_partition_count", value.under_replicated_partition_count}});
+}
+
+std::string encode(const TopicList& value) {
+    Json json = Json::object();
+    json["topics"] = to_json(value.topics);
+    return dump(json);
+}
+
+std::string encode(const TopicSummary& value) {
+    return dump(to_json(value));
+}
+
+std::string encode(const TopicDescription& value) {
+    return dump({{"name", value.name},
+                 {"id", value.id},
+                 {"internal", value.internal},
+                 {"partitions", to_json(value.partitions)},
+                 {"configs", to_json(value.configs)}});
+}
+
+std::string encode(const CreateTopicRequest& value) {
+    Json json{{"name", value.name}};
+    if (value.partitions) {
+        json["partitions"] = *value.partitions;
+    }
+    if (value.replication_factor) {
+        json["replication_factor"] = *value.replication_factor;
+    }
+    json["configs"] = Json::object();
+    for (const auto& [name, text] : value.configs) {
+        json["configs"][name] = text;
+    }
+    json["validate_only"] = value.validate_only;
+    return dump(json);
+}
+
+std::string encode(const AlterTopicRequest& value) {
+    Json json = Json::object();
+    json["configs"] = to_json(value.configs);
+    if (value.partitions) {
+        json["partitions"] = *value.partitions;
+    }
+    json["validate_only"] = value.validate_only;
+    return dump(json);
+}
+
+std::string encode(const BrokerConfigs& value) {
+    return dump({{"broker_id", value.broker_id}, {"configs", to_json(value.configs)}});
+}
+
+std::string encode(const ErrorBody& value) {
+    Json json = Json::object();
+    json["error"] =
+        Json{{"code", to_string(value.code)}, {"message", value.message}, {"detail", value.detail}};
+    return dump(json);
+}
+
+// ---- decode -------------------------------------------------------------------------------------
+
+template <>
+Result<ClusterInfo> decode<ClusterInfo>(std::string_view text) {
+    QT_TRY_ASSIGN(const Json json, parse_object(text));
+    ClusterInfo out;
+    QT_TRY(need(json, "cluster_id", out.cluster_id));
+    QT_TRY(need(json, "broker_id", out.broker_id));
+    QT_TRY(need(json, "controller_id", out.controller_id));
+    QT_TRY(need(json, "version", out.version));
+    QT_TRY(need(json, "started_ms", out.started_ms));
+    QT_TRY(need(json, "brokers", out.brokers));
+    QT_TRY(need(json, "topic_count", out.topic_count));
+    QT_TRY(need(json, "partition_count", out.partition_count));
+    QT_TRY(need(json, "offline_partition_count", out.offline_partition_count));
+    QT_TRY(need(json, "under_replicated_partition_count", out.under_replicated_partition_count));
+    return out;
+}
+
+template <>
+Result<TopicList> decode<TopicList>(std::string_view text) {
+    QT_TRY_ASSIGN(const Json json, parse_object(text));
+    TopicList out;
+    QT_TRY(need(json, "topics", out.topics));
+    return out;
+}
+
+template <>
+Result<TopicSummary> decode<TopicSummary>(std::string_view text) {
+    QT_TRY_ASSIGN(const Json json, parse_object(text));
+    TopicSummary out;
+    QT_TRY(read_object(json, out));
+    return out;
+}
+
+template <>
+Result<TopicDescription> decode<TopicDescription>(std::string_view text) {
+    QT_TRY_ASSIGN(const Json json, parse_object(text));
+    TopicDescription out;
+    QT_TRY(need(json, "name", out.name));
+    QT_TRY(need(json, "id", out.id));
+    QT_TRY(need(json, "internal", out.internal));
+    QT_TRY(need(json, "partitions", out.partitions));
+    QT_TRY(need(json, "configs", out.configs));
+    return out;
+}
+
+template <>
+Result<CreateTopicRequest> decode<CreateTopicRequest>(std::string_view text) {
+    QT_TRY_ASSIGN(const Json json, parse_object(text));
+    QT_TRY(check_known(json,
+                       {"name", "partitions", "replication_factor", "configs", "validate_only"}));
+    CreateTopicRequest out;
+    QT_TRY(need(json, "name", out.name));
+    QT_TRY(maybe(json, "partitions", out.partitions));
+    QT_TRY(maybe(json, "replication_factor", out.replication_factor));
+    QT_TRY(maybe(json, "configs", out.configs));
+    QT_TRY(maybe(json, "validate_only", out.validate_only));
+    return out;
+}
+
+template <>
+Result<AlterTopicRequest> decode<AlterTopicRequest>(std::string_view text) {
+    QT_TRY_ASSIGN(const Json json, parse_object(text));
+    QT_TRY(check_known(json, {"configs", "partitions", "validate_only"}));
+    AlterTopicRequest out;
+    QT_TRY(maybe(json, "configs", out.configs));
+    QT_TRY(maybe(json, "partitions", out.partitions));
+    QT_TRY(maybe(json, "validate_only", out.validate_only));
+    std::set<std::string_view> names;
+    for (const ConfigChange& change : out.configs) {
+        if (!names.insert(change.name).second) {
+            return Error(Code::invalid_request, "config '" + change.name + "' is named twice");
+        }
+    }
+    return out;
+}
+
+template <>
+Result<BrokerConfigs> decode<BrokerConfigs>(std::string_view text) {
+    QT_TRY_ASSIGN(const Json json, parse_object(text));
+    BrokerConfigs out;
+    QT_TRY(need(json, "broker_id", out.broker_id));
+    QT_TRY(need(json, "configs", out.configs));
+    return out;
+}
+
+template <>
+Result<ErrorBody> decode<ErrorBody>(std::string_view text) {
+    QT_TRY_ASSIGN(const Json json, parse_object(text));
+    const auto it = json.find("error");
+    if (it == json.end() || !it->is_object()) {
+        return shape_error("error", "an object");
+    }
+    ErrorBody out;
+    std::string code;
+    QT_TRY(need(*it, "code", code));
+    QT_TRY(need(*it, "message", out.message));
+    QT_TRY(maybe(*it, "detail", out.detail));
+    const std::optional<Code> known = parse_code(code);
+    out.code = known ? *known : Code::internal;
+    if (!known) {
+        out.message = code + ": " + out.message; // a newer broker's code is still readable
+    }
+    return out;
+}
+
+} // namespace qtool::admin

@@ -1,0 +1,149 @@
+#include "lib/admin/http_client.h"
+
+#include "lib/admin/codec.h"
+#include "lib/base/assert.h"
+#include "lib/stream/http1.h"
+
+#include <array>
+
+namespace qtool::admin {
+
+namespace {
+
+template <class T>
+Result<T> decode_answer(const Result<std::string>& body) {
+    if (!body) {
+        return body.error();
+    }
+    return decode<T>(*body);
+}
+
+std::string topic_target(std::string_view name) {
+    return "/v1/topics/" + stream::encode_path_segment(name);
+}
+
+/// An answer of 400 and above as the error it carries.
+Error error_of(const stream::HttpResponse& response, const config::Endpoint& peer) {
+    if (const auto body = decode<ErrorBody>(response.body)) {
+        return {body->code, body->detail.empty() ? body->message : body->detail};
+    }
+    return {Code::malformed, to_string(peer) + " answered with HTTP status " +
+                                 std::to_string(response.status) +
+                                 ", but not in the JSON admin protocol of qbroker"};
+}
+
+} // namespace
+
+Result<void> HttpClient::connect(MonoTime deadline) {
+    QT_ASSERT(!bootstrap_.empty());
+    std::string tried;
+    bool all_timed_out = true;
+    for (size_t i = 0; i < bootstrap_.size(); i++) {
+        // A dead address must leave time for those after it.
+        const MonoTime now = mono_now();
+        const MonoTime due = now + (deadline - now) / static_cast<int64_t>(bootstrap_.size() - i);
+        Result<Connection> opened = Connection::open(bootstrap_[i], due);
+        if (opened) {
+            connection_ = *std::move(opened);
+            peer_ = bootstrap_[i];
+            return {};
+        }
+        all_timed_out = all_timed_out && opened.error().code == Code::timed_out;
+        tried.append(tried.empty() ? "" : "; ").append(to_string(bootstrap_[i])).append(": ");
+        tried.append(to_string(opened.error()));
+    }
+    return Error(all_timed_out ? Code::timed_out : Code::no_broker,
+                 "no broker answers (" + tried + "); is it running, and is -b right?");
+}
+
+Result<std::string> HttpClient::call(std::string_view method, const std::string& target,
+                                     std::string body) {
+    const MonoTime deadline = mono_now() + timeout_;
+    const bool reused = connection_.is_open();
+    if (!reused) {
+        QT_TRY(connect(deadline));
+    }
+    Result<std::string> answer = call_once(method, target, body, deadline);
+    if (!answer && answer.error().code == Code::connection_failed && reused && method == "GET") {
+        // The broker may have closed an idle connection; asking again changes nothing.
+        QT_TRY(connect(deadline));
+        answer = call_once(method, target, body, deadline);
+    }
+    return answer;
+}
+
+Result<std::string> HttpClient::call_once(std::string_view method, const std::string& target,
+                                          const std::string& body, MonoTime deadline) {
+    std::vector<std::pair<std::string, std::string>> headers{{"Accept", "application/json"}};
+    if (!body.empty()) {
+        headers.emplace_back("Content-Type", "application/json");
+    }
+    const std::string request =
+        stream::encode_request(method, target, to_string(peer_), body, headers);
+    const auto broken = [&](Error error) {
+        connection_.close();
+        error.detail = to_string(peer_) + ": " + error.detail;
+        return error;
+    };
+    if (Result<void> sent = connection_.send(as_bytes(request), deadline); !sent) {
+        return broken(sent.error());
+    }
+    stream::HttpResponseParser parser;
+    std::array<std::byte, 64 * 1024> buffer;
+    while (!parser.is_done()) {
+        const Result<size_t> n = connection_.receive(buffer, deadline);
+        if (!n) {
+            return broken(n.error());
+        }
+        const Result<void> parsed =
+            *n == 0 ? parser.end_of_stream() : parser.feed(ByteView(buffer.data(), *n));
+        if (!parsed && parsed.error().code == Code::truncated) {
+            return broken({Code::connection_failed,
+                           "the connection was closed before an answer came; "
+                           "does this port serve qbroker's JSON admin?"});
+        }
+        if (!parsed) {
+            return broken(parsed.error());
+        }
+    }
+    const stream::HttpResponse response = parser.take();
+    if (!response.keep_alive) {
+        connection_.close();
+    }
+    if (response.status >= 300) {
+        return error_of(response, peer_);
+    }
+    return response.body;
+}
+
+Result<ClusterInfo> HttpClient::cluster() {
+    return decode_answer<ClusterInfo>(call("GET", "/v1/cluster", {}));
+}
+
+Result<TopicList> HttpClient::topics() {
+    return decode_answer<TopicList>(call("GET", "/v1/topics", {}));
+}
+
+Result<TopicDescription> HttpClient::describe_topic(std::string_view name) {
+    return decode_answer<TopicDescription>(call("GET", topic_target(name), {}));
+}
+
+Result<TopicSummary> HttpClient::create_topic(const CreateTopicRequest& request) {
+    return decode_answer<TopicSummary>(call("POST", "/v1/topics", encode(request)));
+}
+
+Result<TopicSummary> HttpClient::alter_topic(std::string_view name,
+                                             const AlterTopicRequest& request) {
+    return decode_answer<TopicSummary>(call("PATCH", topic_target(name), encode(request)));
+}
+
+Result<void> HttpClient::delete_topic(std::string_view name) {
+    const Result<std::string> answer = call("DELETE", topic_target(name), {});
+    return answer ? Result<void>() : Result<void>(answer.error());
+}
+
+Result<BrokerConfigs> HttpClient::broker_configs() {
+    return decode_answer<BrokerConfigs>(call("GET", "/v1/config/broker", {}));
+}
+
+} // namespace qtool::admin

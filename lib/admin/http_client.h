@@ -1,0 +1,48 @@
+// HttpClient: the JSON admin protocol asked over one kept HTTP connection, blocking. One thread at
+// a time. A request costs one round trip; the first one also a connection.
+#pragma once
+
+#include "lib/admin/connection.h"
+#include "lib/admin/model.h"
+#include "lib/base/result.h"
+#include "lib/base/time.h"
+#include "lib/config/option.h"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace qtool::admin {
+
+/// Errors of every call: no_broker (no address could be reached), timed_out, connection_failed (the
+/// connection broke after a change was sent: whether it happened is unknown), malformed (what
+/// answered is not this protocol), and whatever the broker answered with, by its own code.
+class HttpClient {
+public:
+    /// `bootstrap` (at least one) are tried in order; `timeout` bounds each call as a whole.
+    HttpClient(std::vector<config::Endpoint> bootstrap, Duration timeout)
+        : bootstrap_(std::move(bootstrap)),
+          timeout_(timeout) {}
+
+    Result<ClusterInfo> cluster();
+    Result<TopicList> topics();
+    Result<TopicDescription> describe_topic(std::string_view name);
+    Result<TopicSummary> create_topic(const CreateTopicRequest& request);
+    Result<TopicSummary> alter_topic(std::string_view name, const AlterTopicRequest& request);
+    Result<void> delete_topic(std::string_view name);
+    Result<BrokerConfigs> broker_configs();
+
+private:
+    /// The body of a 2xx answer.
+    Result<std::string> call(std::string_view method, const std::string& target, std::string body);
+    Result<std::string> call_once(std::string_view method, const std::string& target,
+                                  const std::string& body, MonoTime deadline);
+    Result<void> connect(MonoTime deadline);
+
+    std::vector<config::Endpoint> bootstrap_;
+    Duration timeout_;
+    Connection connection_;
+    config::Endpoint peer_; // of connection_
+};
+
+} // namespace qtool::admin

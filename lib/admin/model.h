@@ -1,0 +1,150 @@
+// The JSON admin protocol as plain values: what goes over /v1. Both ends use these types; codec.h
+// turns them into JSON text and back. Names of fields here are the names in JSON.
+// The document for people and generators is served by the broker: server/admin/openapi.h.
+#pragma once
+
+#include "lib/base/error.h"
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace qtool::admin {
+
+struct BrokerInfo {
+    int32_t id = -1;
+    std::string host; // advertised, for Kafka's protocol
+    uint16_t port = 0;
+    std::string rack;       // empty: none
+    std::string admin_host; // its JSON door
+    uint16_t admin_port = 0;
+
+    bool operator==(const BrokerInfo&) const = default;
+};
+
+/// GET /v1/cluster
+struct ClusterInfo {
+    std::string cluster_id;
+    int32_t broker_id = -1;     // who answered
+    int32_t controller_id = -1; // -1: none at present
+    std::string version;        // of the broker who answered
+    int64_t started_ms = 0;     // when that broker started; milliseconds since 1970
+    std::vector<BrokerInfo> brokers;
+    uint32_t topic_count = 0;
+    uint32_t partition_count = 0;
+    uint32_t offline_partition_count = 0;          // without a leader
+    uint32_t under_replicated_partition_count = 0; // in-sync replicas fewer than replicas
+
+    bool operator==(const ClusterInfo&) const = default;
+};
+
+struct TopicSummary {
+    std::string name;
+    std::string id; // Kafka's 22 characters
+    bool internal = false;
+    int32_t partition_count = 0;
+    int32_t replication_factor = 0;
+
+    bool operator==(const TopicSummary&) const = default;
+};
+
+/// GET /v1/topics: sorted by name.
+struct TopicList {
+    std::vector<TopicSummary> topics;
+
+    bool operator==(const TopicList&) const = default;
+};
+
+/// POST /v1/topics; answered with 201 and a TopicSummary (200 when validate_only).
+struct CreateTopicRequest {
+    std::string name;
+    std::optional<int32_t> partitions = {}; // absent: the broker's num.partitions
+    std::optional<int32_t> replication_factor =
+        {}; // absent: the broker's default.replication.factor
+    std::map<std::string, std::string> configs = {};
+    bool validate_only = false;
+
+    bool operator==(const CreateTopicRequest&) const = default;
+};
+
+struct PartitionDescription {
+    int32_t partition = 0;
+    int32_t leader = -1; // -1: none
+    int32_t leader_epoch = 0;
+    std::vector<int32_t> replicas;
+    std::vector<int32_t> isr;
+    // Known only where the partition's log is; absent (null) otherwise.
+    std::optional<int64_t> log_start_offset;
+    std::optional<int64_t> log_end_offset;
+    std::optional<int64_t> high_watermark;
+    std::optional<int64_t> size_bytes;
+
+    bool operator==(const PartitionDescription&) const = default;
+};
+
+struct ConfigEntry {
+    std::string name;
+    std::optional<std::string> value; // absent: null, or hidden because sensitive
+    std::string source;               // "topic", "file", "default"
+    bool is_default = false;
+    bool read_only = false;
+    bool sensitive = false;
+    std::string documentation; // may be empty
+
+    bool operator==(const ConfigEntry&) const = default;
+};
+
+/// GET /v1/topics/{name}
+struct TopicDescription {
+    std::string name;
+    std::string id;
+    bool internal = false;
+    std::vector<PartitionDescription> partitions; // by partition index
+    std::vector<ConfigEntry> configs;             // sorted by name
+
+    bool operator==(const TopicDescription&) const = default;
+};
+
+/// The numbers are IncrementalAlterConfigs' operations.
+enum class ConfigOp : int8_t { set = 0, remove = 1, append = 2, subtract = 3 };
+
+struct ConfigChange {
+    ConfigOp op = ConfigOp::set; // in JSON: "set", "delete", "append", "subtract"
+    std::string name;
+    std::string value; // not used by remove
+
+    bool operator==(const ConfigChange&) const = default;
+};
+
+/// PATCH /v1/topics/{name}; answered with 200 and a TopicSummary. Configs and partitions are two
+/// changes: when both are asked for, configs go first, and a refused second one leaves the first.
+struct AlterTopicRequest {
+    std::vector<ConfigChange> configs; // no name twice
+    std::optional<int32_t> partitions; // the new total; rises only
+    bool validate_only = false;
+
+    bool operator==(const AlterTopicRequest&) const = default;
+};
+
+// DELETE /v1/topics/{name} is answered with 204 and no body.
+
+/// GET /v1/config/broker: of the broker who answers.
+struct BrokerConfigs {
+    int32_t broker_id = -1;
+    std::vector<ConfigEntry> configs; // sorted by name
+
+    bool operator==(const BrokerConfigs&) const = default;
+};
+
+/// Any status of 400 and above: {"error": {"code", "message", "detail"}}.
+struct ErrorBody {
+    Code code = Code::internal; // in JSON its name, "topic_exists"
+    std::string message;        // the code in words, the same for every case of it
+    std::string detail;         // this case: names the thing, the value, the limit
+
+    bool operator==(const ErrorBody&) const = default;
+};
+
+} // namespace qtool::admin

@@ -1,0 +1,243 @@
+#include "lib/config/broker_config.h"
+
+#include "lib/base/assert.h"
+
+#include <iterator>
+
+namespace qtool::config {
+namespace {
+
+// Sorted as --help shows them.
+constexpr BrokerFlag kFlags[] = {
+    {"--data-dir", "log.dirs", "DIR"},
+    {"--listen", "listeners", "HOST:PORT"},
+    {"--advertise", "advertised.listeners", "HOST:PORT"},
+    {"--node-id", "node.id", "N"},
+    {"--rack", "broker.rack", "RACK"},
+    {"--cores", "cores", "N"},
+    {"--etcd", "etcd.endpoints", "URL,URL"},
+    {"--cluster", "cluster.name", "NAME"},
+    {"--ready-file", "ready.file", "FILE"},
+    {"--insecure-allow-remote", "insecure.allow.remote", ""},
+};
+
+/// Reads typed values: what was set, else the default of the table.
+class Reader {
+public:
+    explicit Reader(const Settings& settings) : settings_(settings) {}
+
+    std::optional<std::string> text(std::string_view name) const {
+        if (const auto setting = settings_.find(name); setting != settings_.end()) {
+            return setting->second.value;
+        }
+        const OptionRow* row = find_option(broker_options(), name);
+        QT_ASSERT_MSG(row != nullptr, "an option is read that has no row");
+        if (row->default_is_null) {
+            return std::nullopt;
+        }
+        return std::string(row->default_text);
+    }
+    int32_t int32(std::string_view name) const { return to_int32(needed(name)); }
+    int64_t int64(std::string_view name) const { return to_int64(needed(name)); }
+    bool boolean(std::string_view name) const { return to_bool(needed(name)); }
+    std::string needed(std::string_view name) const {
+        std::optional<std::string> value = text(name);
+        QT_ASSERT_MSG(value.has_value(), "an option without a value is read as if it had one");
+        return *std::move(value);
+    }
+    Result<std::vector<Endpoint>> endpoints(std::string_view name) const {
+        std::vector<Endpoint> endpoints;
+        for (const std::string& part : to_list(text(name).value_or(""))) {
+            QT_TRY_ASSIGN(Endpoint endpoint, parse_endpoint(name, part));
+            endpoints.push_back(std::move(endpoint));
+        }
+        return endpoints;
+    }
+
+private:
+    const Settings& settings_;
+};
+
+LogLevel to_log_level(std::string_view name) {
+    if (name == "debug") {
+        return LogLevel::debug;
+    }
+    if (name == "warn") {
+        return LogLevel::warn;
+    }
+    if (name == "error") {
+        return LogLevel::error;
+    }
+    QT_ASSERT(name == "info");
+    return LogLevel::info;
+}
+
+Result<void> check_addresses(const BrokerConfig& broker) {
+    if (!broker.insecure_allow_remote) {
+        for (const auto* endpoints : {&broker.listeners, &broker.admin_listeners}) {
+            for (const Endpoint& endpoint : *endpoints) {
+                if (!is_loopback(endpoint)) {
+                    return Error(Code::invalid_config,
+                                 "listener " + to_string(endpoint) +
+                                     " can be reached from other machines and there is no "
+                                     "authentication yet; use 127.0.0.1, or allow it with "
+                                     "--insecure-allow-remote (insecure.allow.remote=true)");
+                }
+            }
+        }
+    }
+    if (!broker.advertised_listeners.empty() &&
+        broker.advertised_listeners.size() != broker.listeners.size()) {
+        return Error(Code::invalid_config, "advertised.listeners names " +
+                                               std::to_string(broker.advertised_listeners.size()) +
+                                               " addresses but listeners names " +
+                                               std::to_string(broker.listeners.size()) +
+                                               "; give one for each");
+    }
+    for (const Endpoint& endpoint : broker.advertised_listeners) {
+        if (endpoint.port == 0 || endpoint.host == "0.0.0.0" || endpoint.host == "::") {
+            return Error(Code::invalid_config,
+                         "advertised.listeners has " + to_string(endpoint) +
+                             ", which no client can connect to; name a host and a port");
+        }
+    }
+    return {};
+}
+
+} // namespace
+
+std::span<const BrokerFlag> broker_flags() {
+    return kFlags;
+}
+
+Result<void> BrokerConfigBuilder::add(Settings& into, std::string_view option,
+                                      std::string_view value, const std::string& origin) {
+    const auto blame = [&origin](const Error& error) {
+        return Error(error.code, origin + ": " + error.detail);
+    };
+    const auto row = require_option(broker_options(), option);
+    if (!row) {
+        return blame(row.error());
+    }
+    // An empty value of an option that may be unset says "unset", over what a lower source says.
+    if (value.empty() && (*row)->default_is_null) {
+        into.insert_or_assign(std::string(option), Setting{"", origin});
+        return {};
+    }
+    auto normalized = normalize(**row, value);
+    if (!normalized) {
+        return blame(normalized.error());
+    }
+    into.insert_or_assign(std::string(option), Setting{*std::move(normalized), origin});
+    return {};
+}
+
+Result<void> BrokerConfigBuilder::add_file(std::string_view file, std::string_view text) {
+    QT_TRY_ASSIGN(const std::vector<Property> properties, parse_properties(file, text));
+    for (const Property& property : properties) {
+        QT_TRY(add(file_, property.key, property.value,
+                   std::string(file) + " line " + std::to_string(property.line)));
+    }
+    return {};
+}
+
+Result<void> BrokerConfigBuilder::add_set(std::string_view assignment) {
+    const size_t equals = assignment.find('=');
+    if (equals == std::string_view::npos || equals == 0) {
+        constexpr size_t kShownSizeMax = 100;
+        return Error(Code::invalid_config, "--set takes key=value, got '" +
+                                               std::string(assignment.substr(0, kShownSizeMax)) +
+                                               "'");
+    }
+    return add(set_, assignment.substr(0, equals), assignment.substr(equals + 1), "--set");
+}
+
+Result<void> BrokerConfigBuilder::add_flag(std::string_view flag, std::string_view option,
+                                           std::string_view value) {
+    return add(flags_, option, value, std::string(flag));
+}
+
+Result<BrokerConfig> BrokerConfigBuilder::build() const {
+    BrokerConfig broker;
+    broker.settings = flags_;
+    broker.settings.insert(set_.begin(), set_.end()); // insert keeps what is there already
+    broker.settings.insert(file_.begin(), file_.end());
+    for (auto setting = broker.settings.begin(); setting != broker.settings.end();) {
+        const OptionRow* row = find_option(broker_options(), setting->first);
+        const bool unset = row->default_is_null && setting->second.value.empty();
+        setting = unset ? broker.settings.erase(setting) : std::next(setting);
+    }
+    const Reader read(broker.settings);
+
+    broker.node_id = read.int32("node.id");
+    broker.rack = read.text("broker.rack");
+    QT_TRY_ASSIGN(broker.listeners, read.endpoints("listeners"));
+    QT_TRY_ASSIGN(broker.admin_listeners, read.endpoints("admin.listeners"));
+    QT_TRY_ASSIGN(broker.advertised_listeners, read.endpoints("advertised.listeners"));
+    broker.insecure_allow_remote = read.boolean("insecure.allow.remote");
+    broker.ready_file = read.text("ready.file").value_or("");
+    QT_TRY(check_addresses(broker));
+
+    const std::vector<std::string> dirs = to_list(read.needed("log.dirs"));
+    if (dirs.size() != 1) {
+        return Error(Code::invalid_config, "log.dirs names " + std::to_string(dirs.size()) +
+                                               " directories; this version serves one");
+    }
+    broker.log_dir = dirs.front();
+    broker.cores = read.int32("cores");
+    broker.log_level = to_log_level(read.needed("log.level"));
+
+    broker.num_partitions = read.int32("num.partitions");
+    broker.default_replication_factor = read.int32("default.replication.factor");
+    broker.auto_create_topics_enable = read.boolean("auto.create.topics.enable");
+    broker.delete_topic_enable = read.boolean("delete.topic.enable");
+    broker.retention_check_interval_ms = read.int64("log.retention.check.interval.ms");
+    broker.producer_id_expiration_ms = read.int32("producer.id.expiration.ms");
+
+    broker.socket_request_bytes_max = read.int32("socket.request.max.bytes");
+    broker.fetch_bytes_max = read.int32("fetch.max.bytes");
+    broker.connections_max = read.int32("max.connections");
+    broker.connections_idle_max_ms = read.int64("connections.max.idle.ms");
+    broker.fetch_session_slots_max = read.int32("max.incremental.fetch.session.cache.slots");
+    broker.connection_inflight_requests_max = read.int32("connection.inflight.requests.max");
+    broker.connection_output_bytes_max = read.int32("connection.output.bytes.max");
+
+    QT_TRY_ASSIGN(broker.topic_defaults, make_topic_config({}, broker));
+    return broker;
+}
+
+std::vector<DescribedOption> describe_broker(const BrokerConfig& broker) {
+    std::vector<DescribedOption> described;
+    for (const OptionRow& row : broker_options().rows) {
+        DescribedOption option;
+        option.name = row.name;
+        option.sensitive = row.sensitive;
+        option.read_only = row.update == UpdateMode::read_only;
+        option.type = row.type;
+        option.documentation = row.meaning;
+        const auto set = broker.settings.find(row.name);
+        if (set != broker.settings.end()) {
+            option.synonyms.push_back(
+                {option.name, set->second.value, ConfigSource::static_broker});
+        }
+        if (!row.default_is_null) {
+            option.synonyms.push_back(
+                {option.name, std::string(row.default_text), ConfigSource::built_in});
+        }
+        if (!option.synonyms.empty()) {
+            option.value = option.synonyms.front().value;
+            option.source = option.synonyms.front().source;
+        }
+        option.is_default = option.source == ConfigSource::built_in;
+        if (row.sensitive) {
+            option.value.reset();
+            for (Synonym& synonym : option.synonyms) {
+                synonym.value.reset();
+            }
+        }
+        described.push_back(std::move(option));
+    }
+    return described;
+}
+
+} // namespace qtool::config

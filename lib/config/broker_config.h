@@ -1,0 +1,113 @@
+// BrokerConfig: qbroker's options, typed, checked, and remembering where each came from. Made once
+// at start by BrokerConfigBuilder and constant afterwards, so all cores may read it.
+#pragma once
+
+#include "lib/base/log.h"
+#include "lib/base/result.h"
+#include "lib/config/describe.h"
+#include "lib/config/option.h"
+#include "lib/config/topic_config.h"
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace qtool::config {
+
+/// A value that somebody set.
+struct Setting {
+    std::string value;  // normalized
+    std::string origin; // "qbroker.conf line 12", "--set", "--data-dir"; for error texts
+
+    bool operator==(const Setting&) const = default;
+};
+using Settings = std::map<std::string, Setting, std::less<>>;
+
+/// A default constructed BrokerConfig holds the defaults of the table.
+struct BrokerConfig {
+    // Identity and addresses.
+    int32_t node_id = 1;
+    std::optional<std::string> rack;
+    std::vector<Endpoint> listeners = {{"127.0.0.1", 9092}};
+    std::vector<Endpoint> admin_listeners;      // empty: HTTP shares the listeners
+    std::vector<Endpoint> advertised_listeners; // empty: what is bound; else one a listener
+    bool insecure_allow_remote = false;
+    std::string ready_file; // empty: none
+    // Process.
+    std::string log_dir = "./qbroker-data";
+    int32_t cores = 0; // 0: one for each CPU the process may use
+    LogLevel log_level = LogLevel::info;
+    // Topics.
+    int32_t num_partitions = 1;
+    int32_t default_replication_factor = 1;
+    bool auto_create_topics_enable = true;
+    bool delete_topic_enable = true;
+    int64_t retention_check_interval_ms = 300'000;
+    int32_t producer_id_expiration_ms = 86'400'000;
+    TopicConfig topic_defaults; // of a topic without options of its own
+    // Bounds. A frame beyond socket_request_bytes_max closes the connection.
+    int32_t socket_request_bytes_max = 104'857'600;
+    int32_t fetch_bytes_max = 57'671'680; // of one Fetch answer, whatever the client asks
+    int32_t connections_max = 2'147'483'647;
+    int64_t connections_idle_max_ms = 600'000; // < 0: never closed for being idle
+    int32_t fetch_session_slots_max = 1000;
+    int32_t connection_inflight_requests_max = 64;          // then the socket is not read
+    int32_t connection_output_bytes_max = 16 * 1024 * 1024; // waiting to be sent; then not read
+
+    Settings settings; // what was set, by option name
+
+    bool operator==(const BrokerConfig&) const = default;
+};
+
+/// The text of a `key=value` file. Blank lines and lines starting with # or ! are skipped; blanks
+/// around key and value are trimmed; a key set twice, a line without '=', a trailing backslash,
+/// control bytes and files beyond kPropertiesSizeMax are errors naming the line.
+struct Property {
+    std::string key;
+    std::string value;
+    uint32_t line = 0; // from 1
+};
+inline constexpr size_t kPropertiesSizeMax = 1024 * 1024;
+/// `file` is named in errors. Errors: invalid_config.
+Result<std::vector<Property>> parse_properties(std::string_view file, std::string_view text);
+
+/// Collects settings from sources of rising priority: file, --set, flags. The order of calls does
+/// not matter. Within one source the last value of --set and of a flag wins.
+class BrokerConfigBuilder {
+public:
+    /// Errors: invalid_config, naming file and line.
+    Result<void> add_file(std::string_view file, std::string_view text);
+    /// "key=value", as --set takes it.
+    Result<void> add_set(std::string_view assignment);
+    /// `flag` is the spelling for errors ("--data-dir"), `option` the option it is short for.
+    Result<void> add_flag(std::string_view flag, std::string_view option, std::string_view value);
+
+    /// Checks what spans options, e.g. that no listener leaves loopback unless
+    /// insecure.allow.remote is true, and that log.dirs names one directory.
+    [[nodiscard]] Result<BrokerConfig> build() const;
+
+private:
+    Result<void> add(Settings& into, std::string_view option, std::string_view value,
+                     const std::string& origin);
+
+    Settings file_;
+    Settings set_;
+    Settings flags_;
+};
+
+/// A command line flag of qbroker that is short for an option.
+struct BrokerFlag {
+    std::string_view flag;     // "--data-dir"
+    std::string_view option;   // "log.dirs"
+    std::string_view argument; // "DIR"; empty: takes none, means true
+};
+std::span<const BrokerFlag> broker_flags();
+
+/// Every row, sorted by name.
+std::vector<DescribedOption> describe_broker(const BrokerConfig& broker);
+
+} // namespace qtool::config

@@ -1,0 +1,81 @@
+// TopicConfig: a topic's options, typed. What a topic does not set comes from the broker's options
+// (log.retention.ms, log.retention.minutes, log.retention.hours: the first one set wins) and then
+// from the table. A value without identity: copied to the core that owns the partition.
+#pragma once
+
+#include "lib/base/result.h"
+#include "lib/config/describe.h"
+
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace qtool::config {
+
+struct BrokerConfig;
+
+enum class TimestampType : int8_t { create_time = 0, log_append_time = 1 };
+
+inline constexpr int64_t kUnlimited = std::numeric_limits<int64_t>::max();
+
+/// A default constructed TopicConfig holds the defaults of the table.
+struct TopicConfig {
+    int64_t retention_ms = 604'800'000; // -1: for ever
+    int64_t retention_bytes = -1;       // of one partition; < 0: unlimited
+    int32_t segment_bytes = 1'073'741'824;
+    int64_t segment_ms = 604'800'000;
+    int64_t segment_jitter_ms = 0;
+    int32_t segment_index_bytes = 10'485'760;
+    int32_t index_interval_bytes = 4096;
+    int32_t max_message_bytes = 1'048'588; // of one record batch
+    TimestampType timestamp_type = TimestampType::create_time;
+    int64_t timestamp_before_max_ms = kUnlimited;
+    int64_t timestamp_after_max_ms = 3'600'000;
+    int64_t file_delete_delay_ms = 60'000;
+    int32_t min_insync_replicas = 1; // in force: min(this, replicas of the partition)
+    int64_t flush_messages = kUnlimited;
+    int64_t flush_ms = kUnlimited;
+    bool write_caching = false; // true: acknowledge from the page cache
+
+    bool operator==(const TopicConfig&) const = default;
+};
+
+/// Options set on the topic itself, by name; values normalized.
+using TopicOverrides = std::map<std::string, std::string>;
+
+/// Errors: invalid_config (unknown option, bad value, or a value that is not served yet).
+Result<TopicConfig> make_topic_config(const TopicOverrides& overrides, const BrokerConfig& broker);
+
+/// Checks and normalizes what CreateTopics or AlterConfigs hands in. A null value is refused.
+/// Errors: invalid_config; invalid_request when a name comes twice.
+struct RequestedOption {
+    std::string name;
+    std::optional<std::string> value;
+};
+Result<TopicOverrides> make_topic_overrides(std::span<const RequestedOption> options);
+
+/// The numbers are IncrementalAlterConfigs' operations.
+enum class AlterOp : int8_t { set = 0, remove = 1, append = 2, subtract = 3 };
+
+struct Alteration {
+    std::string name;
+    int8_t op = 0; // AlterOp as it came; unknown numbers are invalid_request
+    std::optional<std::string> value;
+};
+/// All or nothing: the overrides after the alterations, or why not. `append` and `subtract` work on
+/// lists only, starting from the value in force; appending what is there changes nothing.
+/// Errors: invalid_config; invalid_request (a name twice, a null value where one is needed).
+Result<TopicOverrides> apply_alterations(const TopicOverrides& current,
+                                         std::span<const Alteration> alterations,
+                                         const BrokerConfig& broker);
+
+/// Every row, sorted by name. Overrides as stored; one that this version no longer knows is left
+/// out.
+std::vector<DescribedOption> describe_topic(const TopicOverrides& overrides,
+                                            const BrokerConfig& broker);
+
+} // namespace qtool::config

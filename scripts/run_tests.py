@@ -1,0 +1,224 @@
+#!/usr/bin/env python3
+"""Builds and runs the tests, level by level; scripts/test.sh calls it after installing what they need.
+
+  run_tests.py [--only LEVEL,...] [--list]
+
+The last line is "N passed, N failed"; the status is 0 when nothing failed. A level that cannot be
+built, or that ends without saying how many cases it ran, counts as one failure: silence never passes.
+"""
+import argparse
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+RELEASE = ROOT / "build/release"
+ASAN = ROOT / "build/asan"
+FUZZ = ROOT / "build/fuzz"
+
+SIM_SEEDS = 1000
+SIM_ASAN_SEEDS = 40
+FUZZ_SECONDS = 15  # for each target
+TIDY_FILES_MAX = 24  # some ten seconds each on one core
+
+
+class Counts:
+    def __init__(self):
+        self.passed = 0
+        self.failed = 0
+        self.failures = []
+
+    def ok(self, count=1):
+        self.passed += count
+
+    def bad(self, what, count=1):
+        self.failed += count
+        self.failures.append(what)
+
+
+def run(counts, command, parse=None, cwd=ROOT, env=None, what=None):
+    """Runs a command, shows what it prints, and counts: what `parse` finds in its output, else one
+    case by its status."""
+    what = what or " ".join(str(part) for part in command)
+    print(f"--- {what}", flush=True)
+    process = subprocess.Popen([str(part) for part in command], cwd=cwd, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, env={**os.environ, **(env or {})})
+    lines = []
+    for raw in process.stdout:
+        line = raw.decode(errors="replace")
+        lines.append(line)
+        sys.stdout.write(line)
+        sys.stdout.flush()
+    status = process.wait()
+    if parse is None:
+        counts.ok() if status == 0 else counts.bad(what)
+        return status == 0
+    found = parse("".join(lines))
+    if found is None:
+        counts.bad(f"{what}: ended with {status} and named no cases")
+        return False
+    passed, failed = found
+    counts.ok(passed)
+    if failed > 0 or status != 0:
+        counts.bad(what, max(failed, 1))
+    return failed == 0 and status == 0
+
+
+def parse_doctest(output):
+    found = re.findall(r"test cases:\s*(\d+)\s*\|\s*(\d+) passed\s*\|\s*(\d+) failed", output)
+    if not found:
+        return None
+    return sum(int(f[1]) for f in found), sum(int(f[2]) for f in found)
+
+
+def parse_unittest(output):
+    ran = re.findall(r"^Ran (\d+) tests? in", output, re.M)
+    if not ran:
+        return None
+    bad = 0
+    for kind in ("failures", "errors", "unexpected successes", "skipped"):
+        # A skipped case did not show what it is there to show: everything it needs is installed.
+        bad += sum(int(n) for n in re.findall(kind + r"=(\d+)", output))
+    total = sum(int(n) for n in ran)
+    return max(total - bad, 0), bad
+
+
+def build(counts, preset, *targets):
+    return run(counts, ["scripts/build.sh", preset, *targets])
+
+
+def python_tests(counts, folder):
+    run(counts, [sys.executable, "-m", "unittest", "discover", "-v", "-s", folder, "-p",
+                 "*_test.py", "-t", "."], parse_unittest)
+
+
+# ---- levels -------------------------------------------------------------------------------------
+
+def sources():
+    listed = subprocess.run(["git", "ls-files", "*.cc", "*.h"], cwd=ROOT, check=True,
+                            capture_output=True, text=True).stdout.split()
+    return [name for name in listed if (ROOT / name).exists()]
+
+
+def changed_sources():
+    """Sources the current branch changes against where it came from, else those of the last commit."""
+    for base in ("origin/main", "HEAD~1"):
+        diff = subprocess.run(["git", "diff", "--name-only", "--diff-filter=d", f"{base}...HEAD"],
+                              cwd=ROOT, capture_output=True, text=True)
+        names = [n for n in diff.stdout.split() if n.endswith(".cc")]
+        if diff.returncode == 0 and names:
+            return names
+    return [name for name in sources() if name.endswith(".cc")]
+
+
+def level_static(counts):
+    run(counts, [sys.executable, "scripts/check_includes.py"])
+    run(counts, ["clang-format-14", "--dry-run", "-Werror", *sources()],
+        what="clang-format-14 on all sources")
+    scripts = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "scripts").glob("*.sh"))
+    run(counts, ["bash", "-n", *scripts])
+    if build(counts, "release"):
+        names = [n for n in changed_sources() if not n.startswith("tests/")]
+        if len(names) > TIDY_FILES_MAX:
+            print(f"clang-tidy: {len(names)} files changed, looking at the first {TIDY_FILES_MAX}")
+        if names:
+            run(counts, ["clang-tidy-14", "-p", RELEASE, "--quiet", *names[:TIDY_FILES_MAX]],
+                what="clang-tidy-14 on changed files")
+
+
+def doctest_binaries(folder, prefix):
+    return sorted(path for path in (folder / "bin").glob(prefix + "*") if os.access(path, os.X_OK))
+
+
+def level_unit(counts):
+    if build(counts, "asan", "unit_tests"):
+        for binary in doctest_binaries(ASAN, "unit_"):
+            run(counts, [binary], parse_doctest)
+    run(counts, [sys.executable, "-m", "unittest", "discover", "-v", "-s", "tests/unit/scripts",
+                 "-p", "*_test.py"], parse_unittest)
+
+
+def level_port(counts):
+    if build(counts, "asan", "port_tests"):
+        run(counts, [ASAN / "bin/port_tests"], parse_doctest)
+
+
+def level_wire(counts):
+    if build(counts, "asan", "wire_tests"):
+        run(counts, [ASAN / "bin/wire_tests"], parse_doctest)
+
+
+def parse_sim(output):
+    found = re.findall(r"^(\d+) seeds passed, (\d+) failed", output, re.M)
+    return (int(found[-1][0]), int(found[-1][1])) if found else None
+
+
+def level_sim(counts):
+    if build(counts, "release", "qsim"):
+        run(counts, ["scripts/sim.sh", "--seeds", str(SIM_SEEDS), "--verify-trace"], parse_sim)
+        run(counts, ["scripts/sim.sh", "--planted"], parse_sim)
+    if build(counts, "asan", "qsim"):
+        run(counts, ["scripts/sim.sh", "--preset", "asan", "--seeds", str(SIM_ASAN_SEEDS)],
+            parse_sim)
+
+
+def level_fuzz(counts):
+    if not build(counts, "fuzz", "fuzzers"):
+        return
+    for binary in sorted((FUZZ / "bin").glob("fuzz_*")):
+        corpus = FUZZ / "corpus" / binary.name
+        corpus.mkdir(parents=True, exist_ok=True)
+        run(counts, [binary, f"-max_total_time={FUZZ_SECONDS}", "-rss_limit_mb=2048",
+                     "-print_final_stats=1", f"-artifact_prefix={FUZZ}/", corpus])
+
+
+def level_cli(counts):
+    if build(counts, "release"):
+        python_tests(counts, "tests/cli")
+
+
+def level_interop(counts):
+    if build(counts, "release"):
+        python_tests(counts, "tests/interop")
+
+
+def level_system(counts):
+    if build(counts, "release"):
+        python_tests(counts, "tests/system")
+
+
+LEVELS = {name[len("level_"):]: function for name, function in list(globals().items())
+          if name.startswith("level_")}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", help="levels to run, comma separated: " + ",".join(LEVELS))
+    parser.add_argument("--list", action="store_true", help="print the levels and end")
+    args = parser.parse_args()
+    if args.list:
+        print("\n".join(LEVELS))
+        return 0
+    wanted = args.only.split(",") if args.only else list(LEVELS)
+    unknown = [name for name in wanted if name not in LEVELS]
+    if unknown:
+        parser.error(f"unknown level {', '.join(unknown)}; there are {', '.join(LEVELS)}")
+
+    counts = Counts()
+    for name in wanted:
+        start = time.monotonic()
+        print(f"=== {name}", flush=True)
+        LEVELS[name](counts)
+        print(f"=== {name}: {time.monotonic() - start:.0f} s", flush=True)
+    for failure in counts.failures:
+        print(f"FAILED: {failure}")
+    print(f"{counts.passed} passed, {counts.failed} failed")
+    return 1 if counts.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,402 @@
+// The document of the JSON admin protocol (OpenAPI 3.1), served at /v1/openapi.json. It must list
+// exactly the routes of routes.cc (a test compares) and describe the fields of lib/admin/model.h.
+#pragma once
+
+#include <string_view>
+
+namespace qtool::admin {
+
+// clang-format off
+inline constexpr std::string_view kOpenApi = R"json({
+ "openapi": "3.1.0",
+ "info": {
+  "title": "qbroker admin",
+  "version": "1",
+  "description": "Fields keep name and type; answers may gain some."
+ },
+ "paths": {
+  "/v1/cluster": {
+   "get": {
+    "operationId": "getCluster",
+    "summary": "The cluster, its brokers, counts of topics and partitions",
+    "responses": {
+     "200": {
+      "description": "the cluster as this broker sees it",
+      "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Cluster"}}}
+     },
+     "default": {"$ref": "#/components/responses/Error"}
+    }
+   }
+  },
+  "/v1/topics": {
+   "get": {
+    "operationId": "listTopics",
+    "summary": "All topics by name",
+    "responses": {
+     "200": {
+      "description": "sorted by name",
+      "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TopicList"}}}
+     },
+     "default": {"$ref": "#/components/responses/Error"}
+    }
+   },
+   "post": {
+    "operationId": "createTopic",
+    "summary": "Create a topic",
+    "requestBody": {
+     "required": true,
+     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/CreateTopic"}}}
+    },
+    "responses": {
+     "200": {
+      "description": "it could be created (validate_only)",
+      "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TopicSummary"}}}
+     },
+     "201": {
+      "description": "created",
+      "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TopicSummary"}}}
+     },
+     "default": {"$ref": "#/components/responses/Error"}
+    }
+   }
+  },
+  "/v1/topics/{name}": {
+   "parameters": [{"name": "name", "in": "path", "required": true, "schema": {"type": "string"}}],
+   "get": {
+    "operationId": "describeTopic",
+    "summary": "Partitions, offsets and options of a topic",
+    "responses": {
+     "200": {
+      "description": "the topic",
+      "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Topic"}}}
+     },
+     "default": {"$ref": "#/components/responses/Error"}
+    }
+   },
+   "patch": {
+    "operationId": "alterTopic",
+    "summary": "Change options, raise the number of partitions",
+    "description": "Options go first; partitions refused after them leave them.",
+    "requestBody": {
+     "required": true,
+     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/AlterTopic"}}}
+    },
+    "responses": {
+     "200": {
+      "description": "altered",
+      "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TopicSummary"}}}
+     },
+     "default": {"$ref": "#/components/responses/Error"}
+    }
+   },
+   "delete": {
+    "operationId": "deleteTopic",
+    "summary": "Delete a topic with its records",
+    "responses": {
+     "204": {"description": "deleted"},
+     "default": {"$ref": "#/components/responses/Error"}
+    }
+   }
+  },
+  "/v1/config/broker": {
+   "get": {
+    "operationId": "getBrokerConfig",
+    "summary": "Options in force at the broker that answers",
+    "responses": {
+     "200": {
+      "description": "sorted by name",
+      "content": {"application/json": {"schema": {"$ref": "#/components/schemas/BrokerConfig"}}}
+     },
+     "default": {"$ref": "#/components/responses/Error"}
+    }
+   }
+  },
+  "/v1/openapi.json": {
+   "get": {
+    "operationId": "getOpenApi",
+    "summary": "This document",
+    "responses": {
+     "200": {
+      "description": "OpenAPI 3.1",
+      "content": {"application/json": {"schema": {"type": "object"}}}
+     }
+    }
+   }
+  },
+  "/metrics": {
+   "get": {
+    "operationId": "getMetrics",
+    "summary": "Counters in Prometheus' text format",
+    "responses": {
+     "200": {
+      "description": "text format 0.0.4",
+      "content": {"text/plain": {"schema": {"type": "string"}}}
+     }
+    }
+   }
+  },
+  "/healthz": {
+   "get": {
+    "operationId": "getHealth",
+    "summary": "Whether the broker serves",
+    "responses": {
+     "200": {"description": "ok", "content": {"text/plain": {"schema": {"type": "string"}}}},
+     "503": {
+      "description": "stopping",
+      "content": {"text/plain": {"schema": {"type": "string"}}}
+     }
+    }
+   }
+  }
+ },
+ "components": {
+  "responses": {
+   "Error": {
+    "description": "refused or failed",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+   }
+  },
+  "schemas": {
+   "Error": {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+     "error": {
+      "type": "object",
+      "required": ["code", "message", "detail"],
+      "properties": {
+       "code": {
+        "type": "string",
+        "description": "for programs: topic_exists, unknown_topic, invalid_config, ..."
+       },
+       "message": {
+        "type": "string",
+        "description": "the code in words, the same for every case of it"
+       },
+       "detail": {"type": "string", "description": "this case: the thing, the value, the limit"}
+      }
+     }
+    }
+   },
+   "Broker": {
+    "type": "object",
+    "required": ["id", "host", "port", "admin_host", "admin_port"],
+    "properties": {
+     "id": {"type": "integer", "format": "int32"},
+     "host": {"type": "string", "description": "advertised, for Kafka's protocol"},
+     "port": {"type": "integer"},
+     "rack": {"type": "string", "description": "empty: none"},
+     "admin_host": {"type": "string", "description": "where its JSON is served"},
+     "admin_port": {"type": "integer"}
+    }
+   },
+   "Cluster": {
+    "type": "object",
+    "required": [
+     "cluster_id",
+     "broker_id",
+     "controller_id",
+     "version",
+     "started_ms",
+     "brokers",
+     "topic_count",
+     "partition_count",
+     "offline_partition_count",
+     "under_replicated_partition_count"
+    ],
+    "properties": {
+     "cluster_id": {"type": "string"},
+     "broker_id": {"type": "integer", "description": "who answered", "format": "int32"},
+     "controller_id": {
+      "type": "integer",
+      "description": "-1: none at present",
+      "format": "int32"
+     },
+     "version": {"type": "string", "description": "of the broker who answered"},
+     "started_ms": {
+      "type": "integer",
+      "description": "when that broker started; milliseconds since 1970",
+      "format": "int64"
+     },
+     "brokers": {"type": "array", "items": {"$ref": "#/components/schemas/Broker"}},
+     "topic_count": {"type": "integer", "format": "int64"},
+     "partition_count": {"type": "integer", "format": "int64"},
+     "offline_partition_count": {
+      "type": "integer",
+      "description": "without a leader",
+      "format": "int64"
+     },
+     "under_replicated_partition_count": {
+      "type": "integer",
+      "description": "in-sync replicas fewer than replicas",
+      "format": "int64"
+     }
+    }
+   },
+   "TopicSummary": {
+    "type": "object",
+    "required": ["name", "id", "internal", "partition_count", "replication_factor"],
+    "properties": {
+     "name": {"type": "string"},
+     "id": {"type": "string", "description": "22 characters"},
+     "internal": {"type": "boolean"},
+     "partition_count": {"type": "integer", "format": "int32"},
+     "replication_factor": {"type": "integer", "format": "int32"}
+    }
+   },
+   "TopicList": {
+    "type": "object",
+    "required": ["topics"],
+    "properties": {
+     "topics": {"type": "array", "items": {"$ref": "#/components/schemas/TopicSummary"}}
+    }
+   },
+   "CreateTopic": {
+    "type": "object",
+    "required": ["name"],
+    "properties": {
+     "name": {"type": "string"},
+     "partitions": {
+      "type": "integer",
+      "description": "absent: the broker's num.partitions",
+      "format": "int32",
+      "minimum": 1
+     },
+     "replication_factor": {
+      "type": "integer",
+      "description": "absent: the broker's default.replication.factor",
+      "format": "int32",
+      "minimum": 1
+     },
+     "configs": {"type": "object", "additionalProperties": {"type": "string"}},
+     "validate_only": {
+      "type": "boolean",
+      "description": "only say whether it could be created",
+      "default": false
+     }
+    },
+    "additionalProperties": false
+   },
+   "ConfigChange": {
+    "type": "object",
+    "required": ["op", "name"],
+    "properties": {
+     "op": {"type": "string", "enum": ["set", "delete", "append", "subtract"]},
+     "name": {"type": "string"},
+     "value": {"type": "string", "description": "not needed by delete"}
+    },
+    "additionalProperties": false
+   },
+   "AlterTopic": {
+    "type": "object",
+    "required": [],
+    "properties": {
+     "configs": {
+      "type": "array",
+      "description": "no name twice",
+      "items": {"$ref": "#/components/schemas/ConfigChange"}
+     },
+     "partitions": {
+      "type": "integer",
+      "description": "the new total; rises only",
+      "format": "int32",
+      "minimum": 1
+     },
+     "validate_only": {"type": "boolean", "default": false}
+    },
+    "additionalProperties": false
+   },
+   "Partition": {
+    "type": "object",
+    "required": [
+     "partition",
+     "leader",
+     "leader_epoch",
+     "replicas",
+     "isr",
+     "log_start_offset",
+     "log_end_offset",
+     "high_watermark",
+     "size_bytes"
+    ],
+    "properties": {
+     "partition": {"type": "integer", "format": "int32"},
+     "leader": {"type": "integer", "description": "-1: none", "format": "int32"},
+     "leader_epoch": {"type": "integer", "format": "int32"},
+     "replicas": {"type": "array", "items": {"type": "integer", "format": "int32"}},
+     "isr": {"type": "array", "items": {"type": "integer", "format": "int32"}},
+     "log_start_offset": {
+      "type": ["integer", "null"],
+      "format": "int64",
+      "description": "null where the log does not answer"
+     },
+     "log_end_offset": {
+      "type": ["integer", "null"],
+      "format": "int64",
+      "description": "null where the log does not answer"
+     },
+     "high_watermark": {
+      "type": ["integer", "null"],
+      "format": "int64",
+      "description": "end of what is committed; null where the log does not answer"
+     },
+     "size_bytes": {
+      "type": ["integer", "null"],
+      "format": "int64",
+      "description": "null where the log does not answer"
+     }
+    }
+   },
+   "ConfigEntry": {
+    "type": "object",
+    "required": ["name", "value", "source", "is_default"],
+    "properties": {
+     "name": {"type": "string"},
+     "value": {
+      "type": ["string", "null"],
+      "description": "null when it has none or is sensitive"
+     },
+     "source": {"type": "string", "description": "topic, file or default"},
+     "is_default": {"type": "boolean"},
+     "read_only": {"type": "boolean"},
+     "sensitive": {"type": "boolean"},
+     "documentation": {"type": "string"}
+    }
+   },
+   "Topic": {
+    "type": "object",
+    "required": ["name", "id", "internal", "partitions", "configs"],
+    "properties": {
+     "name": {"type": "string"},
+     "id": {"type": "string"},
+     "internal": {"type": "boolean"},
+     "partitions": {
+      "type": "array",
+      "description": "by partition",
+      "items": {"$ref": "#/components/schemas/Partition"}
+     },
+     "configs": {
+      "type": "array",
+      "description": "sorted by name",
+      "items": {"$ref": "#/components/schemas/ConfigEntry"}
+     }
+    }
+   },
+   "BrokerConfig": {
+    "type": "object",
+    "required": ["broker_id", "configs"],
+    "properties": {
+     "broker_id": {"type": "integer", "format": "int32"},
+     "configs": {
+      "type": "array",
+      "description": "sorted by name",
+      "items": {"$ref": "#/components/schemas/ConfigEntry"}
+     }
+    }
+   }
+  }
+ }
+})json";
+// clang-format on
+
+} // namespace qtool::admin

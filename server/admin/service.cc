@@ -1,0 +1,117 @@
+#include "server/admin/service.h"
+
+#include <algorithm>
+
+namespace qtool::admin {
+
+namespace {
+
+std::vector<int32_t> numbers(const std::vector<BrokerId>& ids) {
+    std::vector<int32_t> out;
+    out.reserve(ids.size());
+    for (const BrokerId id : ids) {
+        out.push_back(id.value());
+    }
+    return out;
+}
+
+std::vector<ConfigEntry> entries(std::vector<config::DescribedOption> options) {
+    std::vector<ConfigEntry> out;
+    out.reserve(options.size());
+    for (config::DescribedOption& option : options) {
+        ConfigEntry& entry = out.emplace_back();
+        entry.name = std::move(option.name);
+        entry.value = std::move(option.value);
+        entry.source = config::to_string(option.source);
+        entry.is_default = option.is_default;
+        entry.read_only = option.read_only;
+        entry.sensitive = option.sensitive;
+        entry.documentation = std::move(option.documentation);
+    }
+    return out;
+}
+
+} // namespace
+
+ClusterInfo view_cluster(const metadata::Image& image, BrokerId self) {
+    ClusterInfo info;
+    info.cluster_id = image.cluster_id;
+    info.broker_id = self.value();
+    if (!image.brokers.empty()) {
+        // Any live broker serves admin requests; the one that answers names itself.
+        info.controller_id =
+            image.brokers.contains(self) ? self.value() : image.brokers.begin()->first.value();
+    }
+    for (const auto& [id, broker] : image.brokers) {
+        BrokerInfo& out = info.brokers.emplace_back();
+        out.id = id.value();
+        out.host = broker.host;
+        out.port = broker.port;
+        out.rack = broker.rack;
+        out.admin_host = broker.admin_host.empty() ? broker.host : broker.admin_host;
+        out.admin_port = broker.admin_port == 0 ? broker.port : broker.admin_port;
+    }
+    for (const auto& [name, topic] : image.topics_by_name) {
+        info.topic_count++;
+        for (const metadata::PartitionImage& partition : topic->partitions) {
+            info.partition_count++;
+            info.offline_partition_count += image.brokers.contains(partition.leader) ? 0 : 1;
+            info.under_replicated_partition_count +=
+                partition.isr.size() < partition.replicas.size() ? 1 : 0;
+        }
+    }
+    return info;
+}
+
+TopicList view_topics(const metadata::Image& image) {
+    TopicList list;
+    list.topics.reserve(image.topics_by_name.size());
+    for (const auto& [name, topic] : image.topics_by_name) {
+        list.topics.push_back(view_summary(*topic));
+    }
+    return list;
+}
+
+TopicSummary view_summary(const metadata::TopicImage& topic) {
+    TopicSummary summary;
+    summary.name = topic.name;
+    summary.id = to_string(topic.id);
+    summary.internal = topic.is_internal();
+    summary.partition_count = static_cast<int32_t>(topic.partitions.size());
+    if (!topic.partitions.empty()) {
+        summary.replication_factor = static_cast<int32_t>(topic.partitions[0].replicas.size());
+    }
+    return summary;
+}
+
+TopicDescription view_topic(const metadata::TopicImage& topic, const config::BrokerConfig& broker) {
+    TopicDescription out;
+    out.name = topic.name;
+    out.id = to_string(topic.id);
+    out.internal = topic.is_internal();
+    out.partitions.reserve(topic.partitions.size());
+    for (size_t i = 0; i < topic.partitions.size(); i++) {
+        const metadata::PartitionImage& from = topic.partitions[i];
+        PartitionDescription& partition = out.partitions.emplace_back();
+        partition.partition = static_cast<int32_t>(i);
+        partition.leader = from.leader.value();
+        partition.leader_epoch = from.leader_epoch.value();
+        partition.replicas = numbers(from.replicas);
+        partition.isr = numbers(from.isr);
+    }
+    out.configs = entries(config::describe_topic(topic.configs, broker));
+    return out;
+}
+
+void add_offsets(PartitionDescription& partition, const replica::DescribeResult& offsets) {
+    partition.log_start_offset = offsets.log_start_offset.value();
+    partition.log_end_offset = offsets.log_end_offset.value();
+    partition.high_watermark = offsets.high_watermark.value();
+    partition.size_bytes = static_cast<int64_t>(offsets.size_bytes);
+}
+
+BrokerConfigs view_broker_configs(const config::BrokerConfig& broker) {
+    return BrokerConfigs{broker.node_id, entries(config::describe_broker(broker))};
+}
+
+} // namespace qtool::admin

@@ -1,0 +1,23 @@
+// What the JSON door shows, made from an image: pure functions from cluster truth to the values of
+// lib/admin/model.h. Called on any core with that core's image.
+#pragma once
+
+#include "lib/admin/model.h"
+#include "lib/config/broker_config.h"
+#include "server/metadata/image.h"
+#include "server/replica/requests.h"
+
+#include <vector>
+
+namespace qtool::admin {
+
+/// Everything but `version` and `started_ms`, which are of the broker that answers.
+ClusterInfo view_cluster(const metadata::Image& image, BrokerId self);
+TopicList view_topics(const metadata::Image& image);
+TopicSummary view_summary(const metadata::TopicImage& topic);
+/// Offsets and sizes are absent; see add_offsets.
+TopicDescription view_topic(const metadata::TopicImage& topic, const config::BrokerConfig& broker);
+void add_offsets(PartitionDescription& partition, const replica::DescribeResult& offsets);
+BrokerConfigs view_broker_configs(const config::BrokerConfig& broker);
+
+} // namespace qtool::admin

@@ -1,0 +1,122 @@
+// Core: one thread's worth of the broker and all it owns: connections, pending requests,
+// partitions. It carries events from the ports to the machines and their effects back; no rule of
+// Kafka in here.
+//
+// Within a turn (a batch of events) work is only queued; on_turn_end runs it to quiet: partition
+// requests, their answers, what those submit again, then flushes, mail and the next alarm.
+#pragma once
+
+#include "lib/base/timer_heap.h"
+#include "server/broker/change_runner.h"
+#include "server/broker/connection_table.h"
+#include "server/broker/mail.h"
+#include "server/broker/shared.h"
+#include "server/port/core_events.h"
+#include "server/replica/manager.h"
+#include "server/request/services.h"
+
+#include <memory>
+#include <vector>
+
+namespace qtool::broker {
+
+class Core final : public port::CoreEvents, public request::Services {
+public:
+    Core(port::CorePorts ports, Shared& shared);
+    ~Core() override;
+
+    /// On the core's own thread, before any event. Core 0 starts to listen (nothing is read before
+    /// the metadata core says serve).
+    void start();
+
+    // port::CoreEvents
+    void on_accept(Token connection, uint8_t listener, const port::SocketAddress& peer) override;
+    ByteSpan receive_buffer(Token connection) override;
+    void on_received(Token connection, size_t size) override;
+    void on_sent(Token connection, uint64_t queued) override;
+    void on_closed(Token connection) override;
+    void on_synced(Token token, Result<void> result) override;
+    void on_mail(std::unique_ptr<port::Mail> mail) override;
+    void on_timer() override;
+    void on_turn_end() override;
+
+    // request::Services
+    [[nodiscard]] const metadata::ImageRef& image() const override { return image_; }
+    [[nodiscard]] const config::BrokerConfig& config() const override { return shared_.config; }
+    [[nodiscard]] BrokerId broker_id() const override { return BrokerId(shared_.config.node_id); }
+    [[nodiscard]] CoreId core_id() const override { return ports_.id; }
+    [[nodiscard]] MonoTime now() const override { return ports_.clock->mono(); }
+    [[nodiscard]] WallTime wall_now() const override { return ports_.clock->wall(); }
+    port::Random& random() override { return *ports_.random; }
+    [[nodiscard]] WallTime started_at() const override { return shared_.started_at; }
+    [[nodiscard]] bool is_serving() const override {
+        return shared_.serving.load(std::memory_order_relaxed);
+    }
+    [[nodiscard]] std::string metrics_text() const override;
+    request::ProducerIdBlock& producer_ids() override { return producer_ids_; }
+    std::atomic<uint32_t>& fetch_session_count() override { return shared_.fetch_sessions_open; }
+    void submit(std::vector<replica::PartitionRequest> requests) override;
+    void cancel_watches(Token request, const std::vector<PartitionKey>& partitions) override;
+    void change(Token request, metadata::Operation& operation, MonoTime deadline) override;
+    void set_deadline(Token request, MonoTime due) override;
+    void finish(Token request, std::vector<port::Piece> pieces) override;
+    void finish_and_close(Token request) override;
+
+private:
+    struct PendingSlot {
+        std::unique_ptr<request::Pending> pending;
+        Token connection; // no generation: abandoned, alive only for borrowed bytes
+        uint64_t slot = 0;
+    };
+    class Host; // DoorHost of one connection
+
+    void feed(ConnectionSlot& connection);
+    void refresh_reading(Token connection);
+    void close_connection(Token connection, std::string_view reason);
+    void drop_connection(Token connection);
+    void add_pending(ConnectionSlot& connection, std::unique_ptr<request::Pending> pending,
+                     uint64_t slot);
+    std::unique_ptr<request::Pending> take_pending(Token request);
+    void run_partition_requests();
+    void run_answers();
+    void deliver(replica::Outbox& out);
+    void begin_flushes();
+    void post_mails();
+    void tick_connections(MonoTime at);
+    void apply_image(ImageMail& mail);
+    void serve();
+    void begin_drain();
+    void continue_drain();
+    void close_partitions();
+    PartitionRequestsMail& requests_to(CoreId core);
+    PartitionRepliesMail& replies_to(CoreId core);
+
+    port::CorePorts ports_;
+    Shared& shared_;
+    metrics::CoreCounters& counters_;
+    ConnectionTable connections_;
+    request::Scratch scratch_;
+    SlotMap<PendingSlot> pending_;
+    std::vector<std::unique_ptr<request::Pending>> graveyard_; // finished within their own call
+    std::vector<Token> refresh_; // connections whose backpressure may have changed
+    TimerHeap<Token> deadlines_;
+    ChangeRunner changes_;
+    replica::Manager partitions_;
+    metadata::ImageRef image_;
+    request::ProducerIdBlock producer_ids_;
+
+    std::vector<replica::PartitionRequest> local_requests_;
+    std::vector<replica::PartitionReply> replies_;
+    std::vector<replica::PartitionWake> wakes_;
+    std::vector<std::unique_ptr<PartitionRequestsMail>> request_mails_; // by core; may be empty
+    std::vector<std::unique_ptr<PartitionRepliesMail>> reply_mails_;
+    std::vector<std::unique_ptr<CancelWatchesMail>> cancel_mails_;
+
+    MonoTime tick_at_ = kMonoNever;
+    MonoTime alarm_at_ = kMonoNever; // what the timer port was told last
+    enum class Life : uint8_t { starting, serving, draining, drained, closed };
+    Life life_ = Life::starting;
+    MonoTime drain_deadline_ = kMonoNever;
+};
+
+} // namespace qtool::broker

@@ -1,0 +1,110 @@
+// MetadataCore: the core that owns the metadata store. It turns the store's changes into images,
+// hands each image to all data cores, carries their commits to the store, and orders start and
+// stop. It has a thread and loop of its own, so that metadata never waits behind a fetch.
+//
+//   loading -> registering -> opening -> serving -> draining -> closing -> ended
+//              (cluster id,   (cores apply the first image: partitions recover)
+//               this broker)
+#pragma once
+
+#include "lib/base/slot_map.h"
+#include "server/broker/change_runner.h"
+#include "server/broker/mail.h"
+#include "server/broker/shared.h"
+#include "server/metadata/decide_brokers.h"
+#include "server/metadata/replay.h"
+#include "server/port/core_events.h"
+#include "server/port/metadata_store.h"
+
+#include <deque>
+#include <memory>
+#include <vector>
+
+namespace qtool::broker {
+
+/// What the program (or the simulator) wants to hear; called on the metadata core.
+class BrokerEvents {
+public:
+    virtual ~BrokerEvents() = default;
+    virtual void on_serving(const std::vector<port::SocketAddress>& listeners,
+                            const std::vector<port::SocketAddress>& admin_listeners) = 0;
+    /// All is closed; `result` says whether cleanly, or why the broker could not start or go on.
+    virtual void on_ended(Result<void> result) = 0;
+};
+
+class MetadataCore final : public port::CoreEvents, public port::MetadataStoreEvents {
+public:
+    MetadataCore(port::CorePorts ports, Shared& shared, port::MetadataStore& store,
+                 BrokerEvents& events);
+
+    /// On the metadata core's own thread, before any event.
+    void start();
+    /// Graceful stop: no new requests, finish what is under way, flush, checkpoint. Idempotent.
+    void begin_stop();
+
+    // port::CoreEvents
+    void on_mail(std::unique_ptr<port::Mail> mail) override;
+    void on_timer() override;
+    void on_turn_end() override;
+    void on_accept(Token, uint8_t, const port::SocketAddress&) override;
+    ByteSpan receive_buffer(Token) override;
+    void on_received(Token, size_t) override;
+    void on_sent(Token, uint64_t) override;
+    void on_closed(Token) override;
+    void on_synced(Token, Result<void>) override;
+
+    // port::MetadataStoreEvents
+    void on_store_loaded(Result<port::StoreSnapshot> snapshot) override;
+    void on_store_committed(Token token, Result<Revision> revision) override;
+    void on_store_changed(const port::StoreChange& change) override;
+
+private:
+    enum class Life : uint8_t { loading, registering, opening, serving, draining, closing, ended };
+
+    /// A commit of a core (or our own: core == our id) on its way through the store.
+    struct Commit {
+        CoreId core;
+        Token change;
+    };
+    /// A commit that waits until all cores applied its revision.
+    struct Unapplied {
+        Commit commit;
+        Revision revision;
+    };
+
+    void register_broker();
+    void registration_step();
+    Result<void> quarantine_strangers();
+    void publish(metadata::ImageRef image, metadata::Delta delta);
+    void on_image_applied(CoreId core, Revision revision);
+    void answer(const Commit& commit, Result<Revision> result);
+    [[nodiscard]] Revision applied_by_all() const;
+    void post_to_all(std::unique_ptr<port::Mail> (*make)(CoreId self));
+    void start_serving();
+    void on_drained();
+    void on_closed_mail(ClosedMail& mail);
+    void end(Result<void> result);
+
+    port::CorePorts ports_;
+    Shared& shared_;
+    port::MetadataStore& store_;
+    BrokerEvents& events_;
+    metadata::Replay replay_;
+    metadata::ImageRef image_;
+    ChangeRunner changes_; // our own: cluster id and registration
+    SlotMap<Commit> commits_;
+    std::deque<Unapplied> unapplied_; // by revision
+    std::vector<Revision> applied_;   // by core
+    std::unique_ptr<metadata::EnsureCluster> ensure_cluster_;
+    std::unique_ptr<metadata::RegisterBroker> register_broker_;
+    std::vector<port::SocketAddress> listeners_;
+    std::vector<port::SocketAddress> admin_listeners_;
+    bool listening_ = false;
+    bool stop_wanted_ = false;
+    Life life_ = Life::loading;
+    uint16_t cores_done_ = 0; // drained or closed
+    Result<void> outcome_;    // of the whole life, for on_ended
+    std::vector<storage::PartitionState> partition_states_;
+};
+
+} // namespace qtool::broker

@@ -1,0 +1,39 @@
+// What all cores of one broker share: constant after start, or atomic.
+#pragma once
+
+#include "lib/base/ids.h"
+#include "lib/base/time.h"
+#include "lib/config/broker_config.h"
+#include "server/metrics/counters.h"
+#include "server/port/net.h"
+#include "server/storage/data_dir.h"
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+namespace qtool::broker {
+
+/// What a listener accepts; the tag that Net::listen carries.
+enum class ListenerKind : uint8_t { kafka_and_http, kafka_only, http_only };
+
+struct Shared {
+    config::BrokerConfig config;
+    uint16_t core_count = 1; // data cores; the metadata core has this number as its CoreId
+    std::vector<std::unique_ptr<metrics::CoreCounters>> counters; // one per data core
+    storage::DataDir* data_dir = nullptr; // opened before the cores start; const while they run
+    std::atomic<uint64_t> connections_open{0}; // for max.connections over all cores
+    std::atomic<uint32_t> fetch_sessions_open{0};
+    std::atomic<bool> serving{false}; // what /healthz says
+    WallTime started_at{};
+
+    [[nodiscard]] CoreId metadata_core() const { return CoreId(core_count); }
+    /// Consecutive partitions of a topic go to different cores, so that few partitions spread too.
+    [[nodiscard]] CoreId owner(const PartitionKey& key) const {
+        const auto start = static_cast<uint32_t>(std::hash<Uuid>()(key.topic_id));
+        const auto index = static_cast<uint32_t>(key.index.value());
+        return CoreId(static_cast<uint16_t>((start + index) % core_count));
+    }
+};
+
+} // namespace qtool::broker

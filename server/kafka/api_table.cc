@@ -1,0 +1,78 @@
+#include "server/kafka/api_table.h"
+
+#include "lib/protocol/msg/alter_configs.h"
+#include "lib/protocol/msg/api_versions.h"
+#include "lib/protocol/msg/create_partitions.h"
+#include "lib/protocol/msg/create_topics.h"
+#include "lib/protocol/msg/delete_records.h"
+#include "lib/protocol/msg/delete_topics.h"
+#include "lib/protocol/msg/describe_cluster.h"
+#include "lib/protocol/msg/describe_configs.h"
+#include "lib/protocol/msg/describe_topic_partitions.h"
+#include "lib/protocol/msg/fetch.h"
+#include "lib/protocol/msg/incremental_alter_configs.h"
+#include "lib/protocol/msg/init_producer_id.h"
+#include "lib/protocol/msg/list_offsets.h"
+#include "lib/protocol/msg/metadata.h"
+#include "lib/protocol/msg/offset_for_leader_epoch.h"
+#include "lib/protocol/msg/produce.h"
+#include "server/kafka/handlers/handlers.h"
+
+#include <algorithm>
+
+namespace qtool::kafka {
+
+namespace {
+
+template <class Request>
+constexpr ApiRow row(Handler handler) {
+    return {Request::kApiKey, Request::kVersionMin, Request::kVersionMax, Request::kVersionMin,
+            handler};
+}
+
+// librdkafka switches features off when the old Produce versions are missing from the list, so
+// Produce is advertised from 0 though 0-2 are refused (SEMANTICS section 2; Kafka does the same).
+constexpr ApiRow produce_row() {
+    ApiRow produce = row<protocol::ProduceRequest>(handle_produce);
+    produce.advertised_min = 0;
+    return produce;
+}
+
+constexpr ApiRow kTable[] = {
+    produce_row(),
+    row<protocol::FetchRequest>(handle_fetch),
+    row<protocol::ListOffsetsRequest>(handle_list_offsets),
+    row<protocol::MetadataRequest>(handle_metadata),
+    row<protocol::ApiVersionsRequest>(handle_api_versions),
+    row<protocol::CreateTopicsRequest>(handle_create_topics),
+    row<protocol::DeleteTopicsRequest>(handle_delete_topics),
+    row<protocol::DeleteRecordsRequest>(handle_delete_records),
+    row<protocol::InitProducerIdRequest>(handle_init_producer_id),
+    row<protocol::OffsetForLeaderEpochRequest>(handle_offset_for_leader_epoch),
+    row<protocol::DescribeConfigsRequest>(handle_describe_configs),
+    row<protocol::AlterConfigsRequest>(handle_alter_configs),
+    row<protocol::CreatePartitionsRequest>(handle_create_partitions),
+    row<protocol::IncrementalAlterConfigsRequest>(handle_incremental_alter_configs),
+    row<protocol::DescribeClusterRequest>(handle_describe_cluster),
+    row<protocol::DescribeTopicPartitionsRequest>(handle_describe_topic_partitions),
+};
+
+} // namespace
+
+std::span<const ApiRow> api_table() {
+    return kTable;
+}
+
+const ApiRow* find_api(int16_t key) {
+    const auto found = std::find_if(std::begin(kTable), std::end(kTable),
+                                    [key](const ApiRow& r) { return r.key == key; });
+    return found == std::end(kTable) ? nullptr : found;
+}
+
+std::string_view api_name(size_t key) {
+    return find_api(static_cast<int16_t>(key)) == nullptr
+               ? std::string_view()
+               : protocol::api_name(static_cast<int16_t>(key));
+}
+
+} // namespace qtool::kafka

@@ -1,0 +1,71 @@
+#include "server/kafka/connection.h"
+
+#include "server/kafka/dispatch.h"
+
+namespace qtool::kafka {
+
+namespace {
+constexpr size_t kLengthSize = 4;
+}
+
+void Connection::on_bytes(request::ReceiveBuffer& in, request::DoorHost& host) {
+    size_t frame_size = 0; // of the frame that is not whole yet, length field included
+    while (wants_bytes()) {
+        const ByteView unread = in.unread();
+        if (unread.size() < kLengthSize) {
+            frame_size = unread.empty() ? 0 : kLengthSize;
+            break;
+        }
+        const auto length = load_be<int32_t>(unread.data());
+        if (length < 0 || static_cast<uint32_t>(length) > frame_bytes_max_) {
+            host.counters().frames_oversized.add();
+            close(host, "frame of " + std::to_string(length) + " bytes, the limit is " +
+                            std::to_string(frame_bytes_max_) + " (socket.request.max.bytes)");
+            break;
+        }
+        frame_size = kLengthSize + static_cast<size_t>(length);
+        if (unread.size() < frame_size) {
+            break;
+        }
+        in.consume(kLengthSize);
+        if (!handle_frame(in.take(static_cast<size_t>(length)), host)) {
+            break;
+        }
+        frame_size = 0;
+    }
+    if (closing_) {
+        in.consume(in.unread().size());
+    }
+    in.settle(frame_size);
+}
+
+bool Connection::handle_frame(request::ReceiveBuffer::Taken frame, request::DoorHost& host) {
+    const uint64_t slot = replies_.open();
+    Outcome outcome = dispatch(std::move(frame), sessions_, host);
+    if (auto* answer = std::get_if<Answer>(&outcome)) {
+        on_answer(slot, std::move(answer->pieces), host);
+    } else if (auto* pending = std::get_if<std::unique_ptr<request::Pending>>(&outcome)) {
+        host.add_pending(std::move(*pending), slot);
+    } else if (std::holds_alternative<NoAnswer>(outcome)) {
+        on_answer(slot, {}, host);
+    } else {
+        close(host, std::get<Close>(outcome).reason);
+        return false;
+    }
+    return !closing_;
+}
+
+void Connection::on_answer(uint64_t slot, std::vector<port::Piece> pieces,
+                           request::DoorHost& host) {
+    std::vector<port::Piece> leaving = replies_.fill(slot, std::move(pieces));
+    if (!leaving.empty()) {
+        host.send(std::move(leaving));
+    }
+}
+
+void Connection::close(request::DoorHost& host, std::string_view reason) {
+    closing_ = true;
+    host.close(reason);
+}
+
+} // namespace qtool::kafka

@@ -1,0 +1,64 @@
+#include "server/kafka/dispatch.h"
+
+#include "lib/protocol/api.h"
+#include "server/kafka/api_table.h"
+
+namespace qtool::kafka {
+
+namespace {
+
+std::string name_request(const protocol::RequestHeader& header) {
+    return "API key " + std::to_string(header.api_key) + " version " +
+           std::to_string(header.api_version);
+}
+
+} // namespace
+
+Outcome dispatch(request::ReceiveBuffer::Taken frame, FetchSessions& sessions,
+                 request::DoorHost& host) {
+    metrics::CoreCounters& counters = host.counters();
+    size_t header_size = 0;
+    Result<protocol::RequestHeader> header =
+        protocol::decode_request_header(frame.bytes, header_size);
+    if (!header) {
+        if (header.error().code == Code::unsupported_version) {
+            counters.requests_unsupported.add();
+        } else {
+            counters.frames_malformed.add();
+        }
+        return Close{"request header: " + to_string(header.error())};
+    }
+    const ApiRow* row = find_api(header->api_key);
+    const bool version_served = row != nullptr && header->api_version >= row->version_min &&
+                                header->api_version <= row->version_max;
+    const bool is_api_versions =
+        header->api_key == static_cast<int16_t>(protocol::ApiKey::api_versions);
+    if (!version_served && !is_api_versions) {
+        counters.requests_unsupported.add();
+        return Close{name_request(*header) + " is not served; see ApiVersions"};
+    }
+    metrics::ApiCounters& api = counters.api[static_cast<size_t>(header->api_key)];
+    api.requests.add();
+    ReplyHead head;
+    head.api_key = header->api_key;
+    head.api_version = header->api_version;
+    head.correlation_id = header->correlation_id;
+    head.received_at = host.services().now();
+    const Context context{head,
+                          header->client_id.value_or(""),
+                          frame.bytes.subspan(header_size),
+                          std::move(frame.chunk),
+                          host.services(),
+                          host.peer(),
+                          counters,
+                          sessions};
+    Outcome outcome = row->handler(context);
+    if (const auto* answer = std::get_if<Answer>(&outcome); answer != nullptr && answer->is_error) {
+        api.errors.add();
+    } else if (std::holds_alternative<Close>(outcome)) {
+        api.errors.add();
+    }
+    return outcome;
+}
+
+} // namespace qtool::kafka

@@ -1,0 +1,105 @@
+// CreateTopics (key 19): each topic succeeds or fails on its own; what the rules are is known to
+// metadata::CreateTopics.
+#include "lib/protocol/msg/create_topics.h"
+
+#include "server/kafka/handlers/change_pending.h"
+#include "server/kafka/handlers/handlers.h"
+#include "server/metadata/decide_topics.h"
+
+namespace qtool::kafka {
+
+namespace {
+
+using protocol::CreateTopicsRequest;
+using protocol::CreateTopicsResponse;
+
+metadata::NewTopic to_new_topic(const CreateTopicsRequest::CreatableTopic& topic) {
+    metadata::NewTopic out;
+    out.name = topic.name;
+    out.partition_count = topic.num_partitions;
+    out.replication_factor = topic.replication_factor;
+    for (const auto& assignment : topic.assignments) {
+        auto& replicas = out.assignments.emplace_back();
+        replicas.partition = assignment.partition_index;
+        for (const int32_t broker : assignment.broker_ids) {
+            replicas.replicas.emplace_back(broker);
+        }
+    }
+    for (const auto& option : topic.configs) {
+        auto& config = out.configs.emplace_back();
+        config.name = option.name;
+        if (option.value) {
+            config.value = std::string(*option.value);
+        }
+    }
+    return out;
+}
+
+class CreateTopicsPending final : public ChangePending<metadata::CreateTopics> {
+public:
+    CreateTopicsPending(const Context& context, CreateTopicsRequest request)
+        : ChangePending(context,
+                        metadata::CreateTopics(new_topics(request), request.validate_only,
+                                               context.services.config()),
+                        request.timeout_ms),
+          request_(std::move(request)) {}
+
+private:
+    static std::vector<metadata::NewTopic> new_topics(const CreateTopicsRequest& request) {
+        std::vector<metadata::NewTopic> topics;
+        topics.reserve(request.topics.size());
+        for (const auto& topic : request.topics) {
+            topics.push_back(to_new_topic(topic));
+        }
+        return topics;
+    }
+
+    Answer answer(request::Services& services) override {
+        const auto& results = operation_.results();
+        QT_ASSERT(results.size() == request_.topics.size());
+        CreateTopicsResponse response;
+        std::vector<std::vector<config::DescribedOption>> options(results.size()); // viewed below
+        bool failed = false;
+        for (size_t i = 0; i < results.size(); i++) {
+            const metadata::CreatedTopic& result = results[i];
+            auto& out = response.topics.emplace_back();
+            out.name = request_.topics[i].name;
+            fill_error(result.error ? &*result.error : nullptr, out);
+            if (result.error) {
+                failed = true;
+                out.configs.reset();
+                continue;
+            }
+            out.topic_id = result.id;
+            out.num_partitions = result.partition_count;
+            out.replication_factor = result.replication_factor;
+            options[i] = config::describe_topic(result.configs, services.config());
+            fill_configs(options[i], *out.configs);
+        }
+        return Answer{make_answer(head(), response), failed};
+    }
+
+    static void fill_configs(const std::vector<config::DescribedOption>& options,
+                             std::vector<CreateTopicsResponse::CreatableTopicConfigs>& out) {
+        out.reserve(options.size());
+        for (const config::DescribedOption& option : options) {
+            auto& entry = out.emplace_back();
+            entry.name = option.name;
+            entry.value = option.value;
+            entry.read_only = option.read_only;
+            entry.config_source = static_cast<int8_t>(option.source);
+            entry.is_sensitive = option.sensitive;
+        }
+    }
+
+    CreateTopicsRequest request_;
+};
+
+} // namespace
+
+Outcome handle_create_topics(const Context& context) {
+    KAFKA_DECODE(CreateTopicsRequest, request, context);
+    return std::make_unique<CreateTopicsPending>(context, std::move(request));
+}
+
+} // namespace qtool::kafka

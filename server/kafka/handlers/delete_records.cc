@@ -1,0 +1,63 @@
+// DeleteRecords (key 21): moves the log start offset of each partition up. With one replica a
+// partition there is nobody to wait for, so timeout_ms has no effect: every answer is immediate.
+#include "lib/protocol/msg/delete_records.h"
+
+#include "server/kafka/handlers/handlers.h"
+#include "server/kafka/handlers/partition_fan_out.h"
+
+namespace qtool::kafka {
+
+namespace {
+
+using protocol::DeleteRecordsRequest;
+using protocol::DeleteRecordsResponse;
+
+class DeleteRecordsPending final : public FanOut<replica::DeleteRecordsResult> {
+public:
+    DeleteRecordsPending(const Context& context, DeleteRecordsRequest request)
+        : FanOut(context),
+          request_(std::move(request)) {}
+
+private:
+    void ask_all() override {
+        for (const auto& request_topic : request_.topics) {
+            const metadata::TopicImage* topic = image().topic(request_topic.name);
+            for (const auto& partition : request_topic.partitions) {
+                if (topic != nullptr && topic->is_internal()) {
+                    refuse(Error(Code::invalid_topic_name));
+                    continue;
+                }
+                ask(request_topic.name, partition.partition_index, kNoLeaderEpoch,
+                    replica::DeleteRecordsOp{Offset(partition.offset)});
+            }
+        }
+    }
+
+    std::vector<port::Piece> answer() override {
+        DeleteRecordsResponse response;
+        size_t next = 0;
+        for (const auto& topic : request_.topics) {
+            auto& topic_out = response.topics.emplace_back();
+            topic_out.name = topic.name;
+            for (const auto& partition : topic.partitions) {
+                const Slot& slot = slots()[next++];
+                auto& out = topic_out.partitions.emplace_back();
+                out.partition_index = partition.partition_index;
+                out.error_code = slot.error ? error_code(slot.error->code) : int16_t{0};
+                out.low_watermark = slot.error ? -1 : slot.result.low_watermark.value();
+            }
+        }
+        return make_answer(head(), response);
+    }
+
+    DeleteRecordsRequest request_;
+};
+
+} // namespace
+
+Outcome handle_delete_records(const Context& context) {
+    KAFKA_DECODE(DeleteRecordsRequest, request, context);
+    return std::make_unique<DeleteRecordsPending>(context, std::move(request));
+}
+
+} // namespace qtool::kafka

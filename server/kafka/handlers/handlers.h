@@ -1,0 +1,25 @@
+// Every handler, one function an API, one file each beside this one. Listed by api_table.cc.
+#pragma once
+
+#include "server/kafka/context.h"
+
+namespace qtool::kafka {
+
+Outcome handle_produce(const Context& context);
+Outcome handle_fetch(const Context& context);
+Outcome handle_list_offsets(const Context& context);
+Outcome handle_metadata(const Context& context);
+Outcome handle_api_versions(const Context& context);
+Outcome handle_create_topics(const Context& context);
+Outcome handle_delete_topics(const Context& context);
+Outcome handle_delete_records(const Context& context);
+Outcome handle_init_producer_id(const Context& context);
+Outcome handle_offset_for_leader_epoch(const Context& context);
+Outcome handle_describe_configs(const Context& context);
+Outcome handle_alter_configs(const Context& context);
+Outcome handle_create_partitions(const Context& context);
+Outcome handle_incremental_alter_configs(const Context& context);
+Outcome handle_describe_cluster(const Context& context);
+Outcome handle_describe_topic_partitions(const Context& context);
+
+} // namespace qtool::kafka

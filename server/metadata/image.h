@@ -1,0 +1,81 @@
+// The cluster's truth as one immutable value: brokers, topics, partitions, configs, ids. Made by
+// replay on the metadata core, shared by pointer with every core, never changed after publication.
+// Topics are shared pieces, so that a change copies one topic and the maps of pointers, not all.
+#pragma once
+
+#include "lib/base/ids.h"
+#include "lib/config/topic_config.h"
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace qtool::metadata {
+
+struct PartitionImage {
+    std::vector<BrokerId> replicas; // assignment order; the first is the preferred leader
+    std::vector<BrokerId> isr;
+    BrokerId leader = kNoBroker;
+    LeaderEpoch leader_epoch{0};
+    int32_t partition_epoch = 0; // rises with every change of this partition
+
+    bool operator==(const PartitionImage&) const = default;
+};
+
+struct TopicImage {
+    TopicId id;
+    std::string name;
+    Revision mod_revision;                      // of the topic's own key, for guards
+    std::vector<PartitionImage> partitions;     // by partition index
+    std::map<std::string, std::string> configs; // overrides as set by the user
+    config::TopicConfig effective;              // overrides over the broker's defaults
+    Revision configs_revision;                  // of its configs key; 0 when there is none
+
+    [[nodiscard]] bool is_internal() const { return name.starts_with("__"); }
+};
+
+struct BrokerImage {
+    BrokerId id;
+    std::string host; // advertised
+    uint16_t port = 0;
+    std::string rack;       // empty: none
+    std::string admin_host; // where its JSON door is; empty: the same host and port
+    uint16_t admin_port = 0;
+
+    bool operator==(const BrokerImage&) const = default;
+};
+
+struct Image {
+    Revision revision; // of the last change applied
+    std::string cluster_id;
+    std::map<BrokerId, BrokerImage> brokers;
+    std::map<std::string, std::shared_ptr<const TopicImage>, std::less<>> topics_by_name;
+    std::map<TopicId, std::shared_ptr<const TopicImage>> topics_by_id;
+    std::map<TopicId, std::string> trash; // deleted topics whose files may go: id -> name
+    int64_t next_producer_id = 0;         // first id not handed out in a block yet
+    Revision producer_ids_revision;       // of the ids/producer key; 0 when absent
+
+    /// nullptr when there is no such topic. Valid as long as the image.
+    [[nodiscard]] const TopicImage* topic(std::string_view name) const {
+        const auto it = topics_by_name.find(name);
+        return it == topics_by_name.end() ? nullptr : it->second.get();
+    }
+    [[nodiscard]] const TopicImage* topic(const TopicId& id) const {
+        const auto it = topics_by_id.find(id);
+        return it == topics_by_id.end() ? nullptr : it->second.get();
+    }
+};
+using ImageRef = std::shared_ptr<const Image>;
+
+/// What one published image changed against the one before: what cores must open, change, delete.
+struct Delta {
+    Revision revision;
+    std::vector<TopicId> topics_created;
+    std::vector<TopicId> topics_changed; // partitions added or changed, or configs changed
+    std::vector<TopicId> topics_deleted;
+};
+
+} // namespace qtool::metadata

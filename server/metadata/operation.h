@@ -1,0 +1,30 @@
+// Operation: one wish to change metadata, whichever door it came through. It decides on an image
+// and is asked again on a newer one when another writer was faster (optimistic concurrency).
+// Lives on the core of the connection that asked; outcome fields of the concrete operation (one
+// class per admin request, server/metadata/decide_*.h) are read after `finish`.
+#pragma once
+
+#include "lib/base/result.h"
+#include "server/metadata/image.h"
+#include "server/port/metadata_store.h"
+#include "server/port/random.h"
+
+namespace qtool::metadata {
+
+class Operation {
+public:
+    virtual ~Operation() = default;
+
+    /// Decides from scratch on `image` (an earlier decision is forgotten) and returns what to
+    /// write, guarded by the revisions it read. No writes: nothing to do, every item failed or it
+    /// only validated; the operation is then finished with success at once. Per-item errors stay
+    /// inside the concrete operation's results and are no reason to fail here.
+    virtual port::StoreTransaction decide(const Image& image, port::Random& random) = 0;
+
+    /// Called once: the change is committed and applied on every core of this broker, or it failed
+    /// (store_unavailable, storage_full, timed_out; store_conflict after the last retry). On
+    /// failure the operation turns the items it meant to write into that error.
+    virtual void finish(Result<void> result) = 0;
+};
+
+} // namespace qtool::metadata

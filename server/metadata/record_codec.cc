@@ -1,0 +1,399 @@
+#include "server/metadata/record_codec.h"
+
+#include "server/metadata/topic_name.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <optional>
+#include <utility>
+
+namespace qtool::metadata {
+
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr int64_t kRecordVersion = 1; // of every record so far
+
+constexpr std::string_view kClusterKey = "cluster";
+constexpr std::string_view kBrokersPrefix = "brokers/";
+constexpr std::string_view kTopicsPrefix = "topics/";
+constexpr std::string_view kPartitionsPrefix = "partitions/";
+constexpr std::string_view kTopicConfigsPrefix = "configs/topics/";
+constexpr std::string_view kProducerIdsKey = "ids/producer";
+constexpr std::string_view kTrashPrefix = "trash/";
+
+// ---- keys ---------------------------------------------------------------------------------------
+
+Error bad_key(std::string_view key) {
+    return {Code::storage_damaged, "metadata key '" + std::string(key) + "' is malformed"};
+}
+
+// Only the one spelling that to_string gives: no sign, no leading zeros.
+std::optional<int32_t> parse_index(std::string_view text) {
+    int32_t number = -1;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc() || number < 0 || std::to_string(number) != text) {
+        return std::nullopt;
+    }
+    return number;
+}
+
+std::string join(std::string_view prefix, const std::string& rest) {
+    std::string key(prefix);
+    key += rest;
+    return key;
+}
+
+// ---- values -------------------------------------------------------------------------------------
+
+// dump() in the form that cannot throw: bytes that are no UTF-8 become U+FFFD.
+std::string finish(Json&& json) {
+    json["version"] = kRecordVersion;
+    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+// A decoded object; `key` names it in errors.
+class Record {
+public:
+    static Result<Record> parse(std::string_view key, std::string_view value) {
+        Record record(key, Json::parse(value, nullptr, false));
+        if (!record.json_.is_object()) {
+            return Error(Code::storage_damaged,
+                         "metadata value of '" + std::string(key) + "' is not a JSON object");
+        }
+        QT_TRY_ASSIGN(const int64_t version,
+                      record.number("version", 1, std::numeric_limits<int64_t>::max()));
+        if (version > kRecordVersion) {
+            return Error(Code::unsupported_version,
+                         "metadata value of '" + std::string(key) + "' has version " +
+                             std::to_string(version) + ", this qbroker reads up to " +
+                             std::to_string(kRecordVersion) + "; it was written by a newer one");
+        }
+        return record;
+    }
+
+    [[nodiscard]] Result<int64_t> number(const char* field, int64_t min, int64_t max) const {
+        const auto at = json_.find(field);
+        if (at == json_.end()) {
+            return bad(field, "is missing");
+        }
+        const std::optional<int64_t> value = to_int64(*at);
+        if (!value || *value < min || *value > max) {
+            return bad(field, "is not a number from " + std::to_string(min) + " to " +
+                                  std::to_string(max));
+        }
+        return *value;
+    }
+
+    [[nodiscard]] Result<int32_t> number32(const char* field, int32_t min) const {
+        QT_TRY_ASSIGN(const int64_t value, number(field, min, std::numeric_limits<int32_t>::max()));
+        return static_cast<int32_t>(value);
+    }
+
+    [[nodiscard]] Result<uint16_t> port(const char* field) const {
+        QT_TRY_ASSIGN(const int64_t value, number(field, 0, std::numeric_limits<uint16_t>::max()));
+        return static_cast<uint16_t>(value);
+    }
+
+    [[nodiscard]] Result<std::string> text(const char* field) const {
+        const auto at = json_.find(field);
+        if (at == json_.end() || !at->is_string()) {
+            return bad(field, "is missing or not a string");
+        }
+        return at->get<std::string>();
+    }
+
+    // A field that is written only when it says something.
+    [[nodiscard]] Result<std::string> text_or_empty(const char* field) const {
+        return json_.contains(field) ? text(field) : Result<std::string>(std::string());
+    }
+
+    [[nodiscard]] Result<std::vector<BrokerId>> brokers(const char* field) const {
+        const auto at = json_.find(field);
+        if (at == json_.end() || !at->is_array()) {
+            return bad(field, "is missing or not an array");
+        }
+        std::vector<BrokerId> brokers;
+        brokers.reserve(at->size());
+        for (const Json& element : *at) {
+            const std::optional<int64_t> id = to_int64(element);
+            if (!id || *id < 0 || *id > std::numeric_limits<int32_t>::max()) {
+                return bad(field, "holds something else than broker ids");
+            }
+            const BrokerId broker(static_cast<int32_t>(*id));
+            if (std::find(brokers.begin(), brokers.end(), broker) != brokers.end()) {
+                return bad(field, "holds a broker twice");
+            }
+            brokers.push_back(broker);
+        }
+        return brokers;
+    }
+
+    [[nodiscard]] Result<std::map<std::string, std::string>> texts(const char* field) const {
+        const auto at = json_.find(field);
+        if (at == json_.end() || !at->is_object()) {
+            return bad(field, "is missing or not an object");
+        }
+        std::map<std::string, std::string> texts;
+        for (const auto& [name, element] : at->items()) {
+            if (!element.is_string()) {
+                return bad(field, "holds something else than strings");
+            }
+            texts.emplace(name, element.template get<std::string>());
+        }
+        return texts;
+    }
+
+    [[nodiscard]] Error bad(const char* field, const std::string& why) const {
+        return {Code::storage_damaged,
+                "metadata value of '" + key_ + "': field '" + field + "' " + why};
+    }
+
+private:
+    Record(std::string_view key, Json json) : key_(key), json_(std::move(json)) {}
+
+    static std::optional<int64_t> to_int64(const Json& json) {
+        if (!json.is_number_integer()) {
+            return std::nullopt;
+        }
+        if (json.is_number_unsigned() &&
+            json.get<uint64_t>() > uint64_t{std::numeric_limits<int64_t>::max()}) {
+            return std::nullopt;
+        }
+        return json.get<int64_t>();
+    }
+
+    std::string key_;
+    Json json_;
+};
+
+Json to_json(const std::vector<BrokerId>& brokers) {
+    Json array = Json::array();
+    for (const BrokerId broker : brokers) {
+        array.push_back(broker.value());
+    }
+    return array;
+}
+
+} // namespace
+
+std::string cluster_key() {
+    return std::string(kClusterKey);
+}
+
+std::string broker_key(BrokerId id) {
+    return join(kBrokersPrefix, std::to_string(id.value()));
+}
+
+std::string topic_key(std::string_view name) {
+    return join(kTopicsPrefix, std::string(name));
+}
+
+std::string partition_key(const TopicId& id, int32_t partition) {
+    return join(kPartitionsPrefix, to_string(id)) + '/' + std::to_string(partition);
+}
+
+std::string topic_configs_key(const TopicId& id) {
+    return join(kTopicConfigsPrefix, to_string(id));
+}
+
+std::string producer_ids_key() {
+    return std::string(kProducerIdsKey);
+}
+
+std::string trash_key(const TopicId& id) {
+    return join(kTrashPrefix, to_string(id));
+}
+
+Result<Key> parse_key(std::string_view key) {
+    Key out;
+    const auto take_prefix = [key](std::string_view prefix) {
+        return key.starts_with(prefix) ? std::optional(key.substr(prefix.size())) : std::nullopt;
+    };
+    const auto parse_id = [&](std::string_view text) -> Result<void> {
+        const Result<TopicId> id = parse_uuid(text);
+        if (!id || id->is_zero()) {
+            return bad_key(key);
+        }
+        out.topic_id = *id;
+        return {};
+    };
+    if (key == kClusterKey) {
+        out.kind = KeyKind::cluster;
+        return out;
+    }
+    if (key == kProducerIdsKey) {
+        out.kind = KeyKind::producer_ids;
+        return out;
+    }
+    if (const auto rest = take_prefix(kBrokersPrefix)) {
+        const std::optional<int32_t> id = parse_index(*rest);
+        if (!id) {
+            return bad_key(key);
+        }
+        out.kind = KeyKind::broker;
+        out.broker = BrokerId(*id);
+        return out;
+    }
+    if (const auto rest = take_prefix(kTopicsPrefix)) {
+        if (!check_topic_name(*rest)) { // it becomes a folder's name
+            return bad_key(key);
+        }
+        out.kind = KeyKind::topic;
+        out.topic_name = *rest;
+        return out;
+    }
+    if (const auto rest = take_prefix(kPartitionsPrefix)) {
+        const size_t slash = rest->find('/');
+        const std::optional<int32_t> partition =
+            slash == std::string_view::npos ? std::nullopt : parse_index(rest->substr(slash + 1));
+        if (!partition) {
+            return bad_key(key);
+        }
+        out.kind = KeyKind::partition;
+        out.partition = *partition;
+        QT_TRY(parse_id(rest->substr(0, slash)));
+        return out;
+    }
+    if (const auto rest = take_prefix(kTopicConfigsPrefix)) {
+        out.kind = KeyKind::topic_configs;
+        QT_TRY(parse_id(*rest));
+        return out;
+    }
+    if (const auto rest = take_prefix(kTrashPrefix)) {
+        out.kind = KeyKind::trash;
+        QT_TRY(parse_id(*rest));
+        return out;
+    }
+    return Error(Code::unsupported_version,
+                 "metadata key '" + std::string(key) +
+                     "' is of no kind this qbroker knows; it was written by a newer one");
+}
+
+std::string encode_cluster(const std::string& cluster_id) {
+    return finish({{"id", cluster_id}});
+}
+
+Result<std::string> decode_cluster(std::string_view key, std::string_view value) {
+    QT_TRY_ASSIGN(const Record record, Record::parse(key, value));
+    QT_TRY_ASSIGN(std::string id, record.text("id"));
+    if (id.empty()) {
+        return record.bad("id", "is empty");
+    }
+    return id;
+}
+
+std::string encode_broker(const BrokerImage& broker) {
+    Json json{{"host", broker.host}, {"port", broker.port}};
+    if (!broker.rack.empty()) {
+        json["rack"] = broker.rack;
+    }
+    if (!broker.admin_host.empty()) {
+        json["admin_host"] = broker.admin_host;
+        json["admin_port"] = broker.admin_port;
+    }
+    return finish(std::move(json));
+}
+
+Result<BrokerImage> decode_broker(std::string_view key, BrokerId id, std::string_view value) {
+    QT_TRY_ASSIGN(const Record record, Record::parse(key, value));
+    BrokerImage broker;
+    broker.id = id;
+    QT_TRY_ASSIGN(broker.host, record.text("host"));
+    QT_TRY_ASSIGN(broker.port, record.port("port"));
+    QT_TRY_ASSIGN(broker.rack, record.text_or_empty("rack"));
+    QT_TRY_ASSIGN(broker.admin_host, record.text_or_empty("admin_host"));
+    if (!broker.admin_host.empty()) {
+        QT_TRY_ASSIGN(broker.admin_port, record.port("admin_port"));
+    }
+    return broker;
+}
+
+std::string encode_topic(const TopicRecord& topic) {
+    return finish({{"id", to_string(topic.id)}, {"partition_count", topic.partition_count}});
+}
+
+Result<TopicRecord> decode_topic(std::string_view key, std::string_view value) {
+    QT_TRY_ASSIGN(const Record record, Record::parse(key, value));
+    TopicRecord topic;
+    QT_TRY_ASSIGN(const std::string id, record.text("id"));
+    const Result<TopicId> parsed = parse_uuid(id);
+    if (!parsed || parsed->is_zero()) {
+        return record.bad("id", "is not a topic id");
+    }
+    topic.id = *parsed;
+    QT_TRY_ASSIGN(topic.partition_count, record.number32("partition_count", 1));
+    return topic;
+}
+
+std::string encode_partition(const PartitionImage& partition) {
+    return finish({{"replicas", to_json(partition.replicas)},
+                   {"isr", to_json(partition.isr)},
+                   {"leader", partition.leader.value()},
+                   {"leader_epoch", partition.leader_epoch.value()},
+                   {"partition_epoch", partition.partition_epoch}});
+}
+
+Result<PartitionImage> decode_partition(std::string_view key, std::string_view value) {
+    QT_TRY_ASSIGN(const Record record, Record::parse(key, value));
+    PartitionImage partition;
+    QT_TRY_ASSIGN(partition.replicas, record.brokers("replicas"));
+    QT_TRY_ASSIGN(partition.isr, record.brokers("isr"));
+    QT_TRY_ASSIGN(const int32_t leader, record.number32("leader", kNoBroker.value()));
+    QT_TRY_ASSIGN(const int32_t leader_epoch, record.number32("leader_epoch", 0));
+    QT_TRY_ASSIGN(partition.partition_epoch, record.number32("partition_epoch", 0));
+    partition.leader = BrokerId(leader);
+    partition.leader_epoch = LeaderEpoch(leader_epoch);
+    const auto is_replica = [&](BrokerId broker) {
+        return std::find(partition.replicas.begin(), partition.replicas.end(), broker) !=
+               partition.replicas.end();
+    };
+    if (partition.replicas.empty()) {
+        return record.bad("replicas", "is empty");
+    }
+    if (!std::all_of(partition.isr.begin(), partition.isr.end(), is_replica)) {
+        return record.bad("isr", "holds a broker that is no replica");
+    }
+    if (partition.leader != kNoBroker && !is_replica(partition.leader)) {
+        return record.bad("leader", "is no replica");
+    }
+    return partition;
+}
+
+std::string encode_topic_configs(const std::map<std::string, std::string>& configs) {
+    Json object = Json::object();
+    for (const auto& [name, value] : configs) {
+        object[name] = value;
+    }
+    return finish({{"configs", std::move(object)}});
+}
+
+Result<std::map<std::string, std::string>> decode_topic_configs(std::string_view key,
+                                                                std::string_view value) {
+    QT_TRY_ASSIGN(const Record record, Record::parse(key, value));
+    return record.texts("configs");
+}
+
+std::string encode_producer_ids(int64_t next) {
+    return finish({{"next", next}});
+}
+
+Result<int64_t> decode_producer_ids(std::string_view key, std::string_view value) {
+    QT_TRY_ASSIGN(const Record record, Record::parse(key, value));
+    return record.number("next", 0, std::numeric_limits<int64_t>::max());
+}
+
+std::string encode_trash(const std::string& topic_name) {
+    return finish({{"name", topic_name}});
+}
+
+Result<std::string> decode_trash(std::string_view key, std::string_view value) {
+    QT_TRY_ASSIGN(const Record record, Record::parse(key, value));
+    return record.text("name");
+}
+
+} // namespace qtool::metadata

@@ -1,0 +1,313 @@
+#include "server/metadata/replay.h"
+
+#include "lib/base/assert.h"
+#include "server/metadata/effective_config.h"
+#include "server/metadata/record_codec.h"
+
+#include <optional>
+#include <utility>
+
+namespace qtool::metadata {
+
+namespace {
+
+Error damaged(const std::string& what) {
+    return {Code::storage_damaged, "metadata: " + what};
+}
+
+// Revisions apart: a key written again with the same value is no news for a partition.
+bool says_the_same(const TopicImage& a, const TopicImage& b) {
+    return &a == &b || (a.name == b.name && a.partitions == b.partitions && a.configs == b.configs);
+}
+
+Delta make_delta(const Image& before, const Image& after) {
+    Delta delta;
+    delta.revision = after.revision;
+    auto old = before.topics_by_id.begin();
+    auto now = after.topics_by_id.begin();
+    while (old != before.topics_by_id.end() || now != after.topics_by_id.end()) {
+        const bool is_gone = now == after.topics_by_id.end() ||
+                             (old != before.topics_by_id.end() && old->first < now->first);
+        const bool is_new =
+            !is_gone && (old == before.topics_by_id.end() || now->first < old->first);
+        if (is_gone) {
+            delta.topics_deleted.push_back((old++)->first);
+        } else if (is_new) {
+            delta.topics_created.push_back((now++)->first);
+        } else {
+            if (!says_the_same(*old->second, *now->second)) {
+                delta.topics_changed.push_back(now->first);
+            }
+            ++old;
+            ++now;
+        }
+    }
+    return delta;
+}
+
+} // namespace
+
+// The next image under construction: writes are collected, then each topic they touch is made anew.
+class Replay::Builder {
+public:
+    Builder(const config::BrokerConfig& broker, Image image, Asides aside)
+        : broker_(broker),
+          image_(std::make_shared<Image>(std::move(image))),
+          aside_(std::move(aside)) {}
+
+    /// `value` absent: the key was deleted. `revision` is the key's mod_revision.
+    Result<void> write(const std::string& key, const std::optional<std::string>& value,
+                       Revision revision);
+    Result<void> finish(Revision revision);
+
+    ImageRef image() { return image_; }
+    Asides take_aside() { return std::move(aside_); }
+
+private:
+    struct TopicKey {
+        std::string name;
+        int32_t partition_count = 0;
+        Revision revision;
+    };
+    struct Configs {
+        std::map<std::string, std::string> options;
+        Revision revision; // 0: deleted
+    };
+    /// What was written about one topic id.
+    struct Draft {
+        std::optional<TopicKey> key;
+        bool key_lost = false;
+        std::map<int32_t, std::optional<PartitionImage>> partitions; // empty: deleted
+        std::optional<Configs> configs;
+    };
+
+    Result<void> write_topic(const Key& key, const std::string& text,
+                             const std::optional<std::string>& value, Revision revision);
+    Result<void> finish_topic(const TopicId& id, Draft& draft);
+    Result<void> show(const TopicId& id, TopicKey key, const TopicImage* old, Aside pieces);
+
+    const config::BrokerConfig& broker_;
+    std::shared_ptr<Image> image_;
+    Asides aside_;
+    std::map<TopicId, Draft> drafts_;
+};
+
+Result<void> Replay::Builder::write(const std::string& text,
+                                    const std::optional<std::string>& value, Revision revision) {
+    QT_TRY_ASSIGN(const Key key, parse_key(text));
+    Image& image = *image_;
+    switch (key.kind) {
+    case KeyKind::cluster:
+        image.cluster_id.clear();
+        if (value) {
+            QT_TRY_ASSIGN(image.cluster_id, decode_cluster(text, *value));
+        }
+        return {};
+    case KeyKind::broker:
+        image.brokers.erase(key.broker);
+        if (value) {
+            QT_TRY_ASSIGN(image.brokers[key.broker], decode_broker(text, key.broker, *value));
+        }
+        return {};
+    case KeyKind::topic:
+        return write_topic(key, text, value, revision);
+    case KeyKind::partition: {
+        std::optional<PartitionImage>& partition = drafts_[key.topic_id].partitions[key.partition];
+        partition.reset();
+        if (value) {
+            QT_TRY_ASSIGN(partition, decode_partition(text, *value));
+        }
+        return {};
+    }
+    case KeyKind::topic_configs: {
+        Configs& configs = drafts_[key.topic_id].configs.emplace();
+        if (value) {
+            QT_TRY_ASSIGN(configs.options, decode_topic_configs(text, *value));
+            configs.revision = revision;
+        }
+        return {};
+    }
+    case KeyKind::producer_ids:
+        image.next_producer_id = 0;
+        image.producer_ids_revision = Revision{0};
+        if (value) {
+            QT_TRY_ASSIGN(image.next_producer_id, decode_producer_ids(text, *value));
+            image.producer_ids_revision = revision;
+        }
+        return {};
+    case KeyKind::trash:
+        image.trash.erase(key.topic_id);
+        if (value) {
+            QT_TRY_ASSIGN(image.trash[key.topic_id], decode_trash(text, *value));
+        }
+        return {};
+    }
+    QT_UNREACHABLE();
+}
+
+Result<void> Replay::Builder::write_topic(const Key& key, const std::string& text,
+                                          const std::optional<std::string>& value,
+                                          Revision revision) {
+    const TopicImage* old = image_->topic(key.topic_name);
+    if (!value) {
+        if (old != nullptr) {
+            drafts_[old->id].key_lost = true;
+        }
+        return {};
+    }
+    QT_TRY_ASSIGN(const TopicRecord record, decode_topic(text, *value));
+    if (old != nullptr && old->id != record.id) {
+        drafts_[old->id].key_lost = true;
+    }
+    Draft& draft = drafts_[record.id];
+    const TopicImage* same_id = image_->topic(record.id);
+    const std::string* other = draft.key            ? &draft.key->name
+                               : same_id != nullptr ? &same_id->name
+                                                    : nullptr;
+    if (other != nullptr && *other != key.topic_name) {
+        return damaged("topics '" + *other + "' and '" + key.topic_name + "' have the same id " +
+                       to_string(record.id));
+    }
+    draft.key = TopicKey{key.topic_name, record.partition_count, revision};
+    return {};
+}
+
+Result<void> Replay::Builder::finish(Revision revision) {
+    // Names that go make room before names that come: a topic may be replaced in one change.
+    for (const auto& [id, draft] : drafts_) {
+        const TopicImage* old = draft.key_lost ? image_->topic(id) : nullptr;
+        if (old != nullptr) {
+            image_->topics_by_name.erase(old->name);
+        }
+    }
+    for (auto& [id, draft] : drafts_) {
+        QT_TRY(finish_topic(id, draft));
+    }
+    image_->revision = revision;
+    return {};
+}
+
+Result<void> Replay::Builder::finish_topic(const TopicId& id, Draft& draft) {
+    std::shared_ptr<const TopicImage> old; // keeps the old one alive while it is replaced
+    if (const auto at = image_->topics_by_id.find(id); at != image_->topics_by_id.end()) {
+        old = at->second;
+    }
+    std::optional<TopicKey> key = std::move(draft.key);
+    if (!key && old && !draft.key_lost) {
+        key = TopicKey{old->name, static_cast<int32_t>(old->partitions.size()), old->mod_revision};
+    }
+
+    // All pieces that the topic would be without the key's say: aside, shown, and just written.
+    Aside pieces;
+    if (auto node = aside_.extract(id)) {
+        pieces = std::move(node.mapped());
+    }
+    if (old && !key) {
+        for (size_t i = 0; i < old->partitions.size(); i++) {
+            pieces.partitions.emplace(static_cast<int32_t>(i), old->partitions[i]);
+        }
+    }
+    if (old) {
+        pieces.configs = old->configs;
+        pieces.configs_revision = old->configs_revision;
+    }
+    if (draft.configs) {
+        pieces.configs = std::move(draft.configs->options);
+        pieces.configs_revision = draft.configs->revision;
+    }
+    for (auto& [index, partition] : draft.partitions) {
+        if (partition) {
+            pieces.partitions[index] = *std::move(partition);
+        } else if (key && index < key->partition_count) {
+            return damaged("partition " + std::to_string(index) + " of topic '" + key->name +
+                           "' is missing");
+        } else {
+            pieces.partitions.erase(index);
+        }
+    }
+    if (key) {
+        return show(id, *std::move(key), old.get(), std::move(pieces));
+    }
+    image_->topics_by_id.erase(id);
+    if (!pieces.partitions.empty() || pieces.configs_revision != Revision{0}) {
+        aside_.emplace(id, std::move(pieces));
+    }
+    return {};
+}
+
+// Puts the topic into the image; pieces beyond the partition count stay aside.
+Result<void> Replay::Builder::show(const TopicId& id, TopicKey key, const TopicImage* old,
+                                   Aside pieces) {
+    auto topic = std::make_shared<TopicImage>();
+    topic->id = id;
+    topic->name = std::move(key.name);
+    topic->mod_revision = key.revision;
+    const auto count = static_cast<size_t>(key.partition_count);
+    if (old != nullptr) {
+        topic->partitions = old->partitions;
+        if (topic->partitions.size() > count) {
+            return damaged("the partition count of topic '" + topic->name + "' fell from " +
+                           std::to_string(topic->partitions.size()) + " to " +
+                           std::to_string(count));
+        }
+    }
+    auto piece = pieces.partitions.begin();
+    for (; piece != pieces.partitions.end() && piece->first < key.partition_count; ++piece) {
+        const auto index = static_cast<size_t>(piece->first);
+        if (index < topic->partitions.size()) {
+            topic->partitions[index] = std::move(piece->second);
+        } else if (index == topic->partitions.size()) {
+            topic->partitions.push_back(std::move(piece->second));
+        } else {
+            break; // a gap
+        }
+    }
+    if (topic->partitions.size() != count) {
+        return damaged("partition " + std::to_string(topic->partitions.size()) + " of topic '" +
+                       topic->name + "' is missing");
+    }
+    pieces.partitions.erase(pieces.partitions.begin(), piece);
+
+    topic->configs = std::move(pieces.configs);
+    topic->configs_revision = pieces.configs_revision;
+    Result<config::TopicConfig> effective = effective_config(topic->configs, broker_);
+    if (!effective) {
+        Error error = std::move(effective).error();
+        error.detail = "metadata: topic '" + topic->name + "': " + error.detail;
+        return error;
+    }
+    topic->effective = *std::move(effective);
+    if (!pieces.partitions.empty()) {
+        aside_.emplace(id, Aside{std::move(pieces.partitions), {}, {}});
+    }
+    image_->topics_by_name[topic->name] = topic;
+    image_->topics_by_id[id] = std::move(topic);
+    return {};
+}
+
+Result<Replay::Step> Replay::load(const port::StoreSnapshot& snapshot) {
+    Builder builder(broker_, Image{}, {});
+    for (const port::StoreEntry& entry : snapshot.entries) {
+        QT_TRY(builder.write(entry.key, entry.value, entry.mod_revision));
+    }
+    QT_TRY(builder.finish(snapshot.revision));
+    Step step{builder.image(), make_delta(*image_, *builder.image())};
+    image_ = step.image;
+    aside_ = builder.take_aside();
+    return step;
+}
+
+Result<Replay::Step> Replay::apply(const port::StoreChange& change) {
+    QT_ASSERT(change.revision > image_->revision);
+    Builder builder(broker_, *image_, aside_);
+    for (const port::StoreWrite& write : change.writes) {
+        QT_TRY(builder.write(write.key, write.value, change.revision));
+    }
+    QT_TRY(builder.finish(change.revision));
+    Step step{builder.image(), make_delta(*image_, *builder.image())};
+    image_ = step.image;
+    aside_ = builder.take_aside();
+    return step;
+}
+
+} // namespace qtool::metadata

@@ -1,0 +1,89 @@
+// SqliteStore: the metadata store of a single broker, one SQLite file in its data directory.
+// Committed means synced (WAL, synchronous=FULL). Lives on the metadata core after open; work and
+// events both happen in deliver_pending(), where transactions that wait share one sync.
+//
+// The file is locked for as long as the store is open. Tables: README.md.
+#pragma once
+
+#include "lib/base/result.h"
+#include "server/port/metadata_store.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+namespace qtool::metadata {
+
+/// Transactions that may wait for deliver_pending; beyond, commit answers store_unavailable.
+inline constexpr size_t kStoreQueueMax = 10'000;
+/// Writes that share one sync: bounds how long a turn takes.
+inline constexpr size_t kStoreBatchWritesMax = 20'000;
+
+class SqliteStore final : public port::MetadataStore {
+public:
+    /// Opens or creates the file. Errors: unsupported_version (written by a newer qbroker),
+    /// storage_damaged (not a store of ours, or SQLite's own check fails), storage_locked (another
+    /// process has it open), storage_full, storage_io. The detail names the path.
+    static Result<std::unique_ptr<SqliteStore>> open(const std::string& path);
+
+    /// Closes the file; nothing is lost, since what is not committed was never answered.
+    ~SqliteStore() override;
+    SqliteStore(const SqliteStore&) = delete;
+    SqliteStore& operator=(const SqliteStore&) = delete;
+
+    void set_events(port::MetadataStoreEvents* events) override { events_ = events; }
+    void load() override { load_wanted_ = true; }
+    void commit(port::StoreTransaction transaction, Token token) override;
+    bool deliver_pending() override;
+
+private:
+    struct Pending {
+        port::StoreTransaction transaction;
+        Token token;
+    };
+    /// A transaction of the running batch: its change, or why it is not part of it.
+    struct Outcome {
+        Token token;
+        Result<port::StoreChange> change;
+    };
+
+    SqliteStore(std::string path, sqlite3* db) : path_(std::move(path)), db_(db) {}
+
+    Result<void> set_up();
+    Result<void> check_schema();
+    Result<void> prepare(const char* sql, sqlite3_stmt*& statement);
+    Result<void> execute(const char* sql);
+    Result<int64_t> read_number(const char* sql);
+    Result<void> step_done(sqlite3_stmt* statement);
+    Result<void> bind_text(sqlite3_stmt* statement, int column, const std::string& text);
+
+    Result<port::StoreSnapshot> read_all();
+    std::vector<Outcome> commit_batch();
+    Result<void> commit_batch_write(std::vector<Pending>& batch, std::vector<Outcome>& outcomes);
+    Result<std::optional<std::string>>
+    find_broken_guard(const std::vector<port::StoreGuard>& guards);
+    Result<void> write_all(const std::vector<port::StoreWrite>& writes, Revision revision);
+    [[nodiscard]] Error sql_error(int code, const char* doing) const;
+
+    std::string path_;
+    sqlite3* db_;
+    sqlite3_stmt* select_revision_ = nullptr; // of one key
+    sqlite3_stmt* put_ = nullptr;
+    sqlite3_stmt* erase_ = nullptr;
+    sqlite3_stmt* set_revision_ = nullptr;
+    port::MetadataStoreEvents* events_ = nullptr;
+    std::deque<Pending> queue_;  // at most kStoreQueueMax
+    std::vector<Token> refused_; // beyond it; answered next
+    Revision revision_;          // of the last committed transaction
+    bool load_wanted_ = false;
+    std::optional<Error> broken_; // after an I/O error nothing more is written
+};
+
+} // namespace qtool::metadata

@@ -1,0 +1,90 @@
+// Manager: the partitions one core owns. Opens, changes and deletes them as images say, carries
+// their flushes to the disk port, and looks after them from time to time. Lives on that core.
+#pragma once
+
+#include "lib/base/slot_map.h"
+#include "server/metadata/image.h"
+#include "server/metrics/counters.h"
+#include "server/port/core_events.h"
+#include "server/replica/partition.h"
+#include "server/storage/checkpoint.h"
+#include "server/storage/data_dir.h"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <vector>
+
+namespace qtool::replica {
+
+class Manager {
+public:
+    struct Setup {
+        port::CorePorts ports;
+        BrokerId self;
+        storage::DataDir* data_dir = nullptr;
+        metrics::CoreCounters* counters = nullptr;
+        Duration retention_check_interval{};
+        int64_t producer_id_expiration_ms = 86'400'000;
+        std::function<bool(const PartitionKey&)> is_mine; // does this core own it
+    };
+    explicit Manager(Setup setup);
+
+    /// Opens, changes and closes partitions. Recovery of what was not closed cleanly happens in
+    /// here, before the core serves.
+    void apply(const metadata::Image& image, const metadata::Delta& delta, Outbox& out);
+
+    void handle(PartitionRequest& request, CoreId from, Outbox& out);
+    void cancel_watch(CoreId core, Token request, const PartitionKey& partition);
+
+    /// Starts a flush for each partition that wants one: called once at the end of a turn, so that
+    /// all appends of the turn share it (group commit).
+    void begin_flushes();
+    /// False when the token is not one of a flush.
+    bool on_synced(Token token, Result<void> result, Outbox& out);
+
+    [[nodiscard]] MonoTime next_due() const;
+    void on_time(Outbox& out);
+
+    /// Stop: answers all that is parked, and refuses what comes.
+    void release_waiters(Code code, Outbox& out);
+    [[nodiscard]] bool is_flushing() const { return flushes_.size() > 0; }
+    /// Flushes and closes each log; their states for the clean-shutdown checkpoint.
+    /// Error: one could not be closed cleanly, so the next start must recover.
+    Result<std::vector<storage::PartitionState>> close();
+
+private:
+    struct Flush {
+        PartitionKey partition;
+        uint64_t epoch = 0; // of the partition object: a deleted one's flush finds a stranger
+        storage::FlushWork work;
+        size_t files_left = 0;
+        Result<void> result; // the first error of its files
+    };
+    struct Entry {
+        std::unique_ptr<Partition> partition;
+        uint64_t epoch = 0;
+    };
+
+    Partition* find(const PartitionKey& key);
+    void open(const metadata::TopicImage& topic, PartitionIndex index, Outbox& out);
+    void remove_topic(const TopicId& id, Outbox& out);
+    void touch(Partition& partition);
+    [[nodiscard]] Duration maintain_interval() const;
+    void write_recovery_points();
+
+    Setup setup_;
+    std::map<PartitionKey, Entry> partitions_;
+    SlotMap<Flush> flushes_;
+    std::vector<PartitionKey> dirty_;    // may want a flush; checked at turn end
+    std::set<PartitionKey> with_parked_; // to be checked for expired appends
+    uint64_t next_epoch_ = 1;
+    bool is_first_image_ = true;
+    bool is_closed_ = false;
+    MonoTime expire_at_ = kMonoNever;
+    MonoTime maintain_at_ = kMonoNever;
+    MonoTime recovery_points_at_ = kMonoNever;
+};
+
+} // namespace qtool::replica

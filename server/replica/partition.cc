@@ -1,0 +1,399 @@
+#include "server/replica/partition.h"
+
+#include "lib/base/assert.h"
+#include "lib/base/log.h"
+#include "server/replica/log_config.h"
+
+#include <algorithm>
+
+namespace qtool::replica {
+
+namespace {
+
+// Special timestamps of ListOffsets (KIP-79, KIP-405, KIP-734, KIP-1005).
+constexpr int64_t kLatest = -1;
+constexpr int64_t kEarliest = -2;
+constexpr int64_t kMaxTimestamp = -3;
+constexpr int64_t kEarliestLocal = -4;
+constexpr int64_t kLatestTiered = -5;
+constexpr int64_t kEarliestPendingUpload = -6;
+
+// A partition that nobody touched for this long closes its files.
+constexpr Duration kIdleFilesMax = 60s;
+
+bool breaks_the_log(Code code) {
+    return code == Code::storage_io || code == Code::storage_offline ||
+           code == Code::storage_damaged;
+}
+
+} // namespace
+
+Partition::Partition(PartitionKey key, std::string name, BrokerId self,
+                     Result<std::unique_ptr<storage::Log>> log, int64_t producer_id_expiration_ms,
+                     metrics::CoreCounters& counters)
+    : key_(key),
+      name_(std::move(name)),
+      self_(self),
+      producer_id_expiration_ms_(producer_id_expiration_ms),
+      counters_(counters) {
+    if (log) {
+        log_ = *std::move(log);
+    } else {
+        offline_ = std::move(log).error();
+    }
+}
+
+void Partition::apply(const metadata::TopicImage& topic, Outbox& out) {
+    const auto index = static_cast<size_t>(key_.index.value());
+    QT_ASSERT(index < topic.partitions.size());
+    const metadata::PartitionImage& image = topic.partitions[index];
+    QT_ASSERT(image.leader_epoch >= leader_epoch_);
+    leader_ = image.leader;
+    leader_epoch_ = image.leader_epoch;
+    isr_size_ = static_cast<uint32_t>(image.isr.size());
+    min_insync_replicas_ =
+        std::min(topic.effective.min_insync_replicas, static_cast<int32_t>(image.replicas.size()));
+    write_caching_ = topic.effective.write_caching;
+    flush_messages_ = topic.effective.flush_messages;
+    flush_ms_ = topic.effective.flush_ms;
+    if (log_) {
+        log_->set_config(make_log_config(topic.effective, producer_id_expiration_ms_));
+    }
+    advance(out); // write.caching may have been switched on while appends are parked
+}
+
+Offset Partition::high_watermark() const {
+    if (!log_) {
+        return Offset{0};
+    }
+    return write_caching_ ? log_->log_end_offset() : log_->synced_end_offset();
+}
+
+Result<void> Partition::check_request(const PartitionRequest& request) const {
+    // The epoch is judged before leadership (KIP-320): a stale client learns the better reason.
+    if (request.current_leader_epoch >= LeaderEpoch{0}) {
+        if (request.current_leader_epoch < leader_epoch_) {
+            return Error(Code::fenced_leader_epoch,
+                         name_ + ": leader epoch " +
+                             std::to_string(request.current_leader_epoch.value()) +
+                             " is older than " + std::to_string(leader_epoch_.value()));
+        }
+        if (request.current_leader_epoch > leader_epoch_) {
+            return Error(Code::unknown_leader_epoch,
+                         name_ + ": leader epoch " +
+                             std::to_string(request.current_leader_epoch.value()) +
+                             " is not known yet; this broker knows " +
+                             std::to_string(leader_epoch_.value()));
+        }
+    }
+    if (!is_leader()) {
+        return Error(Code::not_leader, name_ + ": this broker does not lead the partition");
+    }
+    if (offline_) {
+        return *offline_;
+    }
+    return {};
+}
+
+void Partition::handle(PartitionRequest& request, CoreId from, MonoTime now, WallTime wall,
+                       Outbox& out) {
+    last_used_ = now;
+    if (const auto* op = std::get_if<AppendOp>(&request.op)) {
+        append(request, *op, from, now, wall, out);
+        return;
+    }
+    Result<PartitionResult> result = [&]() -> Result<PartitionResult> {
+        QT_TRY(check_request(request));
+        if (const auto* op = std::get_if<ReadOp>(&request.op)) {
+            return read(request, *op, from);
+        }
+        if (const auto* op = std::get_if<ListOffsetOp>(&request.op)) {
+            return list_offset(*op);
+        }
+        if (const auto* op = std::get_if<DeleteRecordsOp>(&request.op)) {
+            return delete_records(*op, out);
+        }
+        if (const auto* op = std::get_if<EpochEndOp>(&request.op)) {
+            return epoch_end(*op);
+        }
+        return describe();
+    }();
+    if (!result && breaks_the_log(result.error().code) && !offline_) {
+        go_offline(result.error(), out);
+    }
+    out.answers.push_back(
+        {from, PartitionReply{request.request, request.index, std::move(result)}});
+}
+
+void Partition::append(PartitionRequest& request, const AppendOp& op, CoreId from, MonoTime now,
+                       WallTime wall, Outbox& out) {
+    const auto answer = [&](Result<PartitionResult> result) {
+        out.answers.push_back(
+            {from, PartitionReply{request.request, request.index, std::move(result)}});
+    };
+    if (Result<void> checked = check_request(request); !checked) {
+        answer(std::move(checked).error());
+        return;
+    }
+    if (op.acks == -1 && static_cast<int64_t>(isr_size_) < min_insync_replicas_) {
+        answer(Error(Code::not_enough_replicas,
+                     name_ + ": " + std::to_string(isr_size_) + " replicas are in sync, " +
+                         std::to_string(min_insync_replicas_) + " are needed"));
+        return;
+    }
+    Result<storage::AppendInfo> appended = log_->append(op.batch, leader_epoch_, wall);
+    if (!appended) {
+        counters_.append_errors.add();
+        if (appended.error().code == Code::storage_full) {
+            counters_.storage_full.add();
+        }
+        if (breaks_the_log(appended.error().code)) {
+            go_offline(appended.error(), out);
+        }
+        answer(std::move(appended).error());
+        return;
+    }
+    if (appended->appended) {
+        batches_since_flush_++;
+        records_since_flush_ += appended->last_offset - appended->base_offset + 1;
+        counters_.batches_appended.add();
+        counters_.records_appended.add(
+            static_cast<uint64_t>(appended->last_offset - appended->base_offset + 1));
+        counters_.bytes_appended.add(op.batch.size());
+        if (write_caching_) {
+            unflushed_since_ = std::min(unflushed_since_, now);
+            flush_due_ = flush_due_ || records_since_flush_ >= flush_messages_;
+        }
+    } else {
+        counters_.batches_duplicate.add();
+    }
+    AppendResult result;
+    result.base_offset = appended->base_offset;
+    result.log_append_time_ms = appended->log_append_time_ms;
+    result.log_start_offset = log_->log_start_offset();
+    // A duplicate of acks=all is acknowledged under the same rule as its first copy: a batch whose
+    // first acknowledgement was lost may still be waiting for its flush.
+    if (op.acks == -1 && appended->last_offset >= high_watermark()) {
+        parked_.park(ParkedAppend{Asker{from, request.request, request.index},
+                                  appended->last_offset, op.deadline, result});
+    } else {
+        answer(PartitionResult(result));
+    }
+    advance(out);
+}
+
+Result<PartitionResult> Partition::read(const PartitionRequest& request, const ReadOp& op,
+                                        CoreId from) {
+    ReadResult result;
+    result.high_watermark = high_watermark();
+    result.last_stable_offset = result.high_watermark;
+    result.log_start_offset = log_->log_start_offset();
+    if (op.last_fetched_epoch >= LeaderEpoch{0}) {
+        QT_TRY_ASSIGN(const storage::EpochEnd end, log_->epoch_end(op.last_fetched_epoch));
+        if (end.end_offset < op.fetch_offset || end.epoch < op.last_fetched_epoch) {
+            result.diverging.emplace(end.epoch, end.end_offset);
+            return PartitionResult(std::move(result));
+        }
+    }
+    if (op.fetch_offset < log_->log_start_offset() || op.fetch_offset > log_->log_end_offset()) {
+        return Error(Code::offset_out_of_range,
+                     name_ + ": offset " + std::to_string(op.fetch_offset.value()) +
+                         " is outside [" + std::to_string(log_->log_start_offset().value()) + ", " +
+                         std::to_string(log_->log_end_offset().value()) + "]");
+    }
+    if (op.fetch_offset < result.high_watermark) {
+        QT_TRY_ASSIGN(storage::ReadInfo info,
+                      log_->read(op.fetch_offset, result.high_watermark, op.bytes_max));
+        result.range = std::move(info.range);
+        result.first_batch_size = info.first_batch_size;
+        counters_.fetch_bytes.add(result.range.size);
+    }
+    if (result.range.size < op.watch_below_bytes) {
+        counters_.fetch_watches.add();
+        watches_.arm(Watch{Asker{from, request.request, request.index}, op.isolation,
+                           result.high_watermark});
+    }
+    return PartitionResult(std::move(result));
+}
+
+Result<PartitionResult> Partition::list_offset(const ListOffsetOp& op) {
+    ListOffsetResult result;
+    const Offset readable_end = high_watermark();
+    switch (op.timestamp_ms) {
+    case kLatest:
+        result.offset = readable_end;
+        result.leader_epoch = log_->latest_epoch();
+        return PartitionResult(result);
+    case kEarliest:
+    case kEarliestLocal: // without tiered storage the local log is the whole log
+        result.offset = log_->log_start_offset();
+        result.leader_epoch = log_->epoch_at(result.offset);
+        return PartitionResult(result);
+    case kLatestTiered:
+    case kEarliestPendingUpload:
+        return PartitionResult(result); // nothing is tiered: offset -1, epoch -1
+    default:
+        break;
+    }
+    std::optional<storage::TimestampOffset> found;
+    if (op.timestamp_ms == kMaxTimestamp) {
+        QT_TRY_ASSIGN(found, log_->max_timestamp_offset());
+    } else {
+        QT_TRY_ASSIGN(found, log_->find_by_time(op.timestamp_ms, readable_end));
+    }
+    if (found && found->offset < readable_end) {
+        result.offset = found->offset;
+        result.timestamp_ms = found->timestamp_ms;
+        result.leader_epoch = found->leader_epoch;
+    }
+    return PartitionResult(result);
+}
+
+Result<PartitionResult> Partition::delete_records(const DeleteRecordsOp& op, Outbox& out) {
+    const Offset high = high_watermark();
+    const Offset before = op.before_offset == Offset{-1} ? high : op.before_offset;
+    if (before < Offset{0} || before > high) {
+        return Error(Code::offset_out_of_range,
+                     name_ + ": cannot delete before offset " + std::to_string(before.value()) +
+                         ", the high watermark is " + std::to_string(high.value()));
+    }
+    QT_TRY(log_->advance_log_start(before));
+    advance(out);
+    return PartitionResult(DeleteRecordsResult{log_->log_start_offset()});
+}
+
+Result<PartitionResult> Partition::epoch_end(const EpochEndOp& op) {
+    EpochEndResult result;
+    QT_TRY_ASSIGN(const storage::EpochEnd end, log_->epoch_end(op.epoch));
+    result.epoch = end.epoch;
+    result.end_offset = end.end_offset;
+    return PartitionResult(result);
+}
+
+Result<PartitionResult> Partition::describe() {
+    DescribeResult result;
+    result.log_start_offset = log_->log_start_offset();
+    result.log_end_offset = log_->log_end_offset();
+    result.high_watermark = high_watermark();
+    result.size_bytes = log_->size_bytes();
+    return PartitionResult(result);
+}
+
+bool Partition::wants_flush() const {
+    if (!log_ || offline_ || flush_in_flight_ ||
+        log_->synced_end_offset() == log_->log_end_offset()) {
+        return false;
+    }
+    return !write_caching_ || flush_due_;
+}
+
+std::optional<storage::FlushWork> Partition::begin_flush() {
+    QT_ASSERT(wants_flush());
+    Result<std::optional<storage::FlushWork>> work = log_->begin_flush();
+    if (!work) {
+        offline_ = std::move(work).error(); // waiters are answered by on_flushed or expire
+        return std::nullopt;
+    }
+    if (*work) {
+        flush_in_flight_ = true;
+        flush_due_ = false;
+        unflushed_since_ = kMonoNever;
+        records_since_flush_ = 0;
+        counters_.flushes.add();
+        counters_.flush_batches.add(std::exchange(batches_since_flush_, 0));
+    }
+    return *std::move(work);
+}
+
+void Partition::on_flushed(const storage::FlushWork& work, const Result<void>& result,
+                           Outbox& out) {
+    QT_ASSERT(flush_in_flight_);
+    flush_in_flight_ = false;
+    if (offline_) {
+        return;
+    }
+    if (!result) {
+        // After a failed fsync the kernel may have dropped the dirty pages and will report success
+        // next time (fsyncgate), so the log never tries again.
+        counters_.flush_errors.add();
+        log_->fail(result.error());
+        go_offline(result.error(), out);
+        return;
+    }
+    log_->finish_flush(work);
+    advance(out);
+}
+
+void Partition::advance(Outbox& out) {
+    if (!log_ || offline_) {
+        return;
+    }
+    const Offset high = high_watermark();
+    for (ParkedAppend& done : parked_.take_below(high)) {
+        done.result.log_start_offset = log_->log_start_offset();
+        out.answers.push_back({done.asker.core, PartitionReply{done.asker.request, done.asker.index,
+                                                               PartitionResult(done.result)}});
+    }
+    if (!watches_.empty()) {
+        for (const Asker& asker : watches_.take_ready(high)) {
+            out.wakes.push_back({asker.core, PartitionWake{asker.request, asker.index}});
+        }
+    }
+}
+
+void Partition::expire(MonoTime now, Outbox& out) {
+    for (ParkedAppend& late : parked_.take_expired(now)) {
+        counters_.produce_timeouts.add();
+        out.answers.push_back(
+            {late.asker.core,
+             PartitionReply{late.asker.request, late.asker.index,
+                            Error(Code::timed_out, name_ +
+                                                       ": not yet on disk at the deadline of "
+                                                       "the request; the data stays in the log")}});
+    }
+}
+
+void Partition::maintain(WallTime wall, MonoTime now, Outbox& out) {
+    if (!log_ || offline_) {
+        return;
+    }
+    if (write_caching_ && unflushed_since_ != kMonoNever && flush_ms_ != INT64_MAX &&
+        now - unflushed_since_ >= std::chrono::milliseconds(flush_ms_)) {
+        flush_due_ = true;
+    }
+    Result<uint32_t> deleted = log_->apply_retention(wall, high_watermark());
+    if (!deleted) {
+        if (breaks_the_log(deleted.error().code)) {
+            go_offline(deleted.error(), out);
+        } else {
+            log_line(LogLevel::warn, "retention_failed",
+                     {{"partition", name_}, {"error", to_string(deleted.error())}});
+        }
+        return;
+    }
+    counters_.segments_deleted.add(*deleted);
+    if (now - last_used_ > kIdleFilesMax && !flush_in_flight_) {
+        log_->release_idle();
+    }
+}
+
+void Partition::go_offline(Error error, Outbox& out) {
+    log_line(LogLevel::error, "partition_offline",
+             {{"partition", name_}, {"error", to_string(error)}});
+    offline_ = std::move(error);
+    release_waiters(offline_->code, out);
+}
+
+void Partition::release_waiters(Code code, Outbox& out) {
+    for (ParkedAppend& parked : parked_.take_all()) {
+        out.answers.push_back(
+            {parked.asker.core, PartitionReply{parked.asker.request, parked.asker.index,
+                                               Error(code, name_ + ": the append was written but "
+                                                                   "not confirmed")}});
+    }
+    for (const Asker& asker : watches_.take_all()) {
+        out.wakes.push_back({asker.core, PartitionWake{asker.request, asker.index}});
+    }
+}
+
+} // namespace qtool::replica

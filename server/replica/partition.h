@@ -1,0 +1,115 @@
+// Partition: one partition as a replicated thing: who leads it, how far it is durable (high
+// watermark), who waits for that. Today always a leader with itself as the only in-sync replica;
+// followers come with the cluster issue.
+//
+// Lives on the core that owns the partition; owned by Manager. Transitions:
+//   online  --write, flush or read finds the log broken-->  offline   (every answer:
+//   storage_offline
+//                                                                      or storage_damaged)
+// There is no way back but a restart of the broker.
+#pragma once
+
+#include "lib/base/ids.h"
+#include "server/metadata/image.h"
+#include "server/metrics/counters.h"
+#include "server/replica/requests.h"
+#include "server/replica/waiters.h"
+#include "server/storage/log.h"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace qtool::replica {
+
+/// What a partition wants done after an event; appended by Partition, drained by Manager.
+struct Outbox {
+    struct Answer {
+        CoreId core;
+        PartitionReply reply;
+    };
+    struct Wake {
+        CoreId core;
+        PartitionWake wake;
+    };
+    std::vector<Answer> answers;
+    std::vector<Wake> wakes;
+};
+
+class Partition {
+public:
+    /// `log` may be an error: the partition then exists, offline, and says why.
+    Partition(PartitionKey key, std::string name, BrokerId self,
+              Result<std::unique_ptr<storage::Log>> log, int64_t producer_id_expiration_ms,
+              metrics::CoreCounters& counters);
+
+    /// Takes leadership facts and configuration from a new image.
+    void apply(const metadata::TopicImage& topic, Outbox& out);
+
+    /// Handles one request; the answer is in `out` now, or comes later (parked append).
+    void handle(PartitionRequest& request, CoreId from, MonoTime now, WallTime wall, Outbox& out);
+    void cancel_watch(CoreId core, Token request) { watches_.cancel(core, request); }
+
+    /// True when there are unsynced bytes that a reader or an acknowledgement waits for and no
+    /// flush is under way: the manager should begin one.
+    [[nodiscard]] bool wants_flush() const;
+    /// The files to fdatasync; on_flushed follows exactly once.
+    std::optional<storage::FlushWork> begin_flush();
+    void on_flushed(const storage::FlushWork& work, const Result<void>& result, Outbox& out);
+
+    /// Answers parked appends whose time is over with timed_out.
+    void expire(MonoTime now, Outbox& out);
+    /// Retention, rolling by age, flush.ms, and release of idle files.
+    void maintain(WallTime wall, MonoTime now, Outbox& out);
+
+    [[nodiscard]] bool has_parked() const { return !parked_.empty(); }
+    [[nodiscard]] bool is_flushing() const { return flush_in_flight_; }
+    [[nodiscard]] bool is_offline() const { return offline_.has_value(); }
+    [[nodiscard]] Offset high_watermark() const;
+    [[nodiscard]] const PartitionKey& key() const { return key_; }
+    [[nodiscard]] const std::string& name() const { return name_; }
+    /// nullptr when the log could not be opened.
+    [[nodiscard]] storage::Log* log() { return log_.get(); }
+
+    /// Everything parked is answered with `code` (topic deleted, broker stopping).
+    void release_waiters(Code code, Outbox& out);
+
+private:
+    Result<PartitionResult> read(const PartitionRequest& request, const ReadOp& op, CoreId from);
+    Result<PartitionResult> list_offset(const ListOffsetOp& op);
+    Result<PartitionResult> delete_records(const DeleteRecordsOp& op, Outbox& out);
+    Result<PartitionResult> epoch_end(const EpochEndOp& op);
+    Result<PartitionResult> describe();
+    void append(PartitionRequest& request, const AppendOp& op, CoreId from, MonoTime now,
+                WallTime wall, Outbox& out);
+    Result<void> check_request(const PartitionRequest& request) const;
+    void advance(Outbox& out);
+    void go_offline(Error error, Outbox& out);
+    [[nodiscard]] bool is_leader() const { return leader_ == self_; }
+
+    PartitionKey key_;
+    std::string name_; // "topic-3", for messages
+    BrokerId self_;
+    BrokerId leader_ = kNoBroker;
+    LeaderEpoch leader_epoch_{0};
+    uint32_t isr_size_ = 0;
+    int32_t min_insync_replicas_ = 1; // already min(option, replica count)
+    bool write_caching_ = false;
+    bool flush_in_flight_ = false;
+    uint32_t batches_since_flush_ = 0;
+    int64_t records_since_flush_ = 0;
+    int64_t flush_messages_ = INT64_MAX;
+    int64_t flush_ms_ = INT64_MAX;
+    int64_t producer_id_expiration_ms_;
+    MonoTime unflushed_since_ = kMonoNever; // write caching: when the oldest unsynced byte came
+    MonoTime last_used_{};
+    bool flush_due_ = false; // write caching: flush.ms passed or flush.messages reached
+    std::optional<Error> offline_;
+    std::unique_ptr<storage::Log> log_;
+    AppendWaiters parked_;
+    Watches watches_;
+    metrics::CoreCounters& counters_;
+};
+
+} // namespace qtool::replica

@@ -1,0 +1,116 @@
+// What one core asks of a partition that another (or the same) core owns, and the answers. Plain
+// values: they travel by mail. One request names one partition; answers carry request and index
+// back.
+#pragma once
+
+#include "lib/base/ids.h"
+#include "lib/base/result.h"
+#include "lib/base/slot_map.h"
+#include "lib/base/time.h"
+#include "server/port/disk.h"
+
+#include <optional>
+#include <variant>
+#include <vector>
+
+namespace qtool::replica {
+
+/// Appends one produced batch. The bytes stay alive and are patched in place (base offset, epoch)
+/// until the answer arrives; they belong to the asking core's chunk.
+struct AppendOp {
+    ByteSpan batch;
+    int16_t acks = -1;      // 1: answer after the write; -1: when every in-sync replica has it
+    MonoTime deadline = {}; // acks -1: timed_out then; the data stays in the log
+};
+struct AppendResult {
+    Offset base_offset = kNoOffset;
+    int64_t log_append_time_ms = -1; // -1 unless the topic uses LogAppendTime
+    Offset log_start_offset = kNoOffset;
+};
+
+enum class Isolation : uint8_t { read_uncommitted, read_committed };
+
+/// Reads from `fetch_offset` up to what the isolation level may see. No bytes are read: the answer
+/// names a file range. With `watch_below_bytes` > 0 and fewer readable bytes than that, the
+/// partition also arms a one-shot watch: PartitionWake follows as soon as more is readable (or on
+/// error).
+struct ReadOp {
+    Offset fetch_offset;
+    uint32_t bytes_max = 0;
+    Isolation isolation = Isolation::read_uncommitted;
+    LeaderEpoch last_fetched_epoch = kNoLeaderEpoch; // -1: no divergence check
+    uint32_t watch_below_bytes = 0;
+};
+struct ReadResult {
+    Offset high_watermark = kNoOffset;
+    Offset last_stable_offset = kNoOffset;
+    Offset log_start_offset = kNoOffset;
+    port::FileRange range;         // size 0: nothing readable
+    uint32_t first_batch_size = 0; // bytes of the first whole batch in range
+    std::optional<std::pair<LeaderEpoch, Offset>> diverging; // epoch and its end offset
+};
+
+/// ListOffsets: timestamp is >= 0 or one of the special values of SEMANTICS (-1 .. -6).
+struct ListOffsetOp {
+    int64_t timestamp_ms = -1;
+    Isolation isolation = Isolation::read_uncommitted;
+};
+struct ListOffsetResult {
+    Offset offset = kNoOffset;
+    int64_t timestamp_ms = -1;
+    LeaderEpoch leader_epoch = kNoLeaderEpoch;
+};
+
+/// DeleteRecords: offset -1 means the high watermark.
+struct DeleteRecordsOp {
+    Offset before_offset;
+};
+struct DeleteRecordsResult {
+    Offset low_watermark = kNoOffset;
+};
+
+struct EpochEndOp {
+    LeaderEpoch epoch;
+};
+struct EpochEndResult {
+    LeaderEpoch epoch = kNoLeaderEpoch;
+    Offset end_offset = kNoOffset;
+};
+
+/// For `topic describe` and metrics.
+struct DescribeOp {};
+struct DescribeResult {
+    Offset log_start_offset = kNoOffset;
+    Offset log_end_offset = kNoOffset;
+    Offset high_watermark = kNoOffset;
+    uint64_t size_bytes = 0;
+};
+
+using PartitionOp =
+    std::variant<AppendOp, ReadOp, ListOffsetOp, DeleteRecordsOp, EpochEndOp, DescribeOp>;
+using PartitionResult = std::variant<AppendResult, ReadResult, ListOffsetResult,
+                                     DeleteRecordsResult, EpochEndResult, DescribeResult>;
+
+struct PartitionRequest {
+    Token request;      // the pending request on the asking core
+    uint32_t index = 0; // which of its partitions
+    PartitionKey key;
+    LeaderEpoch current_leader_epoch = kNoLeaderEpoch; // -1: no fencing
+    PartitionOp op;
+};
+
+/// Errors: unknown_partition, not_leader, fenced_leader_epoch, unknown_leader_epoch, those of
+/// storage::Log, not_enough_replicas, timed_out.
+struct PartitionReply {
+    Token request;
+    uint32_t index = 0;
+    Result<PartitionResult> result;
+};
+
+/// A watch armed by ReadOp fired: read again.
+struct PartitionWake {
+    Token request;
+    uint32_t index = 0;
+};
+
+} // namespace qtool::replica

@@ -1,0 +1,65 @@
+// Waiters of one partition: produce requests parked until the high watermark passes their last
+// offset, and fetches that want to hear of new data. Plain values; lives with its partition.
+#pragma once
+
+#include "lib/base/ids.h"
+#include "lib/base/time.h"
+#include "server/replica/requests.h"
+
+#include <deque>
+#include <vector>
+
+namespace qtool::replica {
+
+/// Who asked: the core to answer and the token there.
+struct Asker {
+    CoreId core;
+    Token request;
+    uint32_t index = 0;
+
+    bool operator==(const Asker&) const = default;
+};
+
+struct ParkedAppend {
+    Asker asker;
+    Offset last_offset;
+    MonoTime deadline;
+    AppendResult result;
+};
+
+class AppendWaiters {
+public:
+    void park(ParkedAppend append);
+    /// Removes and returns those whose last offset is below `high_watermark`, in offset order.
+    std::vector<ParkedAppend> take_below(Offset high_watermark);
+    std::vector<ParkedAppend> take_expired(MonoTime now);
+    std::vector<ParkedAppend> take_all();
+    [[nodiscard]] bool empty() const { return parked_.empty(); }
+    [[nodiscard]] MonoTime next_deadline() const;
+
+private:
+    std::deque<ParkedAppend> parked_; // sorted by last_offset
+};
+
+struct Watch {
+    Asker asker;
+    Isolation isolation = Isolation::read_uncommitted;
+    Offset seen_end; // fires when the readable end rises above this
+};
+
+class Watches {
+public:
+    /// Replaces an earlier watch of the same asker.
+    void arm(Watch watch);
+    void cancel(CoreId core, Token request);
+    /// Removes and returns the askers that may read further now. `readable_end` is the same for
+    /// both isolation levels until transactions exist.
+    std::vector<Asker> take_ready(Offset readable_end);
+    std::vector<Asker> take_all();
+    [[nodiscard]] bool empty() const { return watches_.empty(); }
+
+private:
+    std::vector<Watch> watches_;
+};
+
+} // namespace qtool::replica

@@ -1,0 +1,72 @@
+#include "server/storage/append_check.h"
+
+#include "lib/protocol/batch_check.h"
+
+#include <limits>
+#include <string>
+
+namespace qtool::storage {
+
+namespace {
+
+int64_t saturating_sub(int64_t a, int64_t b) {
+    int64_t result = 0;
+    return __builtin_sub_overflow(a, b, &result) ? std::numeric_limits<int64_t>::min() : result;
+}
+int64_t saturating_add(int64_t a, int64_t b) {
+    int64_t result = 0;
+    return __builtin_add_overflow(a, b, &result) ? std::numeric_limits<int64_t>::max() : result;
+}
+
+} // namespace
+
+Result<protocol::BatchHeader> check_append(ByteSpan batch, const LogConfig& config, WallTime now) {
+    // One per core, since a core is a thread: compressed batches need a window to look through.
+    static thread_local protocol::CheckScratch scratch;
+    const bool is_create_time = config.timestamp_type == protocol::TimestampType::create_time;
+    const int64_t now_ms = now.time_since_epoch().count();
+    protocol::BatchRules rules;
+    rules.size_bytes_max = config.max_message_bytes;
+    if (is_create_time) {
+        rules.timestamp_min = saturating_sub(now_ms, config.timestamp_before_max_ms);
+        rules.timestamp_max = saturating_add(now_ms, config.timestamp_after_max_ms);
+    }
+    QT_TRY_ASSIGN(const protocol::BatchFacts facts,
+                  protocol::check_producer_batch(batch, rules, scratch));
+    protocol::BatchHeader header = facts.header;
+    if (batch.size() > config.segment_bytes) {
+        return Error(Code::record_list_too_large,
+                     "a batch of " + std::to_string(batch.size()) +
+                         " bytes does not fit into a segment of segment.bytes=" +
+                         std::to_string(config.segment_bytes));
+    }
+    if (header.is_transactional()) {
+        return Error(Code::invalid_txn_state, "transactions are not served by this broker");
+    }
+    if (config.compacted && facts.null_key_index) {
+        return Error(Code::invalid_record, "record " + std::to_string(*facts.null_key_index) +
+                                               " has no key, which a compacted topic needs");
+    }
+    if (header.timestamp_type() == protocol::TimestampType::log_append_time) {
+        return Error(Code::invalid_timestamp,
+                     "the batch says LogAppendTime, which only a broker may set");
+    }
+    if (facts.timestamp_outside_index) {
+        return Error(Code::invalid_timestamp,
+                     "record " + std::to_string(*facts.timestamp_outside_index) +
+                         " has a time outside [" + std::to_string(rules.timestamp_min) + ", " +
+                         std::to_string(rules.timestamp_max) +
+                         "] (message.timestamp.before.max.ms, message.timestamp.after.max.ms)");
+    }
+    if (!is_create_time) {
+        protocol::patch_log_append_time(batch, now);
+        header.attributes = static_cast<int16_t>(header.attributes | protocol::kBatchLogAppendTime);
+        header.max_timestamp = now_ms;
+    } else if (facts.max_timestamp != header.max_timestamp) {
+        protocol::patch_max_timestamp(batch, facts.max_timestamp);
+        header.max_timestamp = facts.max_timestamp;
+    }
+    return header;
+}
+
+} // namespace qtool::storage

@@ -1,0 +1,37 @@
+// Bounds of server/storage, with unit and reason.
+#pragma once
+
+#include "lib/base/units.h"
+
+#include <cstddef>
+#include <cstdint>
+
+namespace qtool::storage {
+
+/// Producer ids a partition remembers. Beyond it those longest without writes are forgotten, as if
+/// they had expired; each costs about 200 bytes.
+inline constexpr size_t kProducersPerPartitionMax = 10'000;
+
+/// Batches a producer's window holds: Kafka clients have at most five requests in flight.
+inline constexpr size_t kProducerBatchesMax = 5;
+
+/// Files of sealed segments that one log keeps open; a reader further back reopens.
+inline constexpr size_t kOpenSealedSegmentsMax = 8;
+
+/// Last appended batches whose place is kept in memory, for readers at the tail.
+inline constexpr size_t kTailBatchesMax = 64;
+
+/// Index entries kept in memory before they go to the index file.
+inline constexpr size_t kIndexTailMax = 1024;
+
+/// Bytes read at once when a log is scanned, and when batch headers are looked for.
+inline constexpr size_t kScanWindowSize = 1 * MiB;
+inline constexpr size_t kHeaderWindowSize = 4 * KiB;
+
+/// Largest small file of ours (checkpoints, snapshots) that is read: 100,000 partitions fit.
+inline constexpr uint64_t kSmallFileMax = 64 * MiB;
+
+/// Decompressed size of one batch when a record inside is looked for by time.
+inline constexpr size_t kDecompressedBatchMax = 1 * GiB;
+
+} // namespace qtool::storage

@@ -1,0 +1,428 @@
+#include "server/storage/log.h"
+
+#include "lib/base/assert.h"
+#include "lib/base/crc32c.h"
+#include "lib/base/log.h"
+#include "server/storage/append_check.h"
+#include "server/storage/data_dir.h"
+#include "server/storage/log_hot.h"
+#include "server/storage/partition_files.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace qtool::storage {
+
+namespace {
+
+constexpr int64_t kRelativeOffsetMax = std::numeric_limits<int32_t>::max();
+
+// Spreads the rolls of partitions that were created together. Derived, so that a run repeats.
+int64_t roll_jitter(const std::string& directory, Offset base, int64_t jitter_max) {
+    if (jitter_max <= 0) {
+        return 0;
+    }
+    const uint32_t seed = crc32c(as_bytes(directory + offset_file_name(base)));
+    return static_cast<int64_t>(seed) % jitter_max;
+}
+
+} // namespace
+
+Log::Log(port::Disk& disk, std::string directory, const LogConfig& config, const OpenHint& hint)
+    : disk_(disk),
+      directory_(std::move(directory)),
+      config_(config),
+      key_(hint.key) {}
+
+Log::~Log() = default;
+
+Result<std::unique_ptr<Log>> Log::open(port::Disk& disk, std::string directory,
+                                       const LogConfig& config, const OpenHint& hint,
+                                       WallTime now) {
+    std::unique_ptr<Log> log(new Log(disk, std::move(directory), config, hint));
+    log->last_wall_ = now;
+    log->synced_end_ = hint.recovery_point;
+    if (hint.clean && hint.clean->is_clean) {
+        const PartitionState& state = *hint.clean;
+        log->epochs_ = EpochCache(state.epochs);
+        log->log_start_ = state.log_start_offset;
+        log->log_end_ = state.log_end_offset;
+        log->synced_end_ = state.log_end_offset;
+        log->size_bytes_ = state.size_bytes;
+        log->segment_count_ = state.segment_count;
+        log->oldest_max_timestamp_ = state.oldest_max_timestamp;
+        log->has_directory_ = state.has_directory;
+        log->has_producers_ = state.has_producers;
+        log->is_clean_ = true;
+        return log;
+    }
+    if (Result<void> recovered = log->recover(now); !recovered) {
+        if (recovered.error().code != Code::storage_damaged) {
+            return std::move(recovered).error();
+        }
+        log->hot_.reset();
+        log->failure_ = std::move(recovered).error();
+    }
+    return log;
+}
+
+Result<void> Log::check_usable() const {
+    if (failure_) {
+        return *failure_;
+    }
+    return {};
+}
+
+Error Log::damaged(std::string detail) {
+    failure_ = Error(Code::storage_damaged, std::move(detail));
+    log_line(LogLevel::error, "partition_damaged", {{"why", failure_->detail}});
+    return *failure_;
+}
+
+Result<Log::Hot*> Log::load(WallTime now) {
+    QT_TRY(check_usable());
+    if (hot_) {
+        return hot_.get();
+    }
+    if (!has_directory_) {
+        hot_ = std::make_unique<Hot>();
+        hot_->producers_loaded = true;
+        return hot_.get();
+    }
+    if (Result<void> loaded = note_damage(load_clean(now)); !loaded) {
+        hot_.reset();
+        return std::move(loaded).error();
+    }
+    return hot_.get();
+}
+
+uint64_t Log::producers_evicted() const {
+    return hot_ ? hot_->producers.evicted() : 0;
+}
+
+// ---- append -------------------------------------------------------------------------------------
+
+Result<AppendInfo> Log::append(ByteSpan batch, LeaderEpoch epoch, WallTime now) {
+    QT_TRY(check_usable());
+    last_wall_ = now;
+    QT_TRY_ASSIGN(protocol::BatchHeader header, check_append(batch, config_, now));
+    QT_TRY_ASSIGN(Hot * hot, load(now));
+    const bool log_append_time = config_.timestamp_type == protocol::TimestampType::log_append_time;
+    if (!hot->producers_loaded) {
+        QT_TRY_ASSIGN(const Listing listing, list_files());
+        QT_TRY(note_damage(load_producers(listing, log_end_, now)));
+    }
+    if (header.has_producer_id()) {
+        QT_TRY_ASSIGN(const std::optional<ProducerState::Batch> known,
+                      hot->producers.check(header, now, config_.producer_id_expiration_ms));
+        if (known) {
+            AppendInfo info;
+            info.base_offset = known->base_offset;
+            info.last_offset = known->base_offset + known->last_offset_delta;
+            info.log_append_time_ms = log_append_time ? known->timestamp : -1;
+            info.appended = false;
+            info.log_start_offset = log_start_;
+            return info;
+        }
+    }
+    if (log_end_.value() > std::numeric_limits<int64_t>::max() - kRelativeOffsetMax) {
+        return Error(Code::invalid_request, directory_ + ": offsets are used up");
+    }
+    QT_TRY(append_create_directory());
+    if (hot->segments.empty()) {
+        QT_TRY(add_segment(log_end_, now));
+    } else {
+        const Segment& active = hot->active();
+        QT_TRY_ASSIGN(const int64_t first_timestamp, hot->active().first_timestamp());
+        const bool is_old = first_timestamp >= 0 && header.max_timestamp >= 0 &&
+                            header.max_timestamp - first_timestamp >
+                                config_.segment_ms - roll_jitter(directory_, active.base_offset(),
+                                                                 std::min(config_.segment_jitter_ms,
+                                                                          config_.segment_ms));
+        const int64_t last_relative = log_end_ + header.last_offset_delta - active.base_offset();
+        if (active.size() > 0 &&
+            (active.size() + batch.size() > config_.segment_bytes || is_old ||
+             active.index_size_bytes() + kIndexEntrySize > config_.segment_index_bytes ||
+             last_relative > kRelativeOffsetMax)) {
+            QT_TRY(append_roll(now));
+        }
+    }
+    Segment& active = hot->active();
+    QT_TRY(active.file()); // nothing is written yet, so nothing is to be undone when this fails
+    header.base_offset = log_end_;
+    header.partition_leader_epoch = epoch;
+    protocol::patch_base_offset_and_epoch(batch, log_end_, epoch);
+    const uint64_t position = active.size();
+    if (Result<void> written = active.append(header, batch, config_.index_interval_bytes);
+        !written) {
+        // Whatever part was written must go, or the next append would follow garbage.
+        if (Result<void> repaired = active.repair(); !repaired) {
+            failure_ =
+                Error(Code::storage_io, active.path() + ": a failed write could not be undone: " +
+                                            to_string(repaired.error()));
+        }
+        return std::move(written).error();
+    }
+    is_clean_ = false;
+    epochs_.assign(epoch, header.base_offset);
+    if (header.has_producer_id()) {
+        hot->producers.update(header, now);
+    }
+    hot->tail.push({header.base_offset, header.last_offset(), position, header.size_bytes});
+    log_end_ = header.next_offset();
+    size_bytes_ += batch.size();
+    if (hot->segments.size() == 1) {
+        oldest_max_timestamp_ = active.max_timestamp();
+    }
+    AppendInfo info;
+    info.base_offset = header.base_offset;
+    info.last_offset = header.last_offset();
+    info.log_append_time_ms = log_append_time ? header.max_timestamp : -1;
+    info.log_start_offset = log_start_;
+    return info;
+}
+
+// Three syncs once in the life of a partition. Whoever finds a segment can then rely on the file
+// that says whose it is.
+Result<void> Log::append_create_directory() {
+    if (has_directory_) {
+        return {};
+    }
+    QT_TRY(claim_directory()); // what another topic left under this name goes out of the way
+    QT_TRY(disk_.make_directory(directory_));
+    QT_TRY(write_partition_meta(disk_, directory_, key_));
+    QT_TRY(disk_.sync_directory(parent_directory(directory_)));
+    has_directory_ = true;
+    is_clean_ = false;
+    return {};
+}
+
+Result<void> Log::append_roll(WallTime now) {
+    Hot& hot = *hot_;
+    hot.active().write_index();
+    QT_TRY(add_segment(log_end_, now));
+    if (Result<void> written = write_producers(); !written) {
+        // Costs time at the next recovery, nothing else.
+        log_line(LogLevel::warn, "producer_snapshot_not_written",
+                 {{"partition", directory_}, {"error", to_string(written.error())}});
+    }
+    // Snapshots that recovery may start from: not behind what is synced.
+    Offset keep = hot.segments.front().base_offset();
+    for (const Segment& segment : hot.segments) {
+        if (segment.base_offset() <= synced_end_) {
+            keep = segment.base_offset();
+        }
+    }
+    delete_snapshots_below(keep);
+    close_surplus_files();
+    return {};
+}
+
+Result<void> Log::add_segment(Offset base, WallTime now) {
+    last_wall_ = now;
+    Segment segment(disk_, directory_, base, 0);
+    QT_TRY(segment.create());
+    hot_->segments.push_back(std::move(segment));
+    hot_->tail.clear();
+    hot_->directory_dirty = true;
+    is_clean_ = false;
+    segment_count_ = static_cast<uint32_t>(hot_->segments.size());
+    return {};
+}
+
+Result<void> Log::write_producers() {
+    return write_small_file(
+        disk_, {directory_, offset_file_name(log_end_) + std::string(kSnapshotExtension), false},
+        hot_->producers.encode(log_end_));
+}
+
+void Log::delete_snapshots_below(Offset offset) {
+    Result<Listing> listing = list_files();
+    if (!listing) {
+        return; // they are only clutter; the next call finds them again
+    }
+    for (const Offset snapshot : listing->snapshots) {
+        if (snapshot < offset) {
+            static_cast<void>(
+                disk_.remove(path(offset_file_name(snapshot) + std::string(kSnapshotExtension))));
+        }
+    }
+}
+
+void Log::update_summary() {
+    size_bytes_ = 0;
+    for (const Segment& segment : hot_->segments) {
+        size_bytes_ += segment.size();
+    }
+    segment_count_ = static_cast<uint32_t>(hot_->segments.size());
+    if (hot_->segments.empty()) {
+        oldest_max_timestamp_ = -1;
+    } else if (hot_->segments.front().has_index()) { // else it is what it was
+        oldest_max_timestamp_ = hot_->segments.front().max_timestamp();
+    }
+}
+
+// ---- flush --------------------------------------------------------------------------------------
+
+Result<std::optional<FlushWork>> Log::begin_flush() {
+    QT_TRY(check_usable());
+    if (!hot_ || synced_end_ >= log_end_) {
+        return std::optional<FlushWork>();
+    }
+    if (hot_->directory_dirty) {
+        if (Result<void> synced = disk_.sync_directory(directory_); !synced) {
+            fail(synced.error());
+            return std::move(synced).error();
+        }
+        hot_->directory_dirty = false;
+    }
+    FlushWork work;
+    work.end_offset = log_end_;
+    for (Segment& segment : hot_->segments) {
+        if (segment.synced_size < segment.size()) {
+            QT_TRY_ASSIGN(port::FileRef file, segment.file());
+            work.files.push_back(std::move(file));
+            work.parts.push_back({segment.base_offset(), segment.size()});
+        }
+    }
+    if (work.files.empty()) { // all that was written is in segments that retention deleted
+        synced_end_ = log_end_;
+        return std::optional<FlushWork>();
+    }
+    return std::optional<FlushWork>(std::move(work));
+}
+
+void Log::finish_flush(const FlushWork& work) {
+    if (failure_ || !hot_) {
+        return;
+    }
+    QT_ASSERT(work.end_offset <= log_end_);
+    for (const FlushWork::Part& part : work.parts) {
+        if (Segment* segment = find_segment(part.base_offset);
+            segment != nullptr && segment->base_offset() == part.base_offset) {
+            segment->synced_size = std::max(segment->synced_size, part.size_bytes);
+        }
+    }
+    synced_end_ = std::max(synced_end_, work.end_offset);
+}
+
+void Log::fail(const Error& error) {
+    if (!failure_) {
+        failure_ = Error(Code::storage_offline,
+                         directory_ + ": out of use until restart: " + to_string(error));
+    }
+    is_clean_ = false;
+}
+
+// ---- idle and end -------------------------------------------------------------------------------
+
+Result<EpochEnd> Log::epoch_end(LeaderEpoch epoch) const {
+    QT_TRY(check_usable());
+    return epochs_.end_of(epoch, log_end_);
+}
+
+void Log::release_idle() {
+    if (!hot_ || failure_ || synced_end_ < log_end_) {
+        return;
+    }
+    Hot& hot = *hot_;
+    if (!is_clean_ && has_directory_ && !hot.segments.empty()) {
+        if (hot.directory_dirty) {
+            if (!disk_.sync_directory(directory_)) {
+                return;
+            }
+            hot.directory_dirty = false;
+        }
+        hot.active().write_index();
+        if (hot.producers_loaded) {
+            has_producers_ = hot.producers.size() > 0;
+            if (has_producers_) {
+                release_write_producers();
+            }
+        }
+    }
+    update_summary();
+    hot_.reset();
+    is_clean_ = true;
+}
+
+// A failure only means that the next append reads them from the log.
+void Log::release_write_producers() {
+    if (Result<void> written = write_producers(); !written) {
+        log_line(LogLevel::warn, "producer_snapshot_not_written",
+                 {{"partition", directory_}, {"error", to_string(written.error())}});
+        return;
+    }
+    // Earlier ones of this segment would pile up, one for each time the log fell idle.
+    const Result<Listing> listing = list_files();
+    if (!listing) {
+        return;
+    }
+    for (const Offset snapshot : listing->snapshots) {
+        if (snapshot > hot_->active().base_offset() && snapshot < log_end_) {
+            static_cast<void>(
+                disk_.remove(path(offset_file_name(snapshot) + std::string(kSnapshotExtension))));
+        }
+    }
+}
+
+Result<void> Log::close() {
+    QT_TRY(check_usable());
+    if (hot_) {
+        while (synced_end_ < log_end_) {
+            QT_TRY_ASSIGN(const std::optional<FlushWork> work, begin_flush());
+            if (!work) {
+                break;
+            }
+            for (const port::FileRef& file : work->files) {
+                if (Result<void> synced = file->sync_blocking(); !synced) {
+                    fail(synced.error());
+                    return synced;
+                }
+            }
+            finish_flush(*work);
+        }
+        release_idle();
+        if (hot_) {
+            return Error(Code::storage_io, directory_ + ": could not be closed cleanly");
+        }
+    }
+    for (const DeletedFile& file : deleted_) {
+        QT_TRY(disk_.remove(file.path));
+    }
+    deleted_.clear();
+    is_clean_ = true;
+    return {};
+}
+
+PartitionState Log::state_for_checkpoint() const {
+    PartitionState state;
+    state.key = key_;
+    state.is_clean = is_clean_ && !hot_ && !failure_;
+    state.has_directory = has_directory_;
+    state.has_producers = has_producers_;
+    state.log_start_offset = log_start_;
+    state.log_end_offset = log_end_;
+    state.synced_end_offset = synced_end_;
+    state.size_bytes = size_bytes_;
+    state.segment_count = segment_count_;
+    state.oldest_max_timestamp = oldest_max_timestamp_;
+    state.epochs = epochs_.starts();
+    return state;
+}
+
+Result<void> Log::remove_all() {
+    hot_.reset();
+    failure_ = Error(Code::unknown_topic, directory_ + ": the topic was deleted");
+    QT_TRY_ASSIGN(const bool there, disk_.exists(directory_));
+    if (!there) {
+        return {};
+    }
+    const std::string parent = parent_directory(directory_);
+    const std::string name = deleted_directory_name(directory_, key_);
+    QT_TRY(disk_.rename(directory_, parent + "/" + name));
+    QT_TRY(disk_.sync_directory(parent));
+    return remove_deleted_directory(disk_, parent, name);
+}
+
+} // namespace qtool::storage

@@ -1,0 +1,205 @@
+// Log: one partition's records on disk: `<data dir>/<topic>-<partition>/`, segments of v2 batches
+// exactly as on the wire. Knows offsets and batches, not replicas. Byte formats: README.md.
+//
+// Lives on the core that owns the partition. Calls are plain and do not wait for the device, but
+// for what happens once in a while (first append, roll, delete, recovery); the fsync of the data
+// path is driven from above: begin_flush, Disk::sync for each file, finish_flush.
+//
+// States:   cold  --first use-->  hot  --release_idle-->  cold     (cold: no files, no indexes)
+//           any   --fail, failed repair, damage found-->  failed   (every call: the same error)
+#pragma once
+
+#include "lib/base/bytes.h"
+#include "lib/base/ids.h"
+#include "lib/base/result.h"
+#include "lib/base/time.h"
+#include "server/port/disk.h"
+#include "server/storage/checkpoint.h"
+#include "server/storage/epoch_cache.h"
+#include "server/storage/log_config.h"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace qtool::storage {
+
+class Segment;
+
+struct AppendInfo {
+    Offset base_offset;
+    Offset last_offset;
+    int64_t log_append_time_ms = -1; // -1 unless the topic uses LogAppendTime
+    bool appended = true; // false: a duplicate of a batch that is in the log at these offsets
+    Offset log_start_offset;
+};
+
+struct ReadInfo {
+    port::FileRange range; // size 0: nothing between `from` and the end
+    uint32_t first_batch_size = 0;
+    Offset first_base_offset = kNoOffset; // <= from
+};
+
+struct TimestampOffset {
+    Offset offset;
+    int64_t timestamp_ms = -1;
+    LeaderEpoch leader_epoch = kNoLeaderEpoch;
+};
+
+/// What one flush makes durable. Plain value; the log may change meanwhile.
+struct FlushWork {
+    struct Part {
+        Offset base_offset;
+        uint64_t size_bytes = 0; // written, and covered by this flush
+    };
+    std::vector<port::FileRef> files; // to fdatasync, at least one
+    std::vector<Part> parts;          // the segments of `files`, in the same order
+    Offset end_offset;                // everything below is durable afterwards
+};
+
+class Log {
+public:
+    /// `directory` need not exist: nothing is created before the first append. With a clean hint no
+    /// file is touched; otherwise what was written since the recovery point is checked, a torn tail
+    /// is cut off, and the log is cold again. A directory of another topic id is moved into
+    /// quarantine. A damaged log opens too, failed: see failure(). Errors: storage_io,
+    /// storage_full.
+    static Result<std::unique_ptr<Log>> open(port::Disk& disk, std::string directory,
+                                             const LogConfig& config, const OpenHint& hint,
+                                             WallTime now);
+    ~Log();
+    Log(const Log&) = delete;
+    Log& operator=(const Log&) = delete;
+
+    void set_config(const LogConfig& config) { config_ = config; }
+
+    /// Appends as leader exactly one batch that a producer sent, patched in place (base offset,
+    /// epoch; times when the topic asks for it) and written from the same memory; `batch` may be
+    /// forgotten on return. Errors: those of the produce gate (corrupt, invalid_record,
+    /// unsupported_compression, message_too_large, record_list_too_large, invalid_timestamp),
+    /// out_of_order_sequence, invalid_producer_epoch, invalid_txn_state; storage_full (nothing is
+    /// lost; try again later); storage_io, storage_offline, storage_damaged.
+    Result<AppendInfo> append(ByteSpan batch, LeaderEpoch epoch, WallTime now);
+
+    /// Whole batches from the one that holds `from` up to, not including, the first at or behind
+    /// `end_exclusive`; within one segment; the first batch whatever its size, more within
+    /// `bytes_max`. Nothing is read but headers. Errors: offset_out_of_range; storage_io,
+    /// storage_damaged, storage_offline.
+    Result<ReadInfo> read(Offset from, Offset end_exclusive, uint32_t bytes_max);
+
+    [[nodiscard]] Offset log_start_offset() const { return log_start_; }
+    [[nodiscard]] Offset log_end_offset() const { return log_end_; }
+    [[nodiscard]] Offset synced_end_offset() const { return synced_end_; }
+    [[nodiscard]] uint64_t size_bytes() const { return size_bytes_; }
+    [[nodiscard]] uint32_t segment_count() const { return segment_count_; }
+    /// Why the log is out of use; nothing while it works.
+    [[nodiscard]] const std::optional<Error>& failure() const { return failure_; }
+    [[nodiscard]] bool is_cold() const { return hot_ == nullptr; }
+    /// Producers forgotten because of kProducersPerPartitionMax, since the log became hot.
+    [[nodiscard]] uint64_t producers_evicted() const;
+
+    /// Nothing when all is synced. One flush at a time. Makes new directory entries durable.
+    Result<std::optional<FlushWork>> begin_flush();
+    void finish_flush(const FlushWork& work);
+    /// A flush failed: what is on the device is unknown, so the log is out of use until restart.
+    void fail(const Error& error);
+
+    /// First record with a time >= `timestamp_ms` in a batch below `end_exclusive`.
+    Result<std::optional<TimestampOffset>> find_by_time(int64_t timestamp_ms, Offset end_exclusive);
+    /// First record that has the greatest time of all.
+    Result<std::optional<TimestampOffset>> max_timestamp_offset();
+
+    /// OffsetForLeaderEpoch, as server/storage/epoch_cache.h says.
+    Result<EpochEnd> epoch_end(LeaderEpoch epoch) const;
+    [[nodiscard]] LeaderEpoch epoch_at(Offset offset) const { return epochs_.at(offset); }
+    [[nodiscard]] LeaderEpoch latest_epoch() const { return epochs_.latest(); }
+
+    /// DeleteRecords: records below `offset` are gone, durably, when this returns; whole segments
+    /// below it are deleted. A lower offset than now changes nothing. Errors: offset_out_of_range
+    /// (above the log end); storage_io, storage_full, storage_damaged, storage_offline.
+    Result<void> advance_log_start(Offset offset);
+    /// Deletes segments by time and size, none that reaches above `high_watermark`; forgets expired
+    /// producers; unlinks what was deleted before (file.delete.delay.ms). Returns segments deleted.
+    Result<uint32_t> apply_retention(WallTime now, Offset high_watermark);
+
+    /// Back to the cold state if nothing is unsynced.
+    void release_idle();
+    /// Syncs (blocks), writes what the next start needs. The log is cold afterwards.
+    Result<void> close();
+    /// What is known now; is_clean only after close() and before any other change.
+    [[nodiscard]] PartitionState state_for_checkpoint() const;
+    /// The topic was deleted: the directory leaves its name at once, so that a topic of the same
+    /// name can be created; the files go then. No other call may follow.
+    Result<void> remove_all();
+
+private:
+    struct Hot;
+    struct DeletedFile {
+        std::string path;
+        WallTime due;
+    };
+
+    Log(port::Disk& disk, std::string directory, const LogConfig& config, const OpenHint& hint);
+
+    // log.cc
+    Result<void> check_usable() const;
+    Error damaged(std::string detail);
+    Result<Hot*> load(WallTime now);
+    Result<void> append_create_directory();
+    Result<void> append_roll(WallTime now);
+    Result<void> add_segment(Offset base, WallTime now);
+    Result<void> write_producers();
+    void delete_snapshots_below(Offset offset);
+    void release_write_producers();
+    void update_summary();
+    [[nodiscard]] std::string path(const std::string& name) const {
+        return directory_ + "/" + name;
+    }
+
+    // log_read.cc
+    Segment* find_segment(Offset offset);
+    void close_surplus_files();
+    Result<port::FileRef> open_for_read(Segment& segment);
+    Result<void> note_damage(Result<void> result);
+
+    // log_recovery.cc
+    struct Listing;
+    Result<Listing> list_files();
+    Result<bool> claim_directory();
+    void remove_garbage(const Listing& listing);
+    Result<void> recover(WallTime now);
+    Result<void> recover_scan(Listing& listing, WallTime now);
+    void recover_empty();
+    Result<void> load_clean(WallTime now);
+    Result<void> load_producers(const Listing& listing, Offset up_to, WallTime now);
+    Result<void> rebuild_epochs(size_t segments);
+
+    // log_retention.cc
+    Result<void> persist_log_start(Offset offset);
+    Result<uint32_t> delete_segments_below(Offset offset, WallTime now);
+    void unlink_due(WallTime now);
+
+    port::Disk& disk_;
+    std::string directory_;
+    LogConfig config_;
+    PartitionKey key_;
+    EpochCache epochs_;
+    Offset log_start_;
+    Offset log_end_;
+    Offset synced_end_; // invariant: <= log_end_
+    uint64_t size_bytes_ = 0;
+    uint32_t segment_count_ = 0;
+    int64_t oldest_max_timestamp_ = -1;
+    WallTime last_wall_{};
+    bool has_directory_ = false;
+    bool has_producers_ = false; // cold: a snapshot at log_end_ holds them
+    bool is_clean_ = false;
+    bool recovery_lost_tail_ = false;
+    std::optional<Error> failure_;
+    std::vector<DeletedFile> deleted_;
+    std::unique_ptr<Hot> hot_;
+};
+
+} // namespace qtool::storage

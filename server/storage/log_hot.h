@@ -1,0 +1,59 @@
+// What a log in use keeps beyond its cold state. Private to log*.cc.
+#pragma once
+
+#include "server/storage/limits.h"
+#include "server/storage/log.h"
+#include "server/storage/producer_state.h"
+#include "server/storage/segment.h"
+
+#include <array>
+#include <deque>
+
+namespace qtool::storage {
+
+/// Places of the last appended batches of the active segment: readers at the tail need no index.
+class TailRing {
+public:
+    struct Batch {
+        Offset base_offset;
+        Offset last_offset;
+        uint64_t position = 0;
+        uint32_t size_bytes = 0;
+    };
+    void push(const Batch& batch) {
+        batches_[next_ % kTailBatchesMax] = batch;
+        next_++;
+    }
+    void clear() { next_ = 0; }
+    [[nodiscard]] size_t size() const { return next_ < kTailBatchesMax ? next_ : kTailBatchesMax; }
+    /// 0 is the oldest.
+    [[nodiscard]] const Batch& at(size_t i) const {
+        return batches_[(next_ - size() + i) % kTailBatchesMax];
+    }
+
+private:
+    std::array<Batch, kTailBatchesMax> batches_;
+    size_t next_ = 0;
+};
+
+struct Log::Hot {
+    std::deque<Segment> segments; // rising; the last one is appended to
+    ProducerState producers;
+    bool producers_loaded = false;
+    bool directory_dirty = false; // entries were made that are not durable yet
+    TailRing tail;
+
+    Segment& active() { return segments.back(); }
+};
+
+struct Log::Listing {
+    struct File {
+        Offset base;
+        uint64_t size = 0;
+    };
+    std::vector<File> segments;       // rising
+    std::vector<Offset> snapshots;    // rising
+    std::vector<std::string> garbage; // names of deleted and temporary files
+};
+
+} // namespace qtool::storage

@@ -1,0 +1,241 @@
+// Log: finding and reading.
+#include "lib/base/assert.h"
+#include "lib/base/log.h"
+#include "server/storage/log_hot.h"
+
+#include <algorithm>
+
+namespace qtool::storage {
+
+namespace {
+
+std::string range_text(Offset start, Offset end) {
+    return "[" + std::to_string(start.value()) + ", " + std::to_string(end.value()) + "]";
+}
+
+std::deque<Segment>::iterator segment_at(std::deque<Segment>& segments, const Segment& segment) {
+    return std::find_if(segments.begin(), segments.end(),
+                        [&](const Segment& other) { return &other == &segment; });
+}
+
+} // namespace
+
+Segment* Log::find_segment(Offset offset) {
+    std::deque<Segment>& segments = hot_->segments;
+    const auto next =
+        std::upper_bound(segments.begin(), segments.end(), offset,
+                         [](Offset o, const Segment& s) { return o < s.base_offset(); });
+    return next == segments.begin() ? nullptr : &*std::prev(next);
+}
+
+// Sealed segments are read and flushed a while, then hardly ever; their files are not all kept
+// open.
+void Log::close_surplus_files() {
+    std::deque<Segment>& segments = hot_->segments;
+    const auto open = std::count_if(segments.begin(), segments.end(),
+                                    [](const Segment& segment) { return segment.is_open(); });
+    if (static_cast<size_t>(open) < kOpenSealedSegmentsMax) {
+        return;
+    }
+    for (Segment& segment : segments) {
+        if (&segment != &hot_->active()) {
+            segment.close_files();
+        }
+    }
+}
+
+Result<port::FileRef> Log::open_for_read(Segment& segment) {
+    if (!segment.is_open()) {
+        close_surplus_files();
+    }
+    return segment.file();
+}
+
+Result<void> Log::note_damage(Result<void> result) {
+    if (!result && result.error().code == Code::storage_damaged && !failure_) {
+        return damaged(result.error().detail);
+    }
+    return result;
+}
+
+Result<ReadInfo> Log::read(Offset from, Offset end_exclusive, uint32_t bytes_max) {
+    QT_TRY(check_usable());
+    if (from < log_start_ || from > log_end_) {
+        return Error(Code::offset_out_of_range, directory_ + ": offset " +
+                                                    std::to_string(from.value()) + " is outside " +
+                                                    range_text(log_start_, log_end_));
+    }
+    ReadInfo info;
+    if (from >= std::min(end_exclusive, log_end_)) {
+        return info;
+    }
+    QT_TRY_ASSIGN(Hot * hot, load(last_wall_));
+    Segment* segment = find_segment(from);
+    if (segment == nullptr) {
+        return damaged(directory_ + ": no segment holds offset " + std::to_string(from.value()));
+    }
+    QT_TRY_ASSIGN(info.range.file, open_for_read(*segment));
+
+    // The first batch: from the tail ring, or by the index.
+    const TailRing& tail = hot->tail;
+    const bool in_tail =
+        segment == &hot->active() && tail.size() > 0 && tail.at(0).base_offset <= from;
+    size_t tail_first = 0;
+    uint64_t first_size = 0;
+    if (in_tail) {
+        size_t low = 0;
+        size_t high = tail.size();
+        while (high - low > 1) { // the last batch with base_offset <= from
+            const size_t middle = low + (high - low) / 2;
+            (tail.at(middle).base_offset <= from ? low : high) = middle;
+        }
+        tail_first = low;
+        info.range.position = tail.at(low).position;
+        info.first_base_offset = tail.at(low).base_offset;
+        first_size = tail.at(low).size_bytes;
+    } else {
+        Result<std::optional<Segment::Located>> located = segment->locate(from);
+        if (!located) {
+            QT_TRY(note_damage(located.error()));
+        }
+        if (!*located) { // offsets `from` to the end of the segment are gone (compaction)
+            auto next =
+                std::find_if(hot->segments.begin(), hot->segments.end(), [&](const Segment& other) {
+                    return other.base_offset() > from && other.size() > 0;
+                });
+            if (next == hot->segments.end()) {
+                return damaged(segment->path() + ": ends before offset " +
+                               std::to_string(from.value()) + ", the log at " +
+                               std::to_string(log_end_.value()));
+            }
+            if (next->base_offset() > segment->next_offset() && !config_.compacted) {
+                return damaged(directory_ + ": offsets from " +
+                               std::to_string(segment->next_offset().value()) + " to " +
+                               std::to_string(next->base_offset().value()) + " are missing");
+            }
+            return read(next->base_offset(), end_exclusive, bytes_max);
+        }
+        info.range.position = (*located)->position;
+        info.first_base_offset = (*located)->header.base_offset;
+        first_size = (*located)->header.size_bytes;
+    }
+    info.first_batch_size = static_cast<uint32_t>(first_size);
+
+    // Where reading must end: at end_exclusive, found in the tail ring mostly.
+    uint64_t end_position = segment->size();
+    if (end_exclusive < log_end_) {
+        bool found = false;
+        if (segment == &hot->active()) {
+            size_t i = tail.size();
+            for (; i > 0 && tail.at(i - 1).base_offset >= end_exclusive; i--) {
+                end_position = tail.at(i - 1).position;
+            }
+            found = i > 0;
+        } else {
+            found = std::next(segment_at(hot->segments, *segment))->base_offset() <= end_exclusive;
+        }
+        if (!found) {
+            Result<std::optional<Segment::Located>> located = segment->locate(end_exclusive);
+            if (!located) {
+                QT_TRY(note_damage(located.error()));
+            }
+            if (*located) {
+                end_position = (*located)->header.base_offset >= end_exclusive
+                                   ? (*located)->position
+                                   : (*located)->position + (*located)->header.size_bytes;
+            }
+        }
+        // A bound inside a batch does not cut the batch: its base offset lies below the bound.
+        end_position = std::max(end_position, info.range.position + first_size);
+    }
+
+    const uint64_t limit = info.range.position + std::max<uint64_t>(bytes_max, first_size);
+    uint64_t end = std::min(limit, end_position);
+    if (end < end_position) {
+        if (in_tail) {
+            size_t i = tail_first;
+            while (i < tail.size() && tail.at(i).position + tail.at(i).size_bytes <= end) {
+                i++;
+            }
+            end = tail.at(i - 1).position + tail.at(i - 1).size_bytes;
+        } else {
+            Result<uint64_t> boundary =
+                segment->batch_boundary(info.range.position + first_size, end);
+            if (!boundary) {
+                QT_TRY(note_damage(boundary.error()));
+            }
+            end = *boundary;
+        }
+    }
+    info.range.size = end - info.range.position;
+    QT_ASSERT(info.range.size >= first_size);
+    return info;
+}
+
+// ---- by time ------------------------------------------------------------------------------------
+
+Result<std::optional<TimestampOffset>> Log::find_by_time(int64_t timestamp_ms,
+                                                         Offset end_exclusive) {
+    QT_TRY_ASSIGN(Hot * hot, load(last_wall_));
+    for (Segment& segment : hot->segments) {
+        if (segment.base_offset() >= end_exclusive) {
+            break;
+        }
+        QT_TRY(open_for_read(segment));
+        QT_TRY(note_damage(segment.ensure_index(config_.index_interval_bytes)));
+        if (segment.max_timestamp() < timestamp_ms || segment.next_offset() <= log_start_) {
+            continue;
+        }
+        Result<std::optional<Segment::TimeFound>> found =
+            segment.find_by_time(timestamp_ms, log_start_, end_exclusive);
+        if (!found) {
+            QT_TRY(note_damage(found.error()));
+        }
+        if (*found) {
+            return std::optional<TimestampOffset>(TimestampOffset{
+                (*found)->offset, (*found)->timestamp_ms, epochs_.at((*found)->offset)});
+        }
+    }
+    return std::optional<TimestampOffset>();
+}
+
+Result<std::optional<TimestampOffset>> Log::max_timestamp_offset() {
+    QT_TRY_ASSIGN(Hot * hot, load(last_wall_));
+    int64_t greatest = -1;
+    for (Segment& segment : hot->segments) {
+        QT_TRY(open_for_read(segment));
+        QT_TRY(note_damage(segment.ensure_index(config_.index_interval_bytes)));
+        if (segment.next_offset() <= log_start_) {
+            continue;
+        }
+        if (segment.base_offset() >= log_start_) {
+            greatest = std::max(greatest, segment.max_timestamp());
+            continue;
+        }
+        // Only what DeleteRecords left of this segment counts.
+        Result<std::optional<Segment::Located>> first = segment.locate(log_start_);
+        if (!first) {
+            QT_TRY(note_damage(first.error()));
+        }
+        if (*first) {
+            QT_TRY_ASSIGN(const port::FileRef file, segment.file());
+            HeaderScan scan(*file, segment.path(), (*first)->position, segment.size());
+            for (;;) {
+                Result<const protocol::BatchHeader*> header = scan.next();
+                if (!header) {
+                    QT_TRY(note_damage(header.error()));
+                }
+                if (*header == nullptr) {
+                    break;
+                }
+                greatest = std::max(greatest, (*header)->max_timestamp);
+            }
+        }
+    }
+    if (greatest < 0) {
+        return std::optional<TimestampOffset>();
+    }
+    return find_by_time(greatest, log_end_);
+}
+
+} // namespace qtool::storage

@@ -1,0 +1,400 @@
+// Log: making sense of a directory, after a clean stop and after a crash.
+#include "lib/base/assert.h"
+#include "lib/base/log.h"
+#include "server/storage/data_dir.h"
+#include "server/storage/log_hot.h"
+#include "server/storage/partition_files.h"
+
+#include <algorithm>
+
+namespace qtool::storage {
+
+namespace {
+
+// Copies [position, size) of `segment` aside, before it is cut off.
+Result<void> save_tail(port::Disk& disk, Segment& segment, uint64_t position) {
+    QT_TRY_ASSIGN(const port::FileRef from, segment.file());
+    const std::string path = segment.path() + "." + std::to_string(position) + ".discarded";
+    QT_TRY_ASSIGN(const port::FileRef to, disk.open(path, port::OpenMode::create));
+    std::vector<std::byte> buffer(kScanWindowSize);
+    for (uint64_t at = position; at < segment.size();) {
+        QT_TRY_ASSIGN(const size_t got, from->read_at(buffer, at));
+        if (got == 0) {
+            break;
+        }
+        const ByteView piece = ByteView(buffer).first(got);
+        QT_TRY(to->write_at({&piece, 1}, at - position));
+        at += got;
+    }
+    return to->sync_blocking();
+}
+
+} // namespace
+
+Result<Log::Listing> Log::list_files() {
+    QT_TRY_ASSIGN(const std::vector<port::DirectoryEntry> entries, disk_.list(directory_));
+    Listing listing; // entries are sorted by name, and so are offsets in names
+    for (const port::DirectoryEntry& entry : entries) {
+        if (const auto base = parse_offset_file_name(entry.name, kLogExtension)) {
+            listing.segments.push_back({*base, entry.size});
+        } else if (const auto taken = parse_offset_file_name(entry.name, kSnapshotExtension)) {
+            listing.snapshots.push_back(*taken);
+        } else if (const auto indexed = parse_offset_file_name(entry.name, kIndexExtension)) {
+            // ".log" sorts before it, so its segment was seen if there is one.
+            if (listing.segments.empty() || listing.segments.back().base != *indexed) {
+                listing.garbage.push_back(entry.name);
+            }
+        } else if (entry.name.ends_with(kDeletedExtension) || entry.name.ends_with(".tmp")) {
+            listing.garbage.push_back(entry.name);
+        }
+    }
+    return listing;
+}
+
+// Large files go off the loop, under names that do not come back; the others go at once, since
+// their names may be used again any moment.
+void Log::remove_garbage(const Listing& listing) {
+    for (const std::string& name : listing.garbage) {
+        const std::string garbage = path(name);
+        const bool waits = std::any_of(deleted_.begin(), deleted_.end(),
+                                       [&](const DeletedFile& f) { return f.path == garbage; });
+        if (waits) {
+            continue;
+        }
+        if (name.ends_with(kDeletedExtension)) {
+            disk_.remove_later(garbage);
+        } else {
+            static_cast<void>(disk_.remove(garbage));
+        }
+    }
+}
+
+// False: nothing of ours is at directory_.
+Result<bool> Log::claim_directory() {
+    QT_TRY_ASSIGN(const bool there, disk_.exists(directory_));
+    if (!there) {
+        return false;
+    }
+    const Result<std::optional<PartitionKey>> owner = read_partition_meta(disk_, directory_);
+    if (!owner && owner.error().code == Code::storage_io) {
+        return owner.error();
+    }
+    if (owner && *owner) {
+        if (**owner == key_) {
+            return true;
+        }
+        QT_TRY_ASSIGN(const std::string moved,
+                      quarantine(disk_, parent_directory(directory_), base_name(directory_)));
+        log_line(LogLevel::warn, "partition_quarantined",
+                 {{"partition", directory_},
+                  {"why", "it belongs to topic id " + to_string((**owner).topic_id)},
+                  {"moved_to", moved}});
+        return false;
+    }
+    // The file is durable before the first segment is made: without it there can be no records.
+    QT_TRY_ASSIGN(const Listing listing, list_files());
+    const bool has_records = std::any_of(listing.segments.begin(), listing.segments.end(),
+                                         [](const Listing::File& file) { return file.size > 0; });
+    if (has_records) {
+        return damaged(directory_ + "/" + kPartitionMetaName +
+                       (owner ? " is missing" : " cannot be read: " + owner.error().detail) +
+                       ", so it is not known whose records these are");
+    }
+    return false;
+}
+
+// ---- after a crash ------------------------------------------------------------------------------
+
+Result<void> Log::recover(WallTime now) {
+    QT_TRY_ASSIGN(has_directory_, claim_directory());
+    if (!has_directory_) {
+        if (synced_end_ > Offset{0}) {
+            return damaged(directory_ + " is missing, though offsets up to " +
+                           std::to_string(synced_end_.value()) + " were synced");
+        }
+        return {};
+    }
+    Result<Offset> start = read_log_start(disk_, directory_);
+    if (!start) {
+        if (start.error().code == Code::storage_io) {
+            return std::move(start).error();
+        }
+        return damaged(start.error().detail);
+    }
+    log_start_ = *start;
+    QT_TRY_ASSIGN(Listing listing, list_files());
+    remove_garbage(listing);
+    hot_ = std::make_unique<Hot>();
+    QT_TRY(recover_scan(listing, now));
+    QT_TRY(note_damage(rebuild_epochs(hot_->segments.size())));
+    epochs_.trim_below(log_start_);
+    for (const Offset snapshot : listing.snapshots) {
+        if (snapshot > log_end_) {
+            QT_TRY(
+                disk_.remove(path(offset_file_name(snapshot) + std::string(kSnapshotExtension))));
+        }
+    }
+    if (!hot_->segments.empty()) {
+        QT_TRY(note_damage(hot_->segments.front().ensure_index(config_.index_interval_bytes)));
+    }
+    update_summary();
+    // What is only in the page cache becomes durable: recovery may have run after a mere kill, and
+    // readers are about to see these records.
+    QT_TRY(disk_.sync_directory(directory_));
+    synced_end_ = log_end_;
+    has_producers_ = true; // perhaps; the first append looks for them
+    is_clean_ = true;
+    hot_.reset();
+    return {};
+}
+
+Result<void> Log::recover_scan(Listing& listing, WallTime now) {
+    last_wall_ = now;
+    std::vector<Listing::File>& files = listing.segments;
+    const Offset recovery_point = std::max(synced_end_, log_start_);
+    // A deletion that the crash interrupted.
+    while (files.size() > 1 && files[1].base <= log_start_) {
+        const std::string name = offset_file_name(files.front().base);
+        disk_.remove_later(path(name + std::string(kLogExtension)));
+        static_cast<void>(disk_.remove(path(name + std::string(kIndexExtension))));
+        files.erase(files.begin());
+    }
+    // The segment that holds the recovery point is read from its start.
+    size_t first = 0;
+    while (first + 1 < files.size() && files[first + 1].base <= recovery_point) {
+        first++;
+    }
+    Offset expected = files.empty() ? log_start_ : std::min(files.front().base, log_start_);
+    size_t good = 0; // files that are the log
+    for (; good < files.size(); good++) {
+        const Listing::File& file = files[good];
+        Segment segment(disk_, directory_, file.base, file.size);
+        if (good > 0 || file.base > log_start_) {
+            if (good > first || good == 0) {
+                if (file.base != expected) {
+                    if (expected < synced_end_) {
+                        return damaged(directory_ + ": offsets from " +
+                                       std::to_string(expected.value()) + " to " +
+                                       std::to_string(file.base.value()) + " are missing");
+                    }
+                    break;
+                }
+            }
+        }
+        if (good < first) {
+            segment.synced_size = segment.size();
+            hot_->segments.push_back(std::move(segment));
+            continue;
+        }
+        QT_TRY_ASSIGN(const Segment::Checked checked, segment.check(config_.index_interval_bytes));
+        expected = checked.next_offset;
+        if (checked.good_size < segment.size()) {
+            if (checked.next_offset < synced_end_ ||
+                (checked.next_offset < log_start_ && checked.intact_behind)) {
+                return damaged(segment.path() + " is damaged at position " +
+                               std::to_string(checked.good_size) + ", below the synced offset " +
+                               std::to_string(recovery_point.value()) + ": " + checked.bad);
+            }
+            if (checked.intact_behind) {
+                QT_TRY(save_tail(disk_, segment, checked.good_size));
+            }
+            log_line(LogLevel::warn, "torn_tail_cut",
+                     {{"segment", segment.path()},
+                      {"position", checked.good_size},
+                      {"bytes", segment.size() - checked.good_size},
+                      {"log_end_offset", expected.value()},
+                      {"kept_aside", checked.intact_behind ? "yes" : "no"},
+                      {"why", checked.bad}});
+            QT_TRY(note_damage(segment.truncate(checked.good_size)));
+        }
+        if (checked.next_offset > recovery_point || !checked.bad.empty()) {
+            QT_TRY_ASSIGN(const port::FileRef synced, segment.file());
+            QT_TRY(synced->sync_blocking());
+        }
+        segment.synced_size = segment.size();
+        segment.write_index();
+        segment.close_files();
+        hot_->segments.push_back(std::move(segment));
+        if (!checked.bad.empty()) {
+            good++;
+            break;
+        }
+    }
+    if (expected < synced_end_) {
+        return damaged(directory_ + ": ends at offset " + std::to_string(expected.value()) +
+                       ", though offsets up to " + std::to_string(synced_end_.value()) +
+                       " were synced");
+    }
+    for (size_t i = good; i < files.size(); i++) {
+        const std::string name = path(offset_file_name(files[i].base));
+        log_line(LogLevel::warn, "segment_discarded",
+                 {{"segment", name + std::string(kLogExtension)},
+                  {"bytes", files[i].size},
+                  {"log_end_offset", expected.value()}});
+        QT_TRY(disk_.rename(name + std::string(kLogExtension),
+                            name + std::string(kLogExtension) + ".discarded"));
+        QT_TRY(disk_.remove(name + std::string(kIndexExtension)));
+    }
+    log_end_ = expected;
+    if (log_end_ < log_start_) {
+        recover_empty();
+    }
+    return {};
+}
+
+// The log start is durable, but a power loss took records below it that were never synced: those
+// were deleted anyway, so the log goes on, empty, at its start.
+void Log::recover_empty() {
+    log_line(LogLevel::warn, "log_restarted_empty",
+             {{"partition", directory_},
+              {"log_end_offset", log_end_.value()},
+              {"log_start_offset", log_start_.value()}});
+    for (const Segment& segment : hot_->segments) {
+        disk_.remove_later(segment.path());
+        static_cast<void>(disk_.remove(
+            path(offset_file_name(segment.base_offset()) + std::string(kIndexExtension))));
+    }
+    hot_->segments.clear();
+    log_end_ = log_start_;
+}
+
+// Headers are read only where the epoch changes, which the first batches of the segments tell.
+Result<void> Log::rebuild_epochs(size_t segments) {
+    epochs_ = EpochCache();
+    for (size_t i = 0; i < segments; i++) {
+        Segment& segment = hot_->segments[i];
+        if (segment.size() == 0) {
+            continue;
+        }
+        QT_TRY_ASSIGN(const LeaderEpoch epoch, segment.first_epoch());
+        epochs_.assign(epoch, segment.base_offset());
+        bool changes = i + 1 == segments;
+        if (!changes) {
+            QT_TRY_ASSIGN(const LeaderEpoch next, hot_->segments[i + 1].first_epoch());
+            changes = next != epoch;
+        }
+        if (changes) {
+            QT_TRY_ASSIGN(const port::FileRef file, segment.file());
+            HeaderScan scan(*file, segment.path(), 0, segment.size());
+            for (;;) {
+                QT_TRY_ASSIGN(const protocol::BatchHeader* header, scan.next());
+                if (header == nullptr) {
+                    break;
+                }
+                epochs_.assign(header->partition_leader_epoch, header->base_offset);
+            }
+        }
+        segment.close_files();
+    }
+    return {};
+}
+
+// ---- after a clean stop -------------------------------------------------------------------------
+
+Result<void> Log::load_clean(WallTime now) {
+    const Result<std::optional<PartitionKey>> owner = read_partition_meta(disk_, directory_);
+    if (!owner && owner.error().code == Code::storage_io) {
+        return owner.error();
+    }
+    if (!owner || !*owner || **owner != key_) {
+        return Error(Code::storage_damaged,
+                     directory_ + "/" + kPartitionMetaName + " is not that of this partition");
+    }
+    QT_TRY_ASSIGN(Listing listing, list_files());
+    hot_ = std::make_unique<Hot>();
+    uint64_t size = 0;
+    // A power loss soon after the stop may bring back files that retention had deleted.
+    while (listing.segments.size() > 1 && listing.segments[1].base <= log_start_) {
+        disk_.remove_later(
+            path(offset_file_name(listing.segments.front().base) + std::string(kLogExtension)));
+        listing.segments.erase(listing.segments.begin());
+    }
+    for (const Listing::File& file : listing.segments) {
+        Segment& segment = hot_->segments.emplace_back(disk_, directory_, file.base, file.size);
+        segment.synced_size = file.size;
+        size += file.size;
+    }
+    if (size != size_bytes_ || hot_->segments.size() != segment_count_) {
+        return Error(Code::storage_damaged,
+                     directory_ + ": " + std::to_string(hot_->segments.size()) + " segments of " +
+                         std::to_string(size) + " bytes, but it was closed with " +
+                         std::to_string(segment_count_) + " of " + std::to_string(size_bytes_));
+    }
+    if (!hot_->segments.empty()) {
+        Segment& active = hot_->active();
+        QT_TRY(active.ensure_index(config_.index_interval_bytes));
+        if (active.next_offset() != log_end_) {
+            return Error(Code::storage_damaged, active.path() + ": ends at offset " +
+                                                    std::to_string(active.next_offset().value()) +
+                                                    ", but was closed at " +
+                                                    std::to_string(log_end_.value()));
+        }
+    }
+    remove_garbage(listing);
+    if (!has_producers_) {
+        hot_->producers_loaded = true;
+    }
+    last_wall_ = now;
+    return {};
+}
+
+// From the latest snapshot that can be read, and the batch headers behind it.
+Result<void> Log::load_producers(const Listing& listing, Offset up_to, WallTime now) {
+    Hot& hot = *hot_;
+    hot.producers = ProducerState();
+    Offset from = hot.segments.empty() ? up_to : hot.segments.front().base_offset();
+    for (size_t i = listing.snapshots.size(); i-- > 0;) {
+        const Offset taken_at = listing.snapshots[i];
+        if (taken_at > up_to || taken_at < from) {
+            continue;
+        }
+        const std::string name = path(offset_file_name(taken_at) + std::string(kSnapshotExtension));
+        QT_TRY_ASSIGN(const auto bytes, read_small_file(disk_, name, kSmallFileMax));
+        if (!bytes) {
+            continue;
+        }
+        Result<ProducerState> state = ProducerState::decode(*bytes, taken_at);
+        if (!state) {
+            log_line(LogLevel::warn, "producer_snapshot_ignored",
+                     {{"file", name}, {"error", to_string(state.error())}});
+            continue;
+        }
+        hot.producers = *std::move(state);
+        from = taken_at;
+        break;
+    }
+    for (Segment& segment : hot.segments) {
+        const bool is_last = &segment == &hot.active();
+        if (segment.size() == 0 ||
+            (!is_last && (&segment)->base_offset() < from && find_segment(from) != &segment)) {
+            continue;
+        }
+        if (from >= up_to) {
+            break;
+        }
+        uint64_t position = 0;
+        if (from > segment.base_offset()) {
+            QT_TRY_ASSIGN(const std::optional<Segment::Located> first, segment.locate(from));
+            if (!first) {
+                continue;
+            }
+            position = first->position;
+        }
+        QT_TRY_ASSIGN(const port::FileRef file, open_for_read(segment));
+        HeaderScan scan(*file, segment.path(), position, segment.size());
+        for (;;) {
+            QT_TRY_ASSIGN(const protocol::BatchHeader* header, scan.next());
+            if (header == nullptr) {
+                break;
+            }
+            if (header->has_producer_id()) {
+                // When it was written is not known any more; from now on is the safe side.
+                hot.producers.update(*header, now);
+            }
+        }
+    }
+    hot.producers_loaded = true;
+    return {};
+}
+
+} // namespace qtool::storage

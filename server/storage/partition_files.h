@@ -1,0 +1,51 @@
+// Small files and names of a partition's directory: whose it is, where its log starts, how it is
+// called when it is on its way out. Formats: server/storage/README.md.
+#pragma once
+
+#include "lib/base/ids.h"
+#include "lib/base/result.h"
+#include "server/port/disk.h"
+
+#include <optional>
+#include <string>
+
+namespace qtool::storage {
+
+inline constexpr const char* kPartitionMetaName = "partition.meta";
+inline constexpr const char* kLogStartName = "log-start";
+
+/// "/data/t-0" -> "/data"; "t-0" -> ".".
+std::string parent_directory(const std::string& path);
+/// "/data/t-0" -> "t-0".
+std::string base_name(const std::string& path);
+
+/// Text with a version, and a last line `crc=<8 hex digits>` over the lines before it.
+std::string encode_text_file(const std::string& lines);
+/// The lines without the last. Errors: corrupt.
+Result<std::string> decode_text_file(ByteView bytes);
+/// The value of `name=value` on a line of its own; nothing when absent.
+std::optional<std::string> text_value(const std::string& lines, const std::string& name);
+
+/// The lines of such a file of version 1; nothing when it is absent. Errors: corrupt;
+/// unsupported_version; too_large; storage_io.
+Result<std::optional<std::string>> read_text_file(port::Disk& disk, const std::string& path);
+
+/// Durable, the entry in `directory` too. Errors: storage_io, storage_full.
+Result<void> write_partition_meta(port::Disk& disk, const std::string& directory,
+                                  const PartitionKey& key);
+/// Nothing when absent. Errors: corrupt; unsupported_version; storage_io.
+Result<std::optional<PartitionKey>> read_partition_meta(port::Disk& disk,
+                                                        const std::string& directory);
+
+/// Durable. Errors: storage_io, storage_full.
+Result<void> write_log_start(port::Disk& disk, const std::string& directory, Offset offset);
+/// 0 when absent. Errors: corrupt, unsupported_version, storage_io.
+Result<Offset> read_log_start(port::Disk& disk, const std::string& directory);
+
+/// "<name, maybe cut>.<topic id>-<index>.deleted", at most 255 bytes.
+std::string deleted_directory_name(const std::string& directory, const PartitionKey& key);
+/// Removes a directory renamed so: segments off the loop, everything else now. Can be repeated.
+Result<void> remove_deleted_directory(port::Disk& disk, const std::string& parent,
+                                      const std::string& name);
+
+} // namespace qtool::storage

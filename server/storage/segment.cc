@@ -1,0 +1,437 @@
+#include "server/storage/segment.h"
+
+#include "lib/base/assert.h"
+#include "lib/base/log.h"
+#include "server/storage/limits.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+namespace qtool::storage {
+
+using protocol::BatchHeader;
+using protocol::kBatchHeaderSize;
+
+namespace {
+
+constexpr size_t kOffsetDigits = 20;
+
+Error damaged_at(const std::string& path, uint64_t position, const std::string& why) {
+    return Error(Code::storage_damaged,
+                 path + " is damaged at position " + std::to_string(position) + ": " + why);
+}
+
+} // namespace
+
+std::string offset_file_name(Offset offset) {
+    std::string digits = std::to_string(offset.value());
+    return std::string(kOffsetDigits - std::min(kOffsetDigits, digits.size()), '0') + digits;
+}
+
+std::optional<Offset> parse_offset_file_name(std::string_view name, std::string_view extension) {
+    if (name.size() != kOffsetDigits + extension.size() || !name.ends_with(extension)) {
+        return std::nullopt;
+    }
+    int64_t value = 0;
+    const char* end = name.data() + kOffsetDigits;
+    const auto parsed = std::from_chars(name.data(), end, value);
+    if (parsed.ec != std::errc() || parsed.ptr != end || value < 0) {
+        return std::nullopt;
+    }
+    return Offset(value);
+}
+
+// ---- HeaderScan ---------------------------------------------------------------------------------
+
+Result<const BatchHeader*> HeaderScan::next() {
+    position_ = next_;
+    if (position_ >= end_) {
+        return nullptr;
+    }
+    const uint64_t wanted = std::min<uint64_t>(kBatchHeaderSize, end_ - position_);
+    if (position_ < window_position_ || position_ + wanted > window_position_ + window_.size()) {
+        window_.resize(std::min<uint64_t>(kHeaderWindowSize, end_ - position_));
+        window_position_ = position_;
+        QT_TRY_ASSIGN(const size_t got, file_.read_at(window_, position_));
+        window_.resize(got);
+    }
+    const ByteView bytes = ByteView(window_).subspan(position_ - window_position_);
+    Result<BatchHeader> header = protocol::parse_batch_header(bytes);
+    if (!header) {
+        return damaged_at(path_, position_, "no record batch: " + to_string(header.error()));
+    }
+    if (header->size_bytes > end_ - position_) {
+        return damaged_at(path_, position_, "the batch reaches beyond the end of the segment");
+    }
+    header_ = *header;
+    next_ = position_ + header_.size_bytes;
+    return &header_;
+}
+
+// ---- files --------------------------------------------------------------------------------------
+
+Segment::Segment(port::Disk& disk, const std::string& directory, Offset base, uint64_t size)
+    : disk_(disk),
+      path_(directory + "/" + offset_file_name(base) + std::string(kLogExtension)),
+      base_(base),
+      size_(size),
+      index_(disk, directory + "/" + offset_file_name(base) + std::string(kIndexExtension), base),
+      next_offset_(base) {}
+
+Result<void> Segment::create() {
+    QT_TRY_ASSIGN(file_, disk_.open(path_, port::OpenMode::create));
+    QT_TRY(file_->truncate(0)); // a leftover of a roll that failed half way
+    size_ = 0;
+    forget_index();
+    index_ready_ = true;
+    return {};
+}
+
+Result<port::FileRef> Segment::file() {
+    if (!file_) {
+        QT_TRY_ASSIGN(file_, disk_.open(path_, port::OpenMode::read_write));
+    }
+    return file_;
+}
+
+void Segment::close_files() {
+    file_.reset();
+    index_.close();
+}
+
+// ---- append -------------------------------------------------------------------------------------
+
+Result<void> Segment::append(const BatchHeader& header, ByteView batch,
+                             uint32_t index_interval_bytes) {
+    QT_ASSERT(batch.size() == header.size_bytes && index_ready_);
+    QT_TRY_ASSIGN(const port::FileRef log, file());
+    QT_TRY(log->write_at({&batch, 1}, size_));
+    note_batch(header, size_, index_interval_bytes);
+    size_ += batch.size();
+    return {};
+}
+
+Result<void> Segment::repair() {
+    QT_TRY_ASSIGN(const port::FileRef log, file());
+    return log->truncate(size_);
+}
+
+void Segment::note_batch(const BatchHeader& header, uint64_t position,
+                         uint32_t index_interval_bytes) {
+    index_interval_bytes_ = index_interval_bytes;
+    if (position > 0 && position - indexed_position_ >= index_interval_bytes) {
+        index_.add({static_cast<uint32_t>(header.base_offset - base_),
+                    static_cast<uint32_t>(position), max_timestamp_});
+        indexed_position_ = position;
+    }
+    if (position == 0) {
+        first_timestamp_ = header.max_timestamp;
+    }
+    max_timestamp_ = std::max(max_timestamp_, header.max_timestamp);
+    next_offset_ = header.next_offset();
+}
+
+void Segment::forget_index() {
+    index_.reset();
+    indexed_position_ = 0;
+    max_timestamp_ = -1;
+    next_offset_ = base_;
+    first_timestamp_.reset();
+}
+
+Result<void> Segment::index_from(uint64_t position) {
+    QT_TRY_ASSIGN(const port::FileRef log, file());
+    HeaderScan scan(*log, path_, position, size_);
+    for (;;) {
+        QT_TRY_ASSIGN(const BatchHeader* header, scan.next());
+        if (header == nullptr) {
+            index_ready_ = true;
+            return {};
+        }
+        note_batch(*header, scan.position(), index_interval_bytes_);
+    }
+}
+
+// ---- index --------------------------------------------------------------------------------------
+
+Result<void> Segment::ensure_index(uint32_t index_interval_bytes) {
+    if (index_ready_) {
+        return {};
+    }
+    index_interval_bytes_ = index_interval_bytes;
+    uint64_t scan_from = 0;
+    Result<void> loaded = index_.load();
+    if (!loaded && loaded.error().code != Code::corrupt) {
+        return loaded;
+    }
+    Result<std::optional<IndexEntry>> last = std::optional<IndexEntry>();
+    if (loaded) {
+        last = index_.last();
+        if (!last && last.error().code != Code::corrupt) {
+            return std::move(last).error();
+        }
+    }
+    bool fits = loaded && last;
+    if (fits && *last) {
+        QT_TRY_ASSIGN(fits, index_entry_fits(**last));
+    }
+    if (!fits) {
+        forget_index();
+    } else if (*last) {
+        scan_from = (*last)->position;
+        indexed_position_ = scan_from;
+        max_timestamp_ = (*last)->max_timestamp;
+        next_offset_ = base_ + (*last)->relative_offset;
+    }
+    return index_from(scan_from);
+}
+
+void Segment::write_index() {
+    if (!index_ready_) {
+        return;
+    }
+    if (indexed_position_ < size_) {
+        // The end of the file, so that a later load needs no scan; when a batch is appended there,
+        // it has just this offset.
+        index_.add({static_cast<uint32_t>(next_offset_ - base_), static_cast<uint32_t>(size_),
+                    max_timestamp_});
+        indexed_position_ = size_;
+    }
+    if (Result<void> written = index_.write(); !written) {
+        log_line(LogLevel::warn, "index_not_written",
+                 {{"segment", path_}, {"error", to_string(written.error())}});
+    }
+}
+
+// Whether a batch with the entry's offset begins where it says. An index file may be older than its
+// log: neither is written in step with the other, and a crash may bring back an earlier state.
+Result<bool> Segment::index_entry_fits(const IndexEntry& entry) {
+    if (entry.position == 0 || entry.position >= size_) {
+        return entry.position <= size_;
+    }
+    QT_TRY_ASSIGN(const port::FileRef log, file());
+    std::array<std::byte, kBatchHeaderSize> bytes;
+    QT_TRY_ASSIGN(const size_t got, log->read_at(bytes, entry.position));
+    const Result<BatchHeader> header = protocol::parse_batch_header(ByteView(bytes).first(got));
+    return header.has_value() && header->base_offset == base_ + entry.relative_offset;
+}
+
+// What does not fit the log is made again, once.
+template <class Find>
+Result<IndexEntry> Segment::index_lookup(Find find) {
+    QT_TRY(ensure_index(index_interval_bytes_));
+    for (int attempt = 0;; attempt++) {
+        const Result<std::optional<IndexEntry>> found = find();
+        if (!found && found.error().code != Code::corrupt) {
+            return found.error();
+        }
+        if (found && !*found) {
+            return IndexEntry{};
+        }
+        if (found) {
+            QT_TRY_ASSIGN(const bool fits, index_entry_fits(**found));
+            if (fits) {
+                return **found;
+            }
+        }
+        if (attempt > 0) {
+            return Error(Code::storage_damaged, path_ + ": its index cannot be made");
+        }
+        log_line(LogLevel::warn, "index_rebuilt", {{"segment", path_}});
+        forget_index();
+        QT_TRY(index_from(0));
+    }
+}
+
+// ---- lookups ------------------------------------------------------------------------------------
+
+Result<int64_t> Segment::first_timestamp() {
+    if (!first_timestamp_) {
+        if (size_ == 0) {
+            return int64_t{-1};
+        }
+        QT_TRY_ASSIGN(const port::FileRef log, file());
+        HeaderScan scan(*log, path_, 0, size_);
+        QT_TRY_ASSIGN(const BatchHeader* header, scan.next());
+        first_timestamp_ = header->max_timestamp;
+    }
+    return *first_timestamp_;
+}
+
+Result<LeaderEpoch> Segment::first_epoch() {
+    if (size_ == 0) {
+        return kNoLeaderEpoch;
+    }
+    QT_TRY_ASSIGN(const port::FileRef log, file());
+    HeaderScan scan(*log, path_, 0, size_);
+    QT_TRY_ASSIGN(const BatchHeader* header, scan.next());
+    return header->partition_leader_epoch;
+}
+
+Result<std::optional<Segment::Located>> Segment::locate(Offset offset) {
+    const int64_t relative = std::clamp<int64_t>(offset - base_, 0, UINT32_MAX);
+    QT_TRY_ASSIGN(const IndexEntry from, index_lookup([&] {
+                      return index_.find_offset(static_cast<uint32_t>(relative));
+                  }));
+    QT_TRY_ASSIGN(const port::FileRef log, file());
+    HeaderScan scan(*log, path_, std::min<uint64_t>(from.position, size_), size_);
+    Offset expected = base_ + from.relative_offset;
+    for (;;) {
+        QT_TRY_ASSIGN(const BatchHeader* header, scan.next());
+        if (header == nullptr) {
+            return std::optional<Located>();
+        }
+        if (header->base_offset < expected) {
+            return damaged_at(path_, scan.position(),
+                              "the batch has offset " +
+                                  std::to_string(header->base_offset.value()) + " where " +
+                                  std::to_string(expected.value()) + " or more was expected");
+        }
+        if (header->last_offset() >= offset) {
+            return std::optional<Located>(Located{scan.position(), *header});
+        }
+        expected = header->next_offset();
+    }
+}
+
+Result<uint64_t> Segment::batch_boundary(uint64_t from, uint64_t limit) {
+    if (limit >= size_) {
+        return size_;
+    }
+    QT_TRY_ASSIGN(const IndexEntry entry,
+                  index_lookup([&] { return index_.find_position(limit); }));
+    uint64_t best = std::max<uint64_t>(from, entry.position);
+    QT_TRY_ASSIGN(const port::FileRef log, file());
+    HeaderScan scan(*log, path_, best, size_);
+    for (;;) {
+        QT_TRY_ASSIGN(const BatchHeader* header, scan.next());
+        if (header == nullptr || scan.position() + header->size_bytes > limit) {
+            return scan.position();
+        }
+    }
+}
+
+Result<std::vector<std::byte>> Segment::read_batch(const Located& batch) {
+    QT_TRY_ASSIGN(const port::FileRef log, file());
+    std::vector<std::byte> bytes(batch.header.size_bytes);
+    QT_TRY_ASSIGN(const size_t got, log->read_at(bytes, batch.position));
+    if (got < bytes.size() || !protocol::batch_crc_ok(bytes)) {
+        return damaged_at(path_, batch.position, "the checksum of the batch does not match");
+    }
+    return bytes;
+}
+
+Result<std::optional<Segment::TimeFound>> Segment::find_by_time(int64_t timestamp, Offset from,
+                                                                Offset end) {
+    QT_TRY_ASSIGN(const IndexEntry entry,
+                  index_lookup([&] { return index_.find_time(timestamp); }));
+    QT_TRY_ASSIGN(const port::FileRef log, file());
+    HeaderScan scan(*log, path_, std::min<uint64_t>(entry.position, size_), size_);
+    for (;;) {
+        QT_TRY_ASSIGN(const BatchHeader* header, scan.next());
+        if (header == nullptr || header->base_offset >= end) {
+            return std::optional<TimeFound>();
+        }
+        if (header->max_timestamp < timestamp || header->last_offset() < from) {
+            continue;
+        }
+        QT_TRY_ASSIGN(const std::vector<std::byte> bytes,
+                      read_batch(Located{scan.position(), *header}));
+        QT_TRY_ASSIGN(protocol::BatchRecords records,
+                      protocol::BatchRecords::open({*header, bytes}, kDecompressedBatchMax));
+        while (const protocol::ConsumedRecord* record = records.next()) {
+            if (record->timestamp >= timestamp && record->offset >= from) {
+                return std::optional<TimeFound>(TimeFound{record->offset, record->timestamp});
+            }
+        }
+        if (Result<void> status = records.status(); !status) {
+            return damaged_at(path_, scan.position(), to_string(status.error()));
+        }
+    }
+}
+
+// ---- check --------------------------------------------------------------------------------------
+
+Result<Segment::Checked> Segment::check(uint32_t index_interval_bytes) {
+    forget_index();
+    index_ready_ = true;
+    QT_TRY_ASSIGN(const port::FileRef log, file());
+    Checked result;
+    result.next_offset = base_;
+    std::vector<std::byte> window;
+    uint64_t window_position = 0;
+    // The bytes of the batch at `position`, at least `wanted`; fewer at the end of the file.
+    const auto bytes_at = [&](uint64_t position, uint64_t wanted) -> Result<ByteView> {
+        const uint64_t there = size_ - position;
+        if (position < window_position ||
+            position + std::min(wanted, there) > window_position + window.size()) {
+            window.resize(std::min(std::max<uint64_t>(wanted, kScanWindowSize), there));
+            window_position = position;
+            QT_TRY_ASSIGN(const size_t got, log->read_at(window, position));
+            window.resize(got);
+        }
+        return ByteView(window).subspan(position - window_position);
+    };
+    // The batch at `position` if it is whole and intact; else why not.
+    const auto batch_at = [&](uint64_t position, Offset expected,
+                              std::string& why) -> Result<std::optional<BatchHeader>> {
+        QT_TRY_ASSIGN(ByteView bytes, bytes_at(position, kBatchHeaderSize));
+        const Result<BatchHeader> header = protocol::parse_batch_header(bytes);
+        if (!header) {
+            why = to_string(header.error());
+        } else if (header->size_bytes > size_ - position) {
+            why = "the batch reaches beyond the end of the file";
+        } else if (header->base_offset < expected ||
+                   header->next_offset() - base_ > int64_t{UINT32_MAX}) {
+            why = "base offset " + std::to_string(header->base_offset.value()) + " where " +
+                  std::to_string(expected.value()) + " was expected";
+        } else {
+            QT_TRY_ASSIGN(bytes, bytes_at(position, header->size_bytes));
+            if (bytes.size() >= header->size_bytes &&
+                protocol::batch_crc_ok(bytes.first(header->size_bytes))) {
+                return std::optional<BatchHeader>(*header);
+            }
+            why = "the checksum does not match";
+        }
+        return std::optional<BatchHeader>();
+    };
+    for (uint64_t position = 0; position < size_;) {
+        std::string why;
+        QT_TRY_ASSIGN(const std::optional<BatchHeader> header,
+                      batch_at(position, result.next_offset, why));
+        if (!header) {
+            result.good_size = position;
+            result.bad = why;
+            // Power loss may leave whole batches behind a hole; so may damage. The caller keeps
+            // such bytes aside.
+            QT_TRY_ASSIGN(const ByteView bytes, bytes_at(position, kBatchHeaderSize));
+            const Result<BatchHeader> bad = protocol::parse_batch_header(bytes);
+            if (bad && bad->size_bytes < size_ - position) {
+                const uint64_t behind = position + bad->size_bytes;
+                std::string ignored;
+                QT_TRY_ASSIGN(const std::optional<BatchHeader> next,
+                              batch_at(behind, result.next_offset, ignored));
+                result.intact_behind = next.has_value();
+            }
+            return result;
+        }
+        note_batch(*header, position, index_interval_bytes);
+        position += header->size_bytes;
+        result.good_size = position;
+        result.next_offset = header->next_offset();
+    }
+    return result;
+}
+
+Result<void> Segment::truncate(uint64_t size) {
+    QT_ASSERT(size <= size_);
+    QT_TRY_ASSIGN(const port::FileRef log, file());
+    QT_TRY(log->truncate(size));
+    size_ = size;
+    synced_size = std::min(synced_size, size);
+    forget_index();
+    return index_from(0);
+}
+
+} // namespace qtool::storage

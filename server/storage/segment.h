@@ -1,0 +1,148 @@
+// One segment of a partition's log: `<base offset>.log` with batches as on the wire, and its sparse
+// index. Files are opened when needed and can be closed at any time. Lives on the core that owns
+// the partition; owned by Log.
+#pragma once
+
+#include "lib/base/bytes.h"
+#include "lib/base/ids.h"
+#include "lib/base/result.h"
+#include "lib/protocol/record_batch.h"
+#include "server/port/disk.h"
+#include "server/storage/sparse_index.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace qtool::storage {
+
+/// "00000000000000000042": names sort as offsets do.
+std::string offset_file_name(Offset offset);
+/// The offset of "<20 digits><extension>"; nothing for other names.
+std::optional<Offset> parse_offset_file_name(std::string_view name, std::string_view extension);
+
+inline constexpr std::string_view kLogExtension = ".log";
+inline constexpr std::string_view kIndexExtension = ".qindex";
+inline constexpr std::string_view kSnapshotExtension = ".snapshot";
+inline constexpr std::string_view kDeletedExtension = ".deleted";
+
+/// Walks the batch headers of a file range without reading the records.
+class HeaderScan {
+public:
+    /// The range begins with a batch; `path` is for messages.
+    HeaderScan(port::File& file, const std::string& path, uint64_t position, uint64_t end)
+        : file_(file),
+          path_(path),
+          next_(position),
+          end_(end) {}
+
+    /// nullptr at the end. Errors: storage_io; storage_damaged (what is there is no batch).
+    Result<const protocol::BatchHeader*> next();
+    [[nodiscard]] uint64_t position() const { return position_; } // of the batch from next()
+
+private:
+    port::File& file_;
+    const std::string& path_;
+    uint64_t position_ = 0;
+    uint64_t next_;
+    uint64_t end_;
+    uint64_t window_position_ = 0;
+    std::vector<std::byte> window_;
+    protocol::BatchHeader header_;
+};
+
+class Segment {
+public:
+    struct Located {
+        uint64_t position = 0;
+        protocol::BatchHeader header;
+    };
+    struct TimeFound {
+        Offset offset;
+        int64_t timestamp_ms = -1;
+    };
+    /// What a check of the whole file found; good_size < size(): something bad begins there.
+    struct Checked {
+        uint64_t good_size = 0;
+        Offset next_offset;
+        std::string bad;            // why the check stopped; empty: all is good
+        bool intact_behind = false; // a whole batch with a fitting checksum follows the bad one
+    };
+
+    /// `size` as the directory lists it.
+    Segment(port::Disk& disk, const std::string& directory, Offset base, uint64_t size);
+
+    /// Makes the file, empty. Errors: storage_io, storage_full.
+    Result<void> create();
+
+    [[nodiscard]] Offset base_offset() const { return base_; }
+    [[nodiscard]] uint64_t size() const { return size_; }
+    [[nodiscard]] const std::string& path() const { return path_; }
+    [[nodiscard]] bool is_open() const { return file_ != nullptr; }
+    Result<port::FileRef> file();
+    void close_files();
+
+    /// `batch` is whole, its offset assigned. After an error call repair() before anything else.
+    Result<void> append(const protocol::BatchHeader& header, ByteView batch,
+                        uint32_t index_interval_bytes);
+    /// Cuts the file back to size(). Errors: storage_io.
+    Result<void> repair();
+
+    /// The index covers the whole file afterwards; made again if it does not fit the log.
+    /// Errors: storage_io, storage_damaged.
+    Result<void> ensure_index(uint32_t index_interval_bytes);
+    /// Writes the index with a last entry for the end of the file. Failure costs a scan later.
+    void write_index();
+    [[nodiscard]] uint64_t index_size_bytes() const { return index_.count() * kIndexEntrySize; }
+
+    /// Whether next_offset and max_timestamp tell of the whole file.
+    [[nodiscard]] bool has_index() const { return index_ready_; }
+    /// Offset behind the last batch; valid after ensure_index or check.
+    [[nodiscard]] Offset next_offset() const { return next_offset_; }
+    /// Greatest time of all batches, ms; -1: none, or ensure_index was not called.
+    [[nodiscard]] int64_t max_timestamp() const { return max_timestamp_; }
+    /// max_timestamp of the first batch; -1 when empty.
+    Result<int64_t> first_timestamp();
+    Result<LeaderEpoch> first_epoch();
+
+    /// The first batch that ends at or behind `offset`; nothing when all end before it.
+    Result<std::optional<Located>> locate(Offset offset);
+    /// The greatest position of a batch that is <= `limit`, found cheaply, so maybe a smaller one;
+    /// at least `from`, which is one.
+    Result<uint64_t> batch_boundary(uint64_t from, uint64_t limit);
+    /// First record at or behind `from`, in a batch below `end`, with a time >= `timestamp`.
+    Result<std::optional<TimeFound>> find_by_time(int64_t timestamp, Offset from, Offset end);
+
+    /// Reads all of the file, checksums too, and makes the index anew. Errors: storage_io only.
+    Result<Checked> check(uint32_t index_interval_bytes);
+    /// Cuts the file at `size`, where a batch begins. The index is made anew when needed.
+    Result<void> truncate(uint64_t size);
+
+    uint64_t synced_size = 0; // bytes that flushes covered
+
+private:
+    void note_batch(const protocol::BatchHeader& header, uint64_t position,
+                    uint32_t index_interval_bytes);
+    void forget_index();
+    Result<void> index_from(uint64_t position);
+    Result<bool> index_entry_fits(const IndexEntry& entry);
+    template <class Find>
+    Result<IndexEntry> index_lookup(Find find);
+    Result<std::vector<std::byte>> read_batch(const Located& batch);
+
+    port::Disk& disk_;
+    std::string path_;
+    Offset base_;
+    uint64_t size_;
+    port::FileRef file_;
+    SparseIndex index_;
+    bool index_ready_ = false;
+    uint64_t indexed_position_ = 0; // of the last entry
+    uint32_t index_interval_bytes_ = 4096;
+    int64_t max_timestamp_ = -1;
+    Offset next_offset_; // behind the last batch; known when index_ready_
+    std::optional<int64_t> first_timestamp_;
+};
+
+} // namespace qtool::storage

@@ -1,0 +1,150 @@
+#include "server/storage/sparse_index.h"
+
+#include "lib/base/assert.h"
+#include "lib/base/crc32c.h"
+#include "server/storage/limits.h"
+
+#include <array>
+
+namespace qtool::storage {
+
+namespace {
+
+constexpr uint32_t kIndexMagic = 0x51494458; // "QIDX"
+constexpr uint32_t kIndexVersion = 1;
+
+// The base offset goes into each checksum, so that an entry of another segment does not pass.
+uint32_t entry_crc(const std::byte* at, Offset base) {
+    std::byte seed[8];
+    store_be<int64_t>(seed, base.value());
+    return crc32c({at, kIndexEntrySize - 4}, crc32c(seed));
+}
+
+} // namespace
+
+Result<void> SparseIndex::open_file() {
+    if (!file_) {
+        QT_TRY_ASSIGN(file_, disk_.open(path_, port::OpenMode::create));
+    }
+    return {};
+}
+
+Result<void> SparseIndex::load() {
+    QT_TRY(open_file());
+    std::array<std::byte, kIndexHeaderSize> header{};
+    QT_TRY_ASSIGN(const size_t got, file_->read_at(header, 0));
+    if (got < header.size() || load_be<uint32_t>(header.data()) != kIndexMagic ||
+        load_be<uint32_t>(header.data() + 4) != kIndexVersion ||
+        load_be<int64_t>(header.data() + 8) != base_.value()) {
+        return Error(Code::corrupt, path_ + ": no index header of this segment");
+    }
+    QT_TRY_ASSIGN(const uint64_t size, file_->size());
+    written_ = (size - kIndexHeaderSize) / kIndexEntrySize;
+    tail_.clear();
+    must_restart_ = false;
+    return {};
+}
+
+void SparseIndex::reset() {
+    written_ = 0;
+    tail_.clear();
+    must_restart_ = true;
+}
+
+void SparseIndex::add(const IndexEntry& entry) {
+    if (!tail_.empty() && tail_.back().position >= entry.position) {
+        return;
+    }
+    tail_.push_back(entry);
+    if (tail_.size() % kIndexTailMax == 0) {
+        // Kept in memory when it fails (a full disk): the log itself is what counts.
+        static_cast<void>(write());
+    }
+}
+
+Result<void> SparseIndex::write() {
+    QT_TRY(open_file());
+    if (must_restart_) {
+        std::array<std::byte, kIndexHeaderSize> header{};
+        store_be<uint32_t>(header.data(), kIndexMagic);
+        store_be<uint32_t>(header.data() + 4, kIndexVersion);
+        store_be<int64_t>(header.data() + 8, base_.value());
+        QT_TRY(file_->truncate(0));
+        const ByteView piece = header;
+        QT_TRY(file_->write_at({&piece, 1}, 0));
+        must_restart_ = false;
+    }
+    if (tail_.empty()) {
+        return {};
+    }
+    std::vector<std::byte> bytes(tail_.size() * kIndexEntrySize);
+    std::byte* at = bytes.data();
+    for (const IndexEntry& entry : tail_) {
+        store_be<uint32_t>(at, entry.relative_offset);
+        store_be<uint32_t>(at + 4, entry.position);
+        store_be<int64_t>(at + 8, entry.max_timestamp);
+        store_be<uint32_t>(at + 16, entry_crc(at, base_));
+        at += kIndexEntrySize;
+    }
+    const ByteView piece = bytes;
+    QT_TRY(file_->write_at({&piece, 1}, kIndexHeaderSize + written_ * kIndexEntrySize));
+    written_ += tail_.size();
+    tail_.clear();
+    return {};
+}
+
+Result<IndexEntry> SparseIndex::entry(uint64_t at) {
+    QT_ASSERT(at < count());
+    if (at >= written_) {
+        return tail_[at - written_];
+    }
+    QT_TRY(open_file());
+    std::array<std::byte, kIndexEntrySize> bytes{};
+    QT_TRY_ASSIGN(const size_t got, file_->read_at(bytes, kIndexHeaderSize + at * kIndexEntrySize));
+    if (got < bytes.size() ||
+        load_be<uint32_t>(bytes.data() + 16) != entry_crc(bytes.data(), base_)) {
+        return Error(Code::corrupt, path_ + ": entry " + std::to_string(at) + " is damaged");
+    }
+    return IndexEntry{load_be<uint32_t>(bytes.data()), load_be<uint32_t>(bytes.data() + 4),
+                      load_be<int64_t>(bytes.data() + 8)};
+}
+
+template <class Before>
+Result<std::optional<IndexEntry>> SparseIndex::find(Before is_before_or_at) {
+    uint64_t low = 0; // entries below are before the wanted place
+    uint64_t high = count();
+    std::optional<IndexEntry> best;
+    while (low < high) {
+        const uint64_t middle = low + (high - low) / 2;
+        QT_TRY_ASSIGN(const IndexEntry candidate, entry(middle));
+        if (is_before_or_at(candidate)) {
+            best = candidate;
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return best;
+}
+
+Result<std::optional<IndexEntry>> SparseIndex::last() {
+    if (count() == 0) {
+        return std::optional<IndexEntry>();
+    }
+    QT_TRY_ASSIGN(const IndexEntry found, entry(count() - 1));
+    return std::optional<IndexEntry>(found);
+}
+
+Result<std::optional<IndexEntry>> SparseIndex::find_offset(uint32_t relative_offset) {
+    return find([&](const IndexEntry& e) { return e.relative_offset <= relative_offset; });
+}
+
+Result<std::optional<IndexEntry>> SparseIndex::find_position(uint64_t position) {
+    return find([&](const IndexEntry& e) { return e.position <= position; });
+}
+
+Result<std::optional<IndexEntry>> SparseIndex::find_time(int64_t timestamp) {
+    return find([&](const IndexEntry& e) { return e.max_timestamp < timestamp; });
+}
+
+} // namespace qtool::storage

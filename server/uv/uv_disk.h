@@ -1,0 +1,45 @@
+// UvDisk: the disk of one core, plain POSIX calls; what waits for the device goes to the core's
+// IoPool. Lives on its core.
+#pragma once
+
+#include "server/port/disk.h"
+#include "server/uv/io_pool.h"
+
+#include <functional>
+
+namespace qtool::uv {
+
+/// What became of a sync; travels from the pool to the core.
+struct SyncDone {
+    Token token;
+    Result<void> result;
+};
+
+class UvDisk final : public port::Disk {
+public:
+    /// `on_synced` is called on a pool thread; it hands the result to the core.
+    explicit UvDisk(std::function<void(SyncDone)> on_synced) : on_synced_(std::move(on_synced)) {}
+
+    Result<port::FileRef> open(const std::string& path, port::OpenMode mode) override;
+    Result<bool> exists(const std::string& path) override;
+    Result<void> make_directory(const std::string& path) override;
+    Result<std::vector<port::DirectoryEntry>> list(const std::string& path) override;
+    Result<void> rename(const std::string& from, const std::string& to) override;
+    Result<void> remove(const std::string& path) override;
+    Result<void> sync_directory(const std::string& path) override;
+    Result<port::DiskSpace> space(const std::string& path) override;
+    /// Locks `<path>/.lock`, where our process id is written for people.
+    Result<std::unique_ptr<port::DirectoryLock>> lock(const std::string& path) override;
+
+    void sync(port::FileRef file, Token token) override;
+    void remove_later(const std::string& path) override;
+
+    /// Finishes what the pool has; nothing may be submitted after.
+    void stop() { pool_.stop(); }
+
+private:
+    std::function<void(SyncDone)> on_synced_;
+    IoPool pool_;
+};
+
+} // namespace qtool::uv

@@ -1,0 +1,56 @@
+// UvMailbox: the mailbox of one core, over one MailRing to and from each core. Lives on its core.
+#pragma once
+
+#include "server/port/mailbox.h"
+#include "server/uv/core_context.h"
+#include "server/uv/mail_ring.h"
+#include "server/uv/wake.h"
+
+#include <memory>
+#include <vector>
+
+namespace qtool::uv {
+
+/// The rings between all cores, and each core's Wake; made before the threads, shared by them.
+class PostOffice {
+public:
+    explicit PostOffice(uint16_t core_count)
+        : core_count_(core_count), rings_(static_cast<size_t>(core_count) * core_count),
+          wakes_(core_count) {}
+
+    [[nodiscard]] uint16_t core_count() const { return core_count_; }
+    [[nodiscard]] MailRing& ring(CoreId from, CoreId to) {
+        return rings_[static_cast<size_t>(from.value()) * core_count_ + to.value()];
+    }
+    [[nodiscard]] Wake& wake(CoreId core) { return wakes_[core.value()]; }
+
+private:
+    uint16_t core_count_; // with the metadata core
+    std::vector<MailRing> rings_;
+    std::vector<Wake> wakes_;
+};
+
+class UvMailbox final : public port::Mailbox {
+public:
+    UvMailbox(CoreContext& context, PostOffice& office);
+
+    void post(CoreId to, std::unique_ptr<port::Mail> mail) override;
+
+    /// Delivers what has arrived.
+    void deliver();
+    [[nodiscard]] bool has_arrived();
+    /// Mail of ours waits for room in a ring: call wake_receivers before each wait of the loop.
+    [[nodiscard]] bool has_waiting() const { return waiting_rings_ != 0; }
+    /// Moves waiting mail on and wakes those who got mail since the last call. Called at the end of the turn, so that many
+    /// mails cost one wake.
+    void wake_receivers();
+
+private:
+    CoreContext& context_;
+    PostOffice& office_;
+    std::vector<char> posted_; // by core: got mail since the last wake_receivers
+    bool any_posted_ = false;
+    uint32_t waiting_rings_ = 0; // rings whose overflow holds mail
+};
+
+} // namespace qtool::uv

@@ -1,0 +1,487 @@
+#include "server/uv/uv_net.h"
+
+#include "lib/base/assert.h"
+#include "lib/base/log.h"
+#include "lib/base/units.h"
+#include "server/uv/uv_file.h"
+#include "server/uv/uv_timer.h"
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+namespace qtool::uv {
+
+namespace {
+
+// Bounds of one turn of one socket, so that none starves the others of its core.
+constexpr int kReadsPerTurnMax = 4;
+constexpr uint64_t kWritePerTurnMax = 4 * MiB;
+constexpr int kAcceptsPerTurnMax = 64;
+
+constexpr size_t kPiecesPerWriteMax = 64;
+// A file range up to this size is read into memory: one writev beats two system calls.
+constexpr uint64_t kSmallRangeMax = 16 * KiB;
+
+ByteView bytes_of(const port::Piece& piece) {
+    if (const auto* own = std::get_if<std::vector<std::byte>>(&piece)) {
+        return *own;
+    }
+    return std::get<port::ChunkPiece>(piece).bytes;
+}
+
+port::SocketAddress to_address(const sockaddr_storage& storage, socklen_t size) {
+    std::array<char, NI_MAXHOST> host{};
+    std::array<char, NI_MAXSERV> service{};
+    const int status = ::getnameinfo(reinterpret_cast<const sockaddr*>(&storage), size, host.data(),
+                                     host.size(), service.data(), service.size(),
+                                     NI_NUMERICHOST | NI_NUMERICSERV);
+    if (status != 0) {
+        return {"unknown", 0};
+    }
+    return {host.data(), static_cast<uint16_t>(std::stoi(service.data()))};
+}
+
+/// A listening socket, or the errno.
+int open_listener(const addrinfo& address) {
+    const int fd = ::socket(address.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return -errno;
+    }
+    const int on = 1;
+    ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (address.ai_family == AF_INET6) {
+        ::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    }
+    if (::bind(fd, address.ai_addr, address.ai_addrlen) != 0 || ::listen(fd, SOMAXCONN) != 0) {
+        const int reason = errno;
+        ::close(fd);
+        return -reason;
+    }
+    return fd;
+}
+
+} // namespace
+
+UvNet::UvNet(CoreContext& context, std::function<void(AcceptedSocket)> deal)
+    : context_(context), deal_(std::move(deal)) {
+    const int status = timer_.open(
+        this, [&](uv_timer_t* timer) { return uv_timer_init(&context_.loop, timer); });
+    QT_ASSERT(status == 0); // cannot fail
+}
+
+UvNet::~UvNet() {
+    QT_ASSERT(streams_.size() == 0 && listeners_.empty());
+}
+
+// ---- listening ----------------------------------------------------------------------------------
+
+Result<port::SocketAddress> UvNet::listen(const std::string& host, uint16_t port,
+                                          uint8_t listener) {
+    const std::string where = host + ":" + std::to_string(port);
+    addrinfo hints{};
+    hints.ai_socktype = SOCK_STREAM;
+    hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+    addrinfo* found = nullptr;
+    const int status = ::getaddrinfo(host.empty() ? nullptr : host.c_str(),
+                                     std::to_string(port).c_str(), &hints, &found);
+    if (status != 0) {
+        return Error(Code::invalid_argument,
+                     "cannot listen on " + where + ": " + ::gai_strerror(status));
+    }
+    const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> addresses(found, &::freeaddrinfo);
+    const int fd = open_listener(*addresses);
+    if (fd < 0) {
+        return Error(Code::connection_failed, "cannot listen on " + where, -fd);
+    }
+    if (reserve_fd_ < 0) {
+        reserve_fd_ = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+    }
+    Listener& added = listeners_.emplace_back();
+    added.net = this;
+    added.fd = fd;
+    added.tag = listener;
+    int opened = added.poll.open(
+        &added, [&](uv_poll_t* poll) { return uv_poll_init_socket(&context_.loop, poll, fd); });
+    if (opened == 0) {
+        opened = uv_poll_start(added.poll.get(), UV_READABLE, [](uv_poll_t* poll, int, int) {
+            auto& ready = *static_cast<Listener*>(poll->data);
+            ready.net->on_listener_ready(ready);
+        });
+    }
+    if (opened != 0) {
+        ::close(fd);
+        listeners_.pop_back();
+        return Error(Code::connection_failed,
+                     "cannot listen on " + where + ": " + uv_strerror(opened));
+    }
+    sockaddr_storage bound{};
+    socklen_t size = sizeof bound;
+    ::getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &size);
+    return to_address(bound, size);
+}
+
+void UvNet::stop_listening() {
+    for (Listener& listener : listeners_) {
+        listener.poll.close();
+        ::close(listener.fd);
+    }
+    listeners_.clear();
+    if (reserve_fd_ >= 0) {
+        ::close(std::exchange(reserve_fd_, -1));
+    }
+}
+
+void UvNet::on_listener_ready(Listener& listener) {
+    for (int i = 0; i < kAcceptsPerTurnMax; i++) {
+        sockaddr_storage peer{};
+        socklen_t size = sizeof peer;
+        const int fd = ::accept4(listener.fd, reinterpret_cast<sockaddr*>(&peer), &size,
+                                 SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            const int on = 1;
+            ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+            deal_(AcceptedSocket{fd, listener.tag, to_address(peer, size)});
+            continue;
+        }
+        if (errno == EMFILE || errno == ENFILE) {
+            shed_connection(listener);
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            return;
+        }
+        // Else that one connection failed on its way in (ECONNABORTED, EPROTO, ...): the next one.
+    }
+}
+
+// Out of descriptors: left alone, the waiting connection would keep the loop spinning. The reserve
+// makes room to take it and drop it.
+void UvNet::shed_connection(Listener& listener) {
+    log_line(LogLevel::error, "connection_refused", {{"why", "out of file descriptors"}});
+    if (reserve_fd_ >= 0) {
+        ::close(std::exchange(reserve_fd_, -1));
+    }
+    const int fd = ::accept4(listener.fd, nullptr, nullptr, SOCK_CLOEXEC);
+    if (fd >= 0) {
+        ::close(fd);
+    }
+    reserve_fd_ = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+void UvNet::adopt(AcceptedSocket socket) {
+    const Token token = streams_.emplace();
+    Stream& stream = *streams_.find(token);
+    stream.net = this;
+    stream.token = token;
+    stream.fd = socket.fd;
+    const int status = stream.poll.open(&stream, [&](uv_poll_t* poll) {
+        return uv_poll_init_socket(&context_.loop, poll, socket.fd);
+    });
+    if (status != 0) {
+        log_line(LogLevel::error, "connection_refused", {{"why", uv_strerror(status)}});
+        erase(stream);
+        return;
+    }
+    arm(stream);
+    context_.turn_open = true;
+    context_.events->on_accept(token, socket.listener, socket.peer);
+}
+
+// ---- calls of the core --------------------------------------------------------------------------
+
+void UvNet::send(Token connection, std::vector<port::Piece> pieces) {
+    Stream* stream = streams_.find(connection);
+    if (stream == nullptr || stream->phase == Phase::lingering) {
+        return;
+    }
+    for (port::Piece& piece : pieces) {
+        if (const uint64_t size = port::piece_size(piece); size > 0) {
+            stream->queued += size;
+            stream->queue.push_back(std::move(piece));
+        }
+    }
+    mark_dirty(*stream);
+}
+
+uint64_t UvNet::queued_bytes(Token connection) const {
+    const Stream* stream = streams_.find(connection);
+    return stream == nullptr ? 0 : stream->queued;
+}
+
+void UvNet::set_reading(Token connection, bool on) {
+    Stream* stream = streams_.find(connection);
+    if (stream != nullptr && stream->phase == Phase::open && stream->is_read != on) {
+        stream->is_read = on;
+        arm(*stream);
+    }
+}
+
+void UvNet::close_when_sent(Token connection, uint32_t deadline_ms) {
+    Stream* stream = streams_.find(connection);
+    if (stream == nullptr || stream->phase != Phase::open) {
+        return;
+    }
+    stream->phase = Phase::flushing;
+    stream->is_read = false;
+    const MonoTime now{std::chrono::nanoseconds(uv_hrtime())};
+    deadlines_.push(now + std::chrono::milliseconds(deadline_ms), connection);
+    start_timer(timer_.get(), deadlines_.next_due(),
+                [](uv_timer_t* timer) { static_cast<UvNet*>(timer->data)->on_deadline(); });
+    arm(*stream);
+    mark_dirty(*stream);
+}
+
+void UvNet::close(Token connection) {
+    if (Stream* stream = streams_.find(connection)) {
+        erase(*stream);
+    }
+}
+
+void UvNet::mark_dirty(Stream& stream) {
+    if (!stream.is_dirty) {
+        stream.is_dirty = true;
+        dirty_.push_back(stream.token);
+    }
+}
+
+// ---- events -------------------------------------------------------------------------------------
+
+void UvNet::arm(Stream& stream) {
+    const bool read = stream.is_read || stream.phase == Phase::lingering;
+    const int wanted = (read ? UV_READABLE : 0) | (stream.is_blocked ? UV_WRITABLE : 0);
+    if (wanted == stream.polled) {
+        return;
+    }
+    stream.polled = wanted;
+    if (wanted == 0) {
+        uv_poll_stop(stream.poll.get());
+        return;
+    }
+    const int status =
+        uv_poll_start(stream.poll.get(), wanted, [](uv_poll_t* poll, int state, int events) {
+            auto& ready = *static_cast<Stream*>(poll->data);
+            ready.net->on_ready(ready, state, events);
+        });
+    QT_ASSERT(status == 0); // fails only for handles that are closing
+}
+
+void UvNet::on_ready(Stream& stream, int status, int events) {
+    context_.turn_open = true;
+    if (status != 0) {
+        lose(stream);
+        return;
+    }
+    const Token token = stream.token;
+    if ((events & UV_WRITABLE) != 0) {
+        stream.is_blocked = false;
+        after_write(stream, write(stream));
+        if (streams_.find(token) == nullptr) {
+            return;
+        }
+    }
+    if ((events & UV_READABLE) == 0) {
+        return;
+    }
+    if (stream.phase == Phase::lingering) {
+        drain_lingering(stream);
+    } else if (stream.is_read) {
+        read(stream);
+    }
+}
+
+void UvNet::read(Stream& stream) {
+    const Token token = stream.token;
+    for (int i = 0; i < kReadsPerTurnMax; i++) {
+        const ByteSpan into = context_.events->receive_buffer(token);
+        QT_ASSERT(!into.empty());
+        const ssize_t got = ::recv(stream.fd, into.data(), into.size(), 0);
+        if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) {
+            return;
+        }
+        if (got <= 0) {
+            lose(stream);
+            return;
+        }
+        context_.events->on_received(token, static_cast<size_t>(got));
+        const bool emptied = static_cast<size_t>(got) < into.size();
+        if (emptied || streams_.find(token) == nullptr || !stream.is_read) {
+            return;
+        }
+    }
+}
+
+// What the peer still sends is thrown away until it closes too: closing with unread bytes would
+// reset the stream, and the peer could lose what we sent last.
+void UvNet::drain_lingering(Stream& stream) {
+    std::array<std::byte, 16 * KiB> waste;
+    const ssize_t got = ::recv(stream.fd, waste.data(), waste.size(), 0);
+    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
+        lose(stream);
+    }
+}
+
+void UvNet::flush() {
+    for (const Token token : std::exchange(dirty_, {})) {
+        Stream* stream = streams_.find(token);
+        if (stream == nullptr) {
+            continue;
+        }
+        stream->is_dirty = false;
+        if (!stream->is_blocked) {
+            after_write(*stream, write(*stream));
+        }
+    }
+}
+
+void UvNet::after_write(Stream& stream, Written written) {
+    if (written == Written::broken) {
+        context_.turn_open = true;
+        lose(stream);
+        return;
+    }
+    stream.is_blocked = written == Written::blocked;
+    if (written == Written::all && stream.phase == Phase::flushing) {
+        stream.phase = Phase::lingering;
+        ::shutdown(stream.fd, SHUT_WR);
+    }
+    arm(stream);
+    if (stream.phase == Phase::open && !stream.is_read) {
+        context_.turn_open = true; // whoever paused reading may be waiting for the queue to fall
+        context_.events->on_sent(stream.token, stream.queued);
+    }
+}
+
+void UvNet::on_deadline() {
+    const MonoTime now{std::chrono::nanoseconds(uv_hrtime())};
+    while (const std::optional<Token> token = deadlines_.pop_due(now)) {
+        if (Stream* stream = streams_.find(*token)) {
+            context_.turn_open = true;
+            lose(*stream);
+        }
+    }
+    start_timer(timer_.get(), deadlines_.next_due(),
+                [](uv_timer_t* timer) { static_cast<UvNet*>(timer->data)->on_deadline(); });
+}
+
+void UvNet::lose(Stream& stream) {
+    const Token token = stream.token;
+    erase(stream);
+    context_.turn_open = true;
+    context_.events->on_closed(token);
+}
+
+void UvNet::erase(Stream& stream) {
+    stream.poll.close();
+    ::close(stream.fd);
+    streams_.erase(stream.token);
+}
+
+void UvNet::close_all() {
+    stop_listening();
+    std::vector<Token> all;
+    streams_.for_each([&](Token token, Stream&) { all.push_back(token); });
+    for (const Token token : all) {
+        erase(*streams_.find(token));
+    }
+    timer_.close();
+}
+
+// ---- writing ------------------------------------------------------------------------------------
+
+UvNet::Written UvNet::write(Stream& stream) {
+    uint64_t total = 0;
+    while (!stream.queue.empty()) {
+        if (total >= kWritePerTurnMax) {
+            return Written::blocked; // room or not, the others first
+        }
+        const auto* range = std::get_if<port::FileRange>(&stream.queue.front());
+        const ssize_t sent = range != nullptr && range->size > kSmallRangeMax
+                                 ? write_file(stream, *range)
+                                 : write_memory(stream);
+        if (sent < 0) {
+            if (errno == EINTR) {
+                continue;
+            }
+            return errno == EAGAIN || errno == EWOULDBLOCK ? Written::blocked : Written::broken;
+        }
+        if (sent == 0) {
+            return Written::broken; // the file ends before its range does: see write_file
+        }
+        consume(stream, static_cast<uint64_t>(sent));
+        total += static_cast<uint64_t>(sent);
+    }
+    return Written::all;
+}
+
+// Memory pieces from the front on, in one sendmsg; small file ranges become memory first.
+ssize_t UvNet::write_memory(Stream& stream) {
+    std::array<iovec, kPiecesPerWriteMax> pieces;
+    size_t count = 0;
+    uint64_t skip = stream.front_sent;
+    bool more = false;
+    for (port::Piece& piece : stream.queue) {
+        if (count == pieces.size()) {
+            break;
+        }
+        if (const auto* range = std::get_if<port::FileRange>(&piece)) {
+            if (range->size > kSmallRangeMax) {
+                more = true; // the header of a large range waits for its first bytes
+                break;
+            }
+            std::vector<std::byte> bytes(range->size);
+            const Result<size_t> got = range->file->read_at(bytes, range->position);
+            if (!got || *got != bytes.size()) {
+                if (count > 0) {
+                    break;
+                }
+                log_line(LogLevel::error, "reply_file_short",
+                         {{"error", got ? "the file is shorter" : to_string(got.error())}});
+                return 0;
+            }
+            piece = std::move(bytes);
+        }
+        const ByteView bytes = bytes_of(piece).subspan(skip);
+        skip = 0;
+        pieces[count].iov_base = const_cast<std::byte*>(bytes.data()); // NOLINT: sendmsg reads
+        pieces[count].iov_len = bytes.size();
+        count++;
+    }
+    msghdr message{};
+    message.msg_iov = pieces.data();
+    message.msg_iovlen = count;
+    return ::sendmsg(stream.fd, &message, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
+}
+
+// Returns 0 when the file ends inside the range: it was truncated under a reply, which then cannot
+// be completed.
+ssize_t UvNet::write_file(Stream& stream, const port::FileRange& range) {
+    const auto& file = static_cast<const UvFile&>(*range.file);
+    auto position = static_cast<off_t>(range.position + stream.front_sent);
+    const uint64_t left = range.size - stream.front_sent;
+    return ::sendfile(stream.fd, file.fd(), &position, std::min(left, kWritePerTurnMax));
+}
+
+void UvNet::consume(Stream& stream, uint64_t size) {
+    QT_ASSERT(size <= stream.queued);
+    stream.queued -= size;
+    stream.front_sent += size;
+    while (!stream.queue.empty()) {
+        const uint64_t front = port::piece_size(stream.queue.front());
+        if (stream.front_sent < front) {
+            return;
+        }
+        stream.front_sent -= front;
+        stream.queue.pop_front();
+    }
+}
+
+} // namespace qtool::uv

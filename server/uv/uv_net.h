@@ -1,0 +1,106 @@
+// UvNet: the byte streams of one core, over uv_poll on non-blocking sockets. Lives on its core.
+//
+// What a turn queues is written at its end (flush), so that the replies of a turn leave in one
+// system call; a socket that takes no more is polled for room. File ranges go by sendfile, small
+// ones are read and ride with their neighbours.
+//
+//   open --close_when_sent--> flushing --all sent--> lingering --peer closed, or deadline--> gone
+//   open --close, peer closed, error--> gone
+#pragma once
+
+#include "lib/base/slot_map.h"
+#include "lib/base/timer_heap.h"
+#include "lib/net/handle.h"
+#include "server/port/net.h"
+#include "server/uv/core_context.h"
+
+#include <deque>
+#include <functional>
+#include <list>
+#include <string>
+#include <vector>
+
+namespace qtool::uv {
+
+/// An accepted socket on its way to the core that will own it.
+struct AcceptedSocket {
+    int fd = -1;
+    uint8_t listener = 0;
+    port::SocketAddress peer;
+};
+
+class UvNet final : public port::Net {
+public:
+    /// `deal` hands an accepted socket to some core, which calls adopt.
+    UvNet(CoreContext& context, std::function<void(AcceptedSocket)> deal);
+    ~UvNet() override;
+    UvNet(const UvNet&) = delete;
+    UvNet& operator=(const UvNet&) = delete;
+
+    Result<port::SocketAddress> listen(const std::string& host, uint16_t port,
+                                       uint8_t listener) override;
+    void stop_listening() override;
+    void send(Token connection, std::vector<port::Piece> pieces) override;
+    [[nodiscard]] uint64_t queued_bytes(Token connection) const override;
+    void set_reading(Token connection, bool on) override;
+    void close_when_sent(Token connection, uint32_t deadline_ms) override;
+    void close(Token connection) override;
+
+    /// Takes the socket over; CoreEvents::on_accept follows from within.
+    void adopt(AcceptedSocket socket);
+    /// Writes what the turn queued. May raise events (on_sent, on_closed).
+    void flush();
+    /// Closes every socket and handle without events: the core has ended.
+    void close_all();
+
+private:
+    enum class Phase : uint8_t { open, flushing, lingering };
+    struct Stream {
+        UvNet* net = nullptr;
+        Token token;
+        int fd = -1;
+        net::Handle<uv_poll_t> poll;
+        int polled = 0; // events the poll handle is armed for
+        std::deque<port::Piece> queue;
+        uint64_t front_sent = 0; // bytes of queue.front() that are gone
+        uint64_t queued = 0;     // bytes of queue, without front_sent
+        Phase phase = Phase::open;
+        bool is_read = true;
+        bool is_blocked = false; // the socket takes no more: polled for room
+        bool is_dirty = false;   // in dirty_
+    };
+    struct Listener {
+        UvNet* net = nullptr;
+        int fd = -1;
+        uint8_t tag = 0;
+        net::Handle<uv_poll_t> poll;
+    };
+
+    void on_listener_ready(Listener& listener);
+    void shed_connection(Listener& listener);
+    void on_ready(Stream& stream, int status, int events);
+    void read(Stream& stream);
+    void drain_lingering(Stream& stream);
+    enum class Written : uint8_t { all, blocked, broken };
+    Written write(Stream& stream);
+    ssize_t write_memory(Stream& stream);
+    ssize_t write_file(Stream& stream, const port::FileRange& range);
+    void consume(Stream& stream, uint64_t size);
+    void after_write(Stream& stream, Written written);
+    void arm(Stream& stream);
+    void mark_dirty(Stream& stream);
+    void lose(Stream& stream);
+    void erase(Stream& stream);
+    void on_deadline();
+
+    CoreContext& context_;
+    std::function<void(AcceptedSocket)> deal_;
+    mutable SlotMap<Stream> streams_;
+    std::list<Listener> listeners_;
+    std::vector<Token> dirty_;
+    TimerHeap<Token> deadlines_; // of close_when_sent
+    net::Handle<uv_timer_t> timer_;
+    int reserve_fd_ = -1; // given up to refuse a connection when descriptors ran out
+};
+
+} // namespace qtool::uv

@@ -1,0 +1,44 @@
+// UvWorld: the threads, loops and ports of one process: N data cores and the metadata core.
+// Made, started and stopped by the main thread; everything a core is given lives on that core.
+//
+//   create -> attach each core -> start -> (run_on) -> stop
+#pragma once
+
+#include "server/port/core_events.h"
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+namespace qtool::uv {
+
+class UvWorld {
+public:
+    /// Cores 0..data_core_count-1, and the metadata core with the next number. Errors: internal
+    /// (no loop could be made: out of descriptors or memory).
+    static Result<std::unique_ptr<UvWorld>> create(uint16_t data_core_count);
+    ~UvWorld();
+    UvWorld(const UvWorld&) = delete;
+    UvWorld& operator=(const UvWorld&) = delete;
+
+    /// The core's ports. Before start, only its disk, clock and random bits may be used.
+    [[nodiscard]] port::CorePorts ports(CoreId core);
+    /// `events` must outlive stop().
+    void attach(CoreId core, port::CoreEvents* events);
+    /// Starts the threads. Each calls `on_core_start` with its core before any event; the end of
+    /// that first turn follows. Errors: internal.
+    Result<void> start(std::function<void(CoreId)> on_core_start);
+    /// Any thread, after start: runs `job` on that core's thread, then ends its turn.
+    void run_on(CoreId core, std::function<void()> job);
+    /// Ends the threads, then closes sockets and files without further events. Idempotent.
+    void stop();
+
+private:
+    class UvCore;
+    UvWorld();
+
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+} // namespace qtool::uv

@@ -1,0 +1,104 @@
+// links: server_kafka
+// Feeds frames to kafka::Connection with a fake core behind it. The first byte chooses: raw bytes
+// cut in two, or bytes as the body of a request whose key and version are served, so that decoders
+// and handlers are reached. Partition requests and metadata changes are answered, some with errors.
+// Proves: no crash, no assertion, and never more answers than requests.
+#include "lib/base/assert.h"
+#include "lib/base/byte_writer.h"
+#include "lib/protocol/api.h"
+#include "server/kafka/api_table.h"
+#include "server/kafka/connection.h"
+#include "tests/unit/server/request/fake_services.h"
+
+#include <cstddef>
+#include <cstdint>
+
+using namespace qtool;
+
+namespace {
+
+replica::PartitionResult result_for(const replica::PartitionOp& op) {
+    struct Visitor {
+        replica::PartitionResult operator()(const replica::AppendOp&) const {
+            return replica::AppendResult{Offset(4), -1, Offset(0)};
+        }
+        replica::PartitionResult operator()(const replica::ReadOp&) const {
+            replica::ReadResult result;
+            result.high_watermark = Offset(9);
+            return result;
+        }
+        replica::PartitionResult operator()(const replica::ListOffsetOp&) const {
+            return replica::ListOffsetResult{Offset(3), 5, LeaderEpoch(1)};
+        }
+        replica::PartitionResult operator()(const replica::DeleteRecordsOp&) const {
+            return replica::DeleteRecordsResult{Offset(2)};
+        }
+        replica::PartitionResult operator()(const replica::EpochEndOp&) const {
+            return replica::EpochEndResult{LeaderEpoch(1), Offset(6)};
+        }
+        replica::PartitionResult operator()(const replica::DescribeOp&) const {
+            return replica::DescribeResult{};
+        }
+    };
+    return std::visit(Visitor{}, op);
+}
+
+void settle(test::FakeServices& services, uint8_t choice) {
+    for (int round = 0; round < 64; round++) {
+        if (!services.submitted.empty()) {
+            if ((choice >> (round % 8) & 1) != 0) {
+                services.answer_partition(Error(Code::not_leader, "moved"));
+            } else {
+                services.answer_partition(result_for(services.submitted.front().op));
+            }
+        } else if (!services.changes.empty()) {
+            services.commit((choice & 1) != 0 ? Result<void>(Error(Code::timed_out, "late"))
+                                              : Result<void>());
+        } else if (!services.deadlines.empty()) {
+            services.pass_deadlines();
+        } else {
+            return;
+        }
+    }
+}
+
+// A frame of a served API around `body`: classic and flexible headers by the fuzzer's choice.
+std::vector<std::byte> wrap(uint8_t api, uint8_t version, bool flexible, ByteView body) {
+    const auto table = kafka::api_table();
+    const kafka::ApiRow& row = table[api % table.size()];
+    const int span = row.version_max - row.version_min + 1;
+    ByteWriter writer;
+    writer.be<int32_t>(0);
+    writer.be(row.key);
+    writer.be(static_cast<int16_t>(row.version_min + version % span));
+    writer.be<int32_t>(1);
+    writer.be<int16_t>(-1);
+    if (flexible) {
+        writer.uvarint(0);
+    }
+    writer.bytes(body);
+    writer.patch_be<int32_t>(0, static_cast<int32_t>(writer.size() - 4));
+    return writer.take();
+}
+
+} // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+    if (size < 4) {
+        return 0;
+    }
+    const ByteView bytes(reinterpret_cast<const std::byte*>(data) + 4, size - 4);
+    test::FakeServices services;
+    kafka::Connection connection(1024 * 1024, 8);
+    test::FakeHost host(services, connection);
+    if ((data[0] & 1) == 0) {
+        const size_t cut = bytes.empty() ? 0 : data[1] % (bytes.size() + 1);
+        host.feed(bytes.first(cut));
+        host.feed(bytes.subspan(cut));
+    } else {
+        host.feed(wrap(data[1], data[2], (data[0] & 2) != 0, bytes));
+    }
+    settle(services, data[3]);
+    QT_ASSERT(host.closes.size() <= 1);
+    return 0;
+}

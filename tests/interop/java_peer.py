@@ -1,0 +1,49 @@
+"""The Java client and Kafka's own command-line tools, from Maven Central, run as processes.
+
+The jars are copied once into build/interop by the pom beside this file. A machine that cannot get
+them fails the tests with Maven's own words; nothing is skipped.
+"""
+import hashlib
+import pathlib
+import shutil
+import subprocess
+
+from tests.harness.broker import ROOT
+
+POM = pathlib.Path(__file__).resolve().parent / "pom.xml"
+FOLDER = ROOT / "build/interop"
+# Small and quick to start: most of a tool's 1.5 s is the JVM's.
+JVM = ["java", "-Xmx256m", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC",
+       "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+
+
+def jars():
+    """The folder of jars; asks Maven when the pom changed since."""
+    folder = FOLDER / "jars"
+    stamp = FOLDER / "jars.pom"  # written last: tells a complete copy from an interrupted one
+    wanted = hashlib.sha256(POM.read_bytes()).hexdigest()
+    if stamp.exists() and stamp.read_text() == wanted:
+        return folder
+    shutil.rmtree(folder, ignore_errors=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(
+        ["mvn", "-q", "-B", "-f", str(POM), "dependency:copy-dependencies",
+         "-DincludeScope=runtime", f"-DoutputDirectory={folder}"],
+        capture_output=True, text=True, timeout=900)
+    if done.returncode != 0:
+        raise RuntimeError("Maven cannot get Kafka's jars, which these tests need:\n"
+                           + (done.stdout + done.stderr)[-3000:])
+    stamp.write_text(wanted)
+    return folder
+
+
+def run(tool, *args, stdin=None, check=True, timeout=120):
+    """Runs the main method of class `tool`; returns its stdout (with check=False the process)."""
+    done = subprocess.run([*JVM, "-cp", f"{jars()}/*", tool, *args], input=stdin,
+                          capture_output=True, text=True, timeout=timeout)
+    if not check:
+        return done
+    if done.returncode != 0:
+        raise AssertionError(f"{tool} {' '.join(args)}: status {done.returncode}\n"
+                             f"{done.stdout}\n{done.stderr}")
+    return done.stdout

@@ -1,0 +1,130 @@
+#include "tests/sim/checker.h"
+
+#include <algorithm>
+
+namespace qtool::sim {
+
+namespace {
+
+uint16_t producer_of(Value value) {
+    return static_cast<uint16_t>(value >> 48);
+}
+
+Value make_value(uint16_t producer, uint16_t partition, uint32_t counter) {
+    return (Value{producer} << 48) | (Value{partition} << 32) | counter;
+}
+
+} // namespace
+
+std::string to_text(Value value) {
+    return "p" + std::to_string(producer_of(value)) + "#" +
+           std::to_string(static_cast<uint32_t>(value));
+}
+
+uint16_t Checker::add_partition(std::string name) {
+    partitions_.push_back(Partition{});
+    partitions_.back().name = std::move(name);
+    return static_cast<uint16_t>(partitions_.size() - 1);
+}
+
+uint16_t Checker::add_producer(bool is_idempotent) {
+    idempotent_.push_back(is_idempotent);
+    return static_cast<uint16_t>(idempotent_.size() - 1);
+}
+
+void Checker::violate(const Partition& partition, const std::string& what) {
+    world_.violate(partition.name + ": " + what);
+}
+
+Value Checker::new_value(uint16_t producer, uint16_t partition) {
+    return make_value(producer, partition, partitions_[partition].sent[producer]++);
+}
+
+void Checker::place(uint16_t number, int64_t offset, Value value, const char* how) {
+    Partition& partition = partitions_[number];
+    const uint16_t producer = producer_of(value);
+    const std::string text = to_text(value) + " " + how + " at offset " + std::to_string(offset);
+    if (static_cast<uint16_t>(value >> 32) != number || producer >= idempotent_.size() ||
+        static_cast<uint32_t>(value) >= partition.sent[producer]) {
+        violate(partition, text + " was never sent to this partition");
+        return;
+    }
+    const auto [known, is_new] = partition.values.emplace(offset, value);
+    if (known->second != value) {
+        violate(partition, text + ", but there was " + to_text(known->second));
+        return;
+    }
+    if (!is_new || !idempotent_[producer]) {
+        return;
+    }
+    const auto [at, is_first] = partition.places.emplace(value, offset);
+    if (!is_first) {
+        violate(partition, text + " is a duplicate: it was at " + std::to_string(at->second));
+        return;
+    }
+    // Neighbours of the same producer, by counter.
+    if (at != partition.places.begin()) {
+        const auto before = std::prev(at);
+        if (producer_of(before->first) == producer && before->second > offset) {
+            violate(partition, text + " is out of order: " + to_text(before->first) + " is at " +
+                                   std::to_string(before->second));
+        }
+    }
+    const auto behind = std::next(at);
+    if (behind != partition.places.end() && producer_of(behind->first) == producer &&
+        behind->second < offset) {
+        violate(partition, text + " is out of order: " + to_text(behind->first) + " is at " +
+                               std::to_string(behind->second));
+    }
+}
+
+void Checker::on_acknowledged(uint16_t partition, int64_t offset, Value value) {
+    acknowledged_++;
+    place(partition, offset, value, "acknowledged");
+    Known& known = partitions_[partition].known;
+    known.high_watermark = std::max(known.high_watermark, offset + 1);
+}
+
+void Checker::on_read(uint16_t partition, int64_t offset, Value value) {
+    read_++;
+    place(partition, offset, value, "read");
+}
+
+void Checker::on_watermarks(uint16_t number, Known before, int64_t high_watermark,
+                            int64_t log_start) {
+    Partition& partition = partitions_[number];
+    if (high_watermark < before.high_watermark) {
+        violate(partition, "the high watermark is " + std::to_string(high_watermark) +
+                               ", but offsets below " + std::to_string(before.high_watermark) +
+                               " were acknowledged or readable");
+    }
+    if (log_start < before.log_start) {
+        violate(partition, "the log start fell from " + std::to_string(before.log_start) + " to " +
+                               std::to_string(log_start));
+    }
+    if (log_start > partition.delete_asked) {
+        violate(partition, "the log starts at " + std::to_string(log_start) +
+                               ", but nobody asked to delete from " +
+                               std::to_string(partition.delete_asked));
+    }
+    partition.known.high_watermark = std::max(partition.known.high_watermark, high_watermark);
+    partition.known.log_start = std::max(partition.known.log_start, log_start);
+}
+
+void Checker::on_delete_asked(uint16_t partition, int64_t offset) {
+    int64_t& asked = partitions_[partition].delete_asked;
+    asked = std::max(asked, offset);
+}
+
+void Checker::on_delete_done(uint16_t partition, int64_t low_watermark) {
+    Known& known = partitions_[partition].known;
+    known.log_start = std::max(known.log_start, low_watermark);
+}
+
+void Checker::on_producer_id(int64_t producer_id) {
+    if (producer_id < 0 || !producer_ids_.emplace(producer_id, true).second) {
+        world_.violate("producer id " + std::to_string(producer_id) + " was given out twice");
+    }
+}
+
+} // namespace qtool::sim

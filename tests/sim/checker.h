@@ -1,0 +1,81 @@
+// Checker: what must be true of the records, whatever happens. It hears what clients sent, what was
+// acknowledged with acks=all, and what readers saw, and ends the run at the first contradiction:
+//
+//   one value an offset   seen by a reader or acknowledged: it stays there for good
+//   no duplicates         a value of an idempotent producer has one offset
+//   order                 values of an idempotent producer have offsets in the order of sending
+//   nothing invented      every value was sent to that partition by that time
+//   high watermark        never falls, and is above all that is acknowledged
+//   log start             never falls, and never rises above what DeleteRecords asked for
+//   nothing is lost       an audit reads each partition from log start to high watermark
+#pragma once
+
+#include "tests/sim/sim_world.h"
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace qtool::sim {
+
+/// producer (16 bits), partition (16 bits), counter (32 bits).
+using Value = uint64_t;
+
+class Checker {
+public:
+    explicit Checker(World& world) : world_(world) {}
+
+    uint16_t add_partition(std::string name);
+    uint16_t add_producer(bool is_idempotent);
+
+    /// The next value that producer sends to that partition.
+    Value new_value(uint16_t producer, uint16_t partition);
+    void on_acknowledged(uint16_t partition, int64_t offset, Value value);
+    void on_read(uint16_t partition, int64_t offset, Value value);
+
+    /// What is certain when a request is sent, so that its answer may not be behind it.
+    struct Known {
+        int64_t high_watermark = 0;
+        int64_t log_start = 0;
+    };
+    [[nodiscard]] Known known(uint16_t partition) const { return partitions_[partition].known; }
+    void on_watermarks(uint16_t partition, Known before, int64_t high_watermark,
+                       int64_t log_start);
+    void on_delete_asked(uint16_t partition, int64_t offset);
+    void on_delete_done(uint16_t partition, int64_t low_watermark);
+    [[nodiscard]] int64_t delete_asked(uint16_t partition) const {
+        return partitions_[partition].delete_asked;
+    }
+
+    void on_producer_id(int64_t producer_id);
+
+    [[nodiscard]] const std::string& name(uint16_t partition) const {
+        return partitions_[partition].name;
+    }
+    [[nodiscard]] uint64_t acknowledged() const { return acknowledged_; }
+    [[nodiscard]] uint64_t read() const { return read_; }
+
+private:
+    struct Partition {
+        std::string name;
+        Known known;
+        int64_t delete_asked = 0;
+        std::map<int64_t, Value> values; // by offset
+        std::map<Value, int64_t> places; // of idempotent producers' values
+        std::map<uint16_t, uint32_t> sent; // values by producer
+    };
+    void place(uint16_t partition, int64_t offset, Value value, const char* how);
+    void violate(const Partition& partition, const std::string& what);
+
+    World& world_;
+    std::vector<Partition> partitions_;
+    std::vector<bool> idempotent_; // by producer
+    std::map<int64_t, bool> producer_ids_;
+    uint64_t acknowledged_ = 0;
+    uint64_t read_ = 0;
+};
+
+std::string to_text(Value value);
+
+} // namespace qtool::sim

@@ -1,0 +1,56 @@
+// The kinds of faults a run injects. Each must have been hit over a whole run of qsim, or the run
+// fails: a fault that no longer happens tests nothing.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace qtool::sim {
+
+enum class Fault : uint8_t {
+    power_loss,         // the machine stops; what was not synced is dropped or torn
+    kill,               // the process ends between two events; the page cache stays
+    kill_within_turn,   // the process ends between two disk operations of one event
+    power_within_turn,  // as above, with the power
+    write_dropped,      // power loss took a whole unsynced write
+    write_torn,         // power loss left part of an unsynced write
+    entry_lost,         // power loss undid an unsynced create, rename or remove
+    sync_error,         // fdatasync said EIO once; its data may be lost, later calls succeed
+    sync_slow,          // fdatasync took long
+    disk_full,          // a write or create was refused with ENOSPC
+    write_short,        // ... after part of the bytes
+    stream_cut,         // a stream ended at a random byte
+    stream_reset,       // both ends saw a reset at a random time
+    reader_slow,        // a client did not read for a while
+    peer_silent,        // the machine vanished without closing its streams
+    clock_jump,         // the wall clock jumped
+    commit_answer_lost, // the store applied a transaction whose answer nobody heard
+    watch_late,         // the store told of a change late
+    clean_stop,         // a graceful stop and start
+    stop_interrupted,   // a graceful stop that a kill ended
+    start_interrupted,  // a kill before the broker served
+};
+inline constexpr size_t kFaultCount = 21;
+
+inline constexpr std::array<std::string_view, kFaultCount> kFaultNames = {
+    "power_loss",     "kill",         "kill_within_turn",   "power_within_turn", "write_dropped",
+    "write_torn",     "entry_lost",   "sync_error",         "sync_slow",         "disk_full",
+    "write_short",    "stream_cut",   "stream_reset",       "reader_slow",       "peer_silent",
+    "clock_jump",     "commit_answer_lost", "watch_late",   "clean_stop",        "stop_interrupted",
+    "start_interrupted"};
+
+using FaultCounts = std::array<uint64_t, kFaultCount>;
+
+/// Bugs planted at the ports or in the configuration; those in production code are programs of
+/// their own (plants.py).
+enum class Plant : uint8_t {
+    none,
+    sync_lies,     // fdatasync reports success and makes nothing durable
+    entries_lie,   // sync_directory reports success and makes nothing durable
+    reordered,     // fdatasync makes the file's last write durable, but not those before it
+    write_caching, // the broker acknowledges from the page cache, against what is checked
+};
+
+} // namespace qtool::sim

@@ -1,0 +1,126 @@
+// Device: the disk of the simulated machine. It outlives processes and power losses, and knows for
+// each file and directory what is in the page cache and what is on the medium:
+//
+//   write, truncate          page cache; on the medium only after a sync of the file
+//   create, rename, remove   page cache; on the medium only after sync_directory of the parents
+//   kill                     nothing changes
+//   power_loss               of what is not synced, each part is there or not, as the seed says:
+//                            all, nothing, a prefix torn at a byte, any set of 512-byte sectors, or
+//                            the size without the data
+#pragma once
+
+#include "lib/base/bytes.h"
+#include "lib/base/result.h"
+#include "tests/sim/sim_world.h"
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace qtool::sim {
+
+struct Inode;
+using InodeRef = std::shared_ptr<Inode>;
+
+/// A write or truncation that is not on the medium.
+struct Unsynced {
+    uint64_t sequence = 0;
+    bool is_truncation = false;
+    uint64_t position = 0; // truncation: the new size
+    std::vector<std::byte> bytes;
+    bool is_lost = false; // a failed sync dropped it; no later sync brings it to the medium
+};
+
+struct Inode {
+    bool is_directory = false;
+    std::vector<std::byte> content; // as processes see it
+    std::vector<std::byte> medium;
+    std::vector<Unsynced> unsynced; // what leads from medium to content
+    std::map<std::string, InodeRef> entries;
+    std::map<std::string, InodeRef> medium_entries;
+};
+
+class Device {
+public:
+    explicit Device(World& world);
+    void set_plant(Plant plant) { plant_ = plant; }
+
+    /// Disk operations after which the machine halts: the process is dead from within its turn. The
+    /// callback must only take a note.
+    void halt_after(uint64_t operations, std::function<void()> on_halt);
+    void cancel_halt() { halt_countdown_ = 0; }
+    /// A halted device refuses everything until resume().
+    void halt() { halted_ = true; }
+    void resume() { halted_ = false; }
+    void power_loss();
+
+    void set_full(bool full) { is_full_ = full; }
+    [[nodiscard]] bool is_full() const { return is_full_; }
+    void fail_syncs(uint32_t count) { sync_errors_ = count; }
+    [[nodiscard]] bool fails_syncs() const { return sync_errors_ > 0; }
+
+    // What the disk port is made of. Paths are absolute.
+    Result<InodeRef> open(const std::string& path, bool may_create);
+    Result<InodeRef> find(const std::string& path);
+    [[nodiscard]] bool exists(const std::string& path);
+    Result<void> make_directory(const std::string& path);
+    Result<void> rename(const std::string& from, const std::string& to);
+    Result<void> remove(const std::string& path);
+    Result<void> sync_directory(const std::string& path);
+
+    Result<size_t> read(const Inode& inode, ByteSpan into, uint64_t position);
+    Result<void> write(Inode& inode, std::span<const ByteView> pieces, uint64_t position);
+    Result<void> truncate(Inode& inode, uint64_t size);
+    /// The sequence up to which a sync that starts now reaches.
+    [[nodiscard]] uint64_t sync_mark() const { return sequence_; }
+    Result<void> sync(Inode& inode, uint64_t mark);
+
+    bool take_lock(); // false: held
+    void drop_lock() { is_locked_ = false; }
+
+private:
+    struct Side {
+        InodeRef directory;
+        std::string name;
+        bool synced = false;
+    };
+    /// An entry change on its way to the medium. A rename has two sides and is atomic.
+    struct NameChange {
+        Side remove_side; // directory null: none
+        Side add_side;
+        InodeRef inode;
+    };
+    struct Place {
+        InodeRef directory;
+        std::string name;
+    };
+
+    Result<void> begin(bool changes);
+    Result<Place> locate(const std::string& path);
+    void note_change(NameChange change);
+    static void apply(const NameChange& change);
+    static void apply(Inode& inode, const Unsynced& change);
+    void settle_names();
+    void settle(Inode& directory);
+    void settle_file(Inode& inode);
+    bool apply_sectors(Inode& inode, const Unsynced& change);
+
+    World& world_;
+    Plant plant_ = Plant::none;
+    InodeRef root_;
+    std::deque<NameChange> names_;
+    uint64_t sequence_ = 0;
+    uint64_t halt_countdown_ = 0; // 0: none
+    std::function<void()> on_halt_;
+    bool halted_ = false;
+    bool is_full_ = false;
+    bool is_locked_ = false;
+    uint32_t sync_errors_ = 0;
+};
+
+} // namespace qtool::sim

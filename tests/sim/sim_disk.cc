@@ -1,0 +1,122 @@
+#include "tests/sim/sim_disk.h"
+
+#include "lib/base/units.h"
+
+namespace qtool::sim {
+
+namespace {
+
+class SimFile final : public port::File {
+public:
+    SimFile(Device& device, InodeRef inode, bool writable)
+        : device_(device),
+          inode_(std::move(inode)),
+          writable_(writable) {}
+
+    Result<size_t> read_at(ByteSpan into, uint64_t position) override {
+        return device_.read(*inode_, into, position);
+    }
+    Result<void> write_at(std::span<const ByteView> pieces, uint64_t position) override {
+        QT_ASSERT(writable_);
+        return device_.write(*inode_, pieces, position);
+    }
+    Result<uint64_t> size() override { return uint64_t{inode_->content.size()}; }
+    Result<void> truncate(uint64_t size_bytes) override {
+        QT_ASSERT(writable_);
+        return device_.truncate(*inode_, size_bytes);
+    }
+    Result<void> sync_blocking() override { return device_.sync(*inode_, device_.sync_mark()); }
+
+    [[nodiscard]] const InodeRef& inode() const { return inode_; }
+
+private:
+    Device& device_;
+    InodeRef inode_;
+    bool writable_;
+};
+
+class SimLock final : public port::DirectoryLock {
+public:
+    explicit SimLock(Device& device) : device_(device) {}
+    ~SimLock() override { device_.drop_lock(); }
+    SimLock(const SimLock&) = delete;
+    SimLock& operator=(const SimLock&) = delete;
+
+private:
+    Device& device_;
+};
+
+} // namespace
+
+Result<port::FileRef> SimDisk::open(const std::string& path, port::OpenMode mode) {
+    QT_TRY_ASSIGN(InodeRef inode, device_.open(path, mode == port::OpenMode::create));
+    return port::FileRef(
+        std::make_shared<SimFile>(device_, std::move(inode), mode != port::OpenMode::read));
+}
+
+Result<bool> SimDisk::exists(const std::string& path) {
+    return device_.exists(path);
+}
+
+Result<void> SimDisk::make_directory(const std::string& path) {
+    return device_.make_directory(path);
+}
+
+Result<std::vector<port::DirectoryEntry>> SimDisk::list(const std::string& path) {
+    QT_TRY_ASSIGN(const InodeRef directory, device_.find(path));
+    std::vector<port::DirectoryEntry> entries;
+    for (const auto& [name, inode] : directory->entries) {
+        entries.push_back({name, inode->is_directory, inode->content.size()});
+    }
+    return entries;
+}
+
+Result<void> SimDisk::rename(const std::string& from, const std::string& to) {
+    return device_.rename(from, to);
+}
+
+Result<void> SimDisk::remove(const std::string& path) {
+    return device_.remove(path);
+}
+
+Result<void> SimDisk::sync_directory(const std::string& path) {
+    return device_.sync_directory(path);
+}
+
+Result<port::DiskSpace> SimDisk::space(const std::string&) {
+    return port::DiskSpace{.free_bytes = device_.is_full() ? 0 : GiB, .total_bytes = 2 * GiB};
+}
+
+Result<std::unique_ptr<port::DirectoryLock>> SimDisk::lock(const std::string& path) {
+    QT_TRY(device_.open(path + "/.lock", true));
+    if (!device_.take_lock()) {
+        return Error(Code::storage_locked, "directory '" + path + "' is used by another process");
+    }
+    return std::unique_ptr<port::DirectoryLock>(std::make_unique<SimLock>(device_));
+}
+
+void SimDisk::sync(port::FileRef file, Token token) {
+    Duration delay = world_.between(20us, 2ms);
+    if (world_.chance_percent(1)) {
+        world_.hit(Fault::sync_slow);
+        delay = world_.between(50ms, 1500ms);
+    }
+    const InodeRef inode = static_cast<SimFile&>(*file).inode();
+    // What is written after the start of a sync may or may not be covered; here it is not.
+    world_.after(delay, [inode, mark = device_.sync_mark(), token, device = &device_,
+                         alive = alive_, on_synced = on_synced_] {
+        if (*alive) {
+            on_synced(token, device->sync(*inode, mark));
+        }
+    });
+}
+
+void SimDisk::remove_later(const std::string& path) {
+    world_.after(world_.between(1ms, 50ms), [device = &device_, alive = alive_, path] {
+        if (*alive) {
+            static_cast<void>(device->remove(path));
+        }
+    });
+}
+
+} // namespace qtool::sim

@@ -1,0 +1,42 @@
+// SimDisk: the disk port of one core, on the machine's Device. Dies with its process.
+#pragma once
+
+#include "server/port/disk.h"
+#include "tests/sim/sim_device.h"
+
+#include <functional>
+#include <memory>
+
+namespace qtool::sim {
+
+class SimDisk final : public port::Disk {
+public:
+    using OnSynced = std::function<void(Token, Result<void>)>;
+    /// `on_synced` carries a result to the core. `alive` becomes false with the process: what it left
+    /// unfinished then stays undone.
+    SimDisk(World& world, Device& device, std::shared_ptr<const bool> alive, OnSynced on_synced)
+        : world_(world),
+          device_(device),
+          alive_(std::move(alive)),
+          on_synced_(std::move(on_synced)) {}
+
+    Result<port::FileRef> open(const std::string& path, port::OpenMode mode) override;
+    Result<bool> exists(const std::string& path) override;
+    Result<void> make_directory(const std::string& path) override;
+    Result<std::vector<port::DirectoryEntry>> list(const std::string& path) override;
+    Result<void> rename(const std::string& from, const std::string& to) override;
+    Result<void> remove(const std::string& path) override;
+    Result<void> sync_directory(const std::string& path) override;
+    Result<port::DiskSpace> space(const std::string& path) override;
+    Result<std::unique_ptr<port::DirectoryLock>> lock(const std::string& path) override;
+    void sync(port::FileRef file, Token token) override;
+    void remove_later(const std::string& path) override;
+
+private:
+    World& world_;
+    Device& device_;
+    std::shared_ptr<const bool> alive_;
+    OnSynced on_synced_;
+};
+
+} // namespace qtool::sim
