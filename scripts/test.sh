@@ -10,4 +10,5 @@ case "${1:-}" in
 -h | --help) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 0 ;;
 esac
 scripts/install-deps.sh --tests
-exec python3 scripts/run_tests.py "$@"
+# Debian's own Python: confluent_kafka is packaged for it, not for another one in PATH.
+exec /usr/bin/python3 scripts/run_tests.py "$@"

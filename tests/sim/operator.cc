@@ -1,0 +1,213 @@
+#include "lib/protocol/kafka_error.h"
+#include "lib/protocol/msg/create_topics.h"
+#include "lib/protocol/msg/delete_records.h"
+#include "lib/protocol/msg/delete_topics.h"
+#include "lib/protocol/msg/metadata.h"
+#include "tests/sim/workload.h"
+
+#include <algorithm>
+#include <set>
+
+namespace qtool::sim {
+
+namespace {
+
+using protocol::KafkaError;
+
+constexpr size_t kChurnCount = 3; // topics that come and go
+constexpr int32_t kTimeoutMs = 5000;
+
+} // namespace
+
+Operator::Operator(Client client, std::vector<Topic> topics, std::vector<PartitionPlace> partitions,
+                   bool deletes_records)
+    : client_(client),
+      world_(*client.world),
+      stream_(*client.world, *client.network, [this] { connect_later(50ms); }),
+      topics_(std::move(topics)),
+      partitions_(std::move(partitions)),
+      deletes_records_(deletes_records) {
+    for (size_t i = 0; i < kChurnCount; i++) {
+        churns_.emplace_back().name = "churn" + std::to_string(i);
+    }
+}
+
+void Operator::start() {
+    connect_later(0ms);
+}
+
+void Operator::connect_later(Duration delay) {
+    if (connect_due_) {
+        return;
+    }
+    connect_due_ = true;
+    world_.after(delay + world_.between(1ms, 100ms), [this] {
+        connect_due_ = false;
+        if (!stream_.is_open()) {
+            stream_.open();
+            next();
+        }
+    });
+}
+
+void Operator::next_later(Duration delay) {
+    const uint64_t call = ++next_call_;
+    world_.after(delay, [this, call] {
+        if (call == next_call_ && stream_.is_open() && stream_.asked() == 0) {
+            next();
+        }
+    });
+}
+
+// A change in doubt is asked for again before anything else, until its answer comes.
+void Operator::next() {
+    if (!has_topics()) {
+        ask_create(topics_[created_], [this] { created_++; });
+        return;
+    }
+    const auto doubt = std::find_if(churns_.begin(), churns_.end(),
+                                    [](const Churn& churn) { return churn.in_doubt; });
+    Churn& churn =
+        doubt != churns_.end() ? *doubt : churns_[world_.random().below(churns_.size())];
+    if (finishing_ && !churn.in_doubt) {
+        if (!verified_) {
+            ask_metadata();
+        }
+        return;
+    }
+    if (!churn.in_doubt && deletes_records_ && world_.chance_percent(30)) {
+        ask_delete_records();
+        return;
+    }
+    churn.in_doubt = true;
+    if (churn.is_there) {
+        ask_delete(churn);
+    } else {
+        ask_create(Topic{churn.name, 2}, [&churn] {
+            churn.is_there = true;
+            churn.in_doubt = false;
+        });
+    }
+}
+
+void Operator::ask_create(const Topic& topic, std::function<void()> on_done) {
+    protocol::CreateTopicsRequest request;
+    request.timeout_ms = kTimeoutMs;
+    auto& item = request.topics.emplace_back();
+    item.name = topic.name;
+    item.num_partitions = topic.partitions;
+    item.replication_factor = 1;
+    constexpr int16_t kVersion = 5;
+    stream_.ask(request, kVersion, [this, name = topic.name,
+                                    on_done = std::move(on_done)](ByteView body) {
+        const auto answer = protocol::CreateTopicsResponse::decode(body, kVersion);
+        if (!answer || answer->topics.size() != 1) {
+            world_.violate("CreateTopics: an answer that cannot be read");
+            return;
+        }
+        const int16_t error = answer->topics[0].error_code;
+        world_.trace("created", static_cast<uint64_t>(error));
+        if (error == 0 || error == static_cast<int16_t>(KafkaError::topic_already_exists)) {
+            on_done();
+        } else if (!is_retriable(error)) {
+            world_.violate("CreateTopics " + name + ": error " + std::to_string(error));
+            return;
+        }
+        next_later(world_.between(5ms, has_topics() ? 700ms : 20ms));
+    });
+}
+
+void Operator::ask_delete(Churn& churn) {
+    protocol::DeleteTopicsRequest request;
+    request.timeout_ms = kTimeoutMs;
+    request.topic_names.emplace_back(churn.name);
+    constexpr int16_t kVersion = 5;
+    stream_.ask(request, kVersion, [this, &churn](ByteView body) {
+        const auto answer = protocol::DeleteTopicsResponse::decode(body, kVersion);
+        if (!answer || answer->responses.size() != 1) {
+            world_.violate("DeleteTopics: an answer that cannot be read");
+            return;
+        }
+        const int16_t error = answer->responses[0].error_code;
+        world_.trace("deleted", static_cast<uint64_t>(error));
+        if (error == 0 ||
+            error == static_cast<int16_t>(KafkaError::unknown_topic_or_partition)) {
+            churn.is_there = false;
+            churn.in_doubt = false;
+        } else if (!is_retriable(error)) {
+            world_.violate("DeleteTopics " + churn.name + ": error " + std::to_string(error));
+            return;
+        }
+        next_later(world_.between(5ms, 700ms));
+    });
+}
+
+void Operator::ask_delete_records() {
+    const PartitionPlace& place = partitions_[world_.random().below(partitions_.size())];
+    const int64_t high_watermark = client_.checker->known(place.number).high_watermark;
+    const int64_t offset = world_.random().between(0, high_watermark);
+    client_.checker->on_delete_asked(place.number, offset);
+    protocol::DeleteRecordsRequest request;
+    request.timeout_ms = kTimeoutMs;
+    auto& topic = request.topics.emplace_back();
+    topic.name = place.topic;
+    auto& partition = topic.partitions.emplace_back();
+    partition.partition_index = place.index;
+    partition.offset = offset;
+    constexpr int16_t kVersion = 2;
+    stream_.ask(request, kVersion, [this, offset, number = place.number](ByteView body) {
+        const auto answer = protocol::DeleteRecordsResponse::decode(body, kVersion);
+        if (!answer || answer->topics.size() != 1 || answer->topics[0].partitions.size() != 1) {
+            world_.violate("DeleteRecords: an answer that cannot be read");
+            return;
+        }
+        const auto& result = answer->topics[0].partitions[0];
+        if (result.error_code == 0) {
+            if (result.low_watermark < offset) {
+                world_.violate("DeleteRecords up to " + std::to_string(offset) +
+                               " left the log start at " + std::to_string(result.low_watermark));
+            }
+            client_.checker->on_delete_done(number, result.low_watermark);
+        } else if (!is_retriable(result.error_code)) {
+            world_.violate("DeleteRecords: error " + std::to_string(result.error_code));
+            return;
+        }
+        next_later(world_.between(5ms, 700ms));
+    });
+}
+
+void Operator::ask_metadata() {
+    protocol::MetadataRequest request;
+    request.topics.reset(); // all
+    constexpr int16_t kVersion = 9;
+    stream_.ask(request, kVersion, [this](ByteView body) {
+        const auto answer = protocol::MetadataResponse::decode(body, kVersion);
+        if (!answer) {
+            world_.violate("Metadata: " + to_string(answer.error()));
+            return;
+        }
+        std::set<std::string> there;
+        for (const auto& topic : answer->topics) {
+            if (topic.error_code != 0 || topic.partitions.empty()) {
+                next_later(100ms);
+                return;
+            }
+            there.emplace(topic.name.value_or(""));
+        }
+        for (const Topic& topic : topics_) {
+            if (there.count(topic.name) == 0) {
+                world_.violate("topic " + topic.name + " was created and is gone");
+            }
+        }
+        for (const Churn& churn : churns_) {
+            if ((there.count(churn.name) > 0) != churn.is_there) {
+                world_.violate("topic " + churn.name +
+                               (churn.is_there ? " was created and is gone"
+                                               : " was deleted and is back"));
+            }
+        }
+        verified_ = true;
+    });
+}
+
+} // namespace qtool::sim

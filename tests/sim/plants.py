@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+"""Bugs planted in copies of production sources, to measure the simulator's checks.
+
+Each plant replaces one text, which must occur exactly once, in one source. tests/sim/CMakeLists.txt
+links the patched copy before the library that holds the original. Production code has no hooks.
+"""
+import argparse
+import pathlib
+import sys
+
+# name: (source, old text, new text)
+PLANTS = {
+    # The high watermark rises when records are written, not when they are flushed.
+    "ack_at_write": (
+        "server/replica/partition.cc",
+        "return write_caching_ ? log_->log_end_offset() : log_->synced_end_offset();",
+        "return log_->log_end_offset();",
+    ),
+    # After a crash the broker does not know its producers any more.
+    "producers_forgotten": (
+        "server/storage/log_recovery.cc",
+        "has_producers_ = true; // perhaps; the first append looks for them",
+        "has_producers_ = false;",
+    ),
+    # A retry is acknowledged at once, though its first copy may not be flushed yet.
+    "duplicate_ack_early": (
+        "server/replica/partition.cc",
+        "if (op.acks == -1 && appended->last_offset >= high_watermark()) {",
+        "if (op.acks == -1 && appended->appended && appended->last_offset >= high_watermark()) {",
+    ),
+    # Recovery takes what is in the page cache for durable.
+    "recovery_unsynced": (
+        "server/storage/log_recovery.cc",
+        "QT_TRY(synced->sync_blocking());",
+        "static_cast<void>(synced);",
+    ),
+    # The entries of a new segment are not made durable with its first records.
+    "segment_entry_unsynced": (
+        "server/storage/log.cc",
+        "    hot_->directory_dirty = true;\n",
+        "    hot_->directory_dirty = false;\n",
+    ),
+    # Recovery cuts one batch too many off a torn tail.
+    "tail_cut_short": (
+        "server/storage/segment.cc",
+        "            result.good_size = position;\n",
+        "            result.good_size = position > 0 ? 0 : position;\n"
+        "            result.next_offset = position > 0 ? base_ : result.next_offset;\n",
+    ),
+    # A batch that arrives during a flush counts as flushed with it.
+    "flush_covers_too_much": (
+        "server/storage/log.cc",
+        "synced_end_ = std::max(synced_end_, work.end_offset);",
+        "synced_end_ = std::max(synced_end_, log_end_);",
+    ),
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--list", action="store_true", help="names and sources, one a line")
+    parser.add_argument("--plant", choices=sorted(PLANTS))
+    parser.add_argument("--root", type=pathlib.Path, help="of the source tree")
+    parser.add_argument("--out", type=pathlib.Path, help="the patched copy")
+    arguments = parser.parse_args()
+    if arguments.list:
+        for name, (source, _, _) in PLANTS.items():
+            print(name, source)
+        return 0
+    if not (arguments.plant and arguments.root and arguments.out):
+        parser.error("--plant needs --root and --out")
+    source, old, new = PLANTS[arguments.plant]
+    text = (arguments.root / source).read_text()
+    if text.count(old) != 1:
+        print(f"plants.py: {arguments.plant}: {source} holds its text {text.count(old)} times "
+              "instead of once: adapt the plant", file=sys.stderr)
+        return 1
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(text.replace(old, new))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,246 @@
+#include "lib/protocol/kafka_error.h"
+#include "lib/protocol/msg/fetch.h"
+#include "lib/protocol/msg/list_offsets.h"
+#include "lib/protocol/record_batch.h"
+#include "tests/sim/workload.h"
+
+#include <algorithm>
+
+namespace qtool::sim {
+
+namespace {
+
+using protocol::KafkaError;
+
+constexpr int64_t kEarliest = -2; // timestamp of ListOffsets
+constexpr size_t kDecompressedMax = 16 * 1024 * 1024;
+
+} // namespace
+
+Reader::Reader(Client client, std::vector<PartitionPlace> partitions, bool is_audit)
+    : client_(client),
+      world_(*client.world),
+      stream_(*client.world, *client.network, [this] { connect_later(50ms); }),
+      is_audit_(is_audit) {
+    for (PartitionPlace& place : partitions) {
+        lanes_.emplace_back().place = std::move(place);
+    }
+}
+
+void Reader::start() {
+    connect_later(0ms);
+}
+
+bool Reader::is_done() const {
+    return is_audit_ && std::all_of(lanes_.begin(), lanes_.end(),
+                                    [](const Lane& lane) { return lane.is_done; });
+}
+
+void Reader::connect_later(Duration delay) {
+    if (connect_due_ || is_stopped_) {
+        return;
+    }
+    connect_due_ = true;
+    world_.after(delay + world_.between(1ms, 100ms), [this] {
+        connect_due_ = false;
+        if (!stream_.is_open() && !is_stopped_) {
+            stream_.open();
+            next();
+        }
+    });
+}
+
+void Reader::next_later(Duration delay) {
+    const uint64_t call = ++next_call_;
+    world_.after(delay, [this, call] {
+        if (call == next_call_ && stream_.is_open() && stream_.asked() == 0) {
+            next();
+        }
+    });
+}
+
+void Reader::next() {
+    if (is_stopped_ || is_done() || !stream_.is_open()) {
+        return;
+    }
+    for (size_t i = 0; i < lanes_.size(); i++) {
+        if (lanes_[i].position < 0) {
+            ask_start(i);
+            return;
+        }
+    }
+    ask_fetch();
+}
+
+void Reader::ask_start(size_t number) {
+    const Lane& lane = lanes_[number];
+    protocol::ListOffsetsRequest request;
+    request.replica_id = -1;
+    auto& topic = request.topics.emplace_back();
+    topic.name = lane.place.topic;
+    auto& partition = topic.partitions.emplace_back();
+    partition.partition_index = lane.place.index;
+    partition.timestamp = kEarliest;
+    constexpr int16_t kVersion = 6;
+    stream_.ask(request, kVersion, [this, number](ByteView body) {
+        const auto answer = protocol::ListOffsetsResponse::decode(body, kVersion);
+        if (!answer || answer->topics.size() != 1 || answer->topics[0].partitions.size() != 1) {
+            world_.violate("ListOffsets: an answer that cannot be read");
+            return;
+        }
+        const auto& found = answer->topics[0].partitions[0];
+        if (found.error_code != 0) {
+            if (!is_retriable(found.error_code)) {
+                world_.violate("ListOffsets: error " + std::to_string(found.error_code));
+            }
+            next_later(100ms);
+            return;
+        }
+        lanes_[number].position = found.offset;
+        if (found.offset > client_.checker->delete_asked(lanes_[number].place.number)) {
+            world_.violate(client_.checker->name(lanes_[number].place.number) +
+                           ": the log starts at " + std::to_string(found.offset));
+        }
+        next();
+    });
+}
+
+void Reader::ask_fetch() {
+    protocol::FetchRequest request;
+    request.max_wait_ms = static_cast<int32_t>(world_.random().between(1, 400));
+    request.min_bytes = static_cast<int32_t>(world_.random().between(0, 500));
+    request.max_bytes = static_cast<int32_t>(world_.random().between(1, 200'000));
+    std::vector<Asked> asked;
+    for (size_t i = 0; i < lanes_.size(); i++) {
+        const Lane& lane = lanes_[i];
+        if (lane.is_done) {
+            continue;
+        }
+        auto topic = std::find_if(request.topics.begin(), request.topics.end(),
+                                  [&](const auto& t) { return t.topic == lane.place.topic; });
+        if (topic == request.topics.end()) {
+            topic = request.topics.emplace(request.topics.end());
+            topic->topic = lane.place.topic;
+        }
+        auto& partition = topic->partitions.emplace_back();
+        partition.partition = lane.place.index;
+        partition.fetch_offset = lane.position;
+        partition.partition_max_bytes = static_cast<int32_t>(world_.random().between(1, 60'000));
+        asked.push_back({i, client_.checker->known(lane.place.number)});
+    }
+    const int16_t version = world_.chance_percent(50) ? int16_t{11} : int16_t{12};
+    stream_.ask(request, version, [this, version, asked = std::move(asked)](ByteView body) {
+        on_fetched(body, version, asked);
+    });
+}
+
+void Reader::on_fetched(ByteView body, int16_t version, const std::vector<Asked>& asked) {
+    const auto answer = protocol::FetchResponse::decode(body, version);
+    if (!answer || answer->error_code != 0) {
+        world_.violate("Fetch: " + (answer ? "error " + std::to_string(answer->error_code)
+                                           : to_string(answer.error())));
+        return;
+    }
+    size_t answered = 0;
+    bool any = false;
+    for (const auto& topic : answer->responses) {
+        for (const auto& partition : topic.partitions) {
+            const auto item = std::find_if(asked.begin(), asked.end(), [&](const Asked& a) {
+                const PartitionPlace& place = lanes_[a.lane].place;
+                return place.topic == topic.topic && place.index == partition.partition_index;
+            });
+            if (item == asked.end()) {
+                world_.violate("Fetch: a partition that was not asked for");
+                return;
+            }
+            answered++;
+            Lane& lane = lanes_[item->lane];
+            const uint16_t number = lane.place.number;
+            const std::string& name = client_.checker->name(number);
+            if (partition.error_code ==
+                static_cast<int16_t>(KafkaError::offset_out_of_range)) {
+                if (lane.position >= client_.checker->delete_asked(number)) {
+                    world_.violate(name + ": offset " + std::to_string(lane.position) +
+                                   " is out of range, but was readable");
+                    return;
+                }
+                lane.position = -1;
+                continue;
+            }
+            if (partition.error_code != 0) {
+                if (!is_retriable(partition.error_code)) {
+                    world_.violate(name + ": Fetch error " + std::to_string(partition.error_code));
+                    return;
+                }
+                continue;
+            }
+            client_.checker->on_watermarks(number, item->known, partition.high_watermark,
+                                           partition.log_start_offset);
+            if (partition.records && !partition.records->empty()) {
+                any = true;
+                if (!take_records(lane, *partition.records, partition.high_watermark)) {
+                    return;
+                }
+            }
+            lane.is_done = is_audit_ && lane.position >= partition.high_watermark;
+        }
+    }
+    if (answered != asked.size()) {
+        world_.violate("Fetch: " + std::to_string(answered) + " partitions answered of " +
+                       std::to_string(asked.size()));
+        return;
+    }
+    next_later(any ? world_.between(0ms, 10ms) : world_.between(5ms, 120ms));
+}
+
+bool Reader::take_records(Lane& lane, ByteView records, int64_t high_watermark) {
+    const std::string& name = client_.checker->name(lane.place.number);
+    protocol::BatchWalker walker(records);
+    for (;;) {
+        const auto batch = walker.next();
+        if (!batch) {
+            world_.violate(name + ": a fetched batch: " + to_string(batch.error()));
+            return false;
+        }
+        if (*batch == nullptr) {
+            return true;
+        }
+        if (!protocol::batch_crc_ok((*batch)->bytes)) {
+            world_.violate(name + ": a fetched batch has a wrong checksum");
+            return false;
+        }
+        auto opened = protocol::BatchRecords::open(**batch, kDecompressedMax);
+        if (!opened) {
+            world_.violate(name + ": a fetched batch: " + to_string(opened.error()));
+            return false;
+        }
+        while (const protocol::ConsumedRecord* record = opened->next()) {
+            const int64_t offset = record->offset.value();
+            if (offset < lane.position) {
+                continue; // of the first batch, before what was asked for
+            }
+            if (offset != lane.position || offset >= high_watermark) {
+                world_.violate(name + ": offset " + std::to_string(offset) + " came where " +
+                               std::to_string(lane.position) + " was next, high watermark " +
+                               std::to_string(high_watermark));
+                return false;
+            }
+            const Result<Value> value = record->record.value
+                                            ? read_value(*record->record.value)
+                                            : Result<Value>(Error(Code::malformed, "null"));
+            if (!value) {
+                world_.violate(name + ": offset " + std::to_string(offset) + ": " +
+                               value.error().detail);
+                return false;
+            }
+            client_.checker->on_read(lane.place.number, offset, *value);
+            lane.position = offset + 1;
+        }
+        if (Result<void> status = opened->status(); !status) {
+            world_.violate(name + ": a fetched batch: " + to_string(status.error()));
+            return false;
+        }
+    }
+}
+
+} // namespace qtool::sim

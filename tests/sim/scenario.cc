@@ -1,0 +1,260 @@
+#include "tests/sim/scenario.h"
+
+#include "tests/sim/sim_machine.h"
+#include "tests/sim/workload.h"
+
+#include <algorithm>
+
+namespace qtool::sim {
+
+namespace {
+
+// Once the faults are over, everything must be served again within this time.
+constexpr Duration kRecoverMax = 90s;
+
+class Scenario {
+public:
+    Scenario(uint64_t seed, const RunOptions& options)
+        : world_(seed),
+          checker_(world_) {
+        world_.set_printing(options.print_trace);
+        Prng& random = world_.random();
+        const auto cores = static_cast<uint16_t>(1 + random.below(3));
+        machine_ = std::make_unique<Machine>(world_, make_config(options.plant), cores,
+                                             options.plant);
+        client_ = Client{&world_, &machine_->network(), &checker_};
+        make_topics();
+        operator_ = std::make_unique<Operator>(client_, topics_, places_, random.chance(400'000));
+        make_clients();
+        horizon_ = world_.between(2s, 9s);
+        if (random.chance(60'000)) {
+            horizon_ += 70s; // long enough for idle files to be closed
+        }
+    }
+
+    void run() {
+        machine_->network().set_cut_percent(
+            world_.chance_percent(50) ? static_cast<uint32_t>(world_.random().below(60)) : 0);
+        machine_->start();
+        operator_->start();
+        const bool created = world_.run_until(world_.now() + kRecoverMax,
+                                              [&] { return operator_->has_topics(); });
+        if (!created) {
+            world_.violate("the topics could not be created");
+            return;
+        }
+        for (const auto& producer : producers_) {
+            producer->start();
+        }
+        for (const auto& reader : readers_) {
+            reader->start();
+        }
+        plan_faults();
+        world_.run_until(world_.now() + horizon_, [] { return false; });
+        end_faults();
+        const bool served = world_.run_until(world_.now() + kRecoverMax, [&] {
+            return operator_->is_done() &&
+                   std::all_of(producers_.begin(), producers_.end(),
+                               [](const auto& producer) { return producer->is_done(); });
+        });
+        if (!served) {
+            world_.violate("not all is served again " +
+                           std::to_string(kRecoverMax / 1s) + " s after the last fault");
+            return;
+        }
+        audit("after the faults");
+        // What an audit saw was readable, so it must survive whatever comes: the same once more
+        // after the power is lost in a quiet moment, and after a clean stop.
+        machine_->lose_power();
+        audit("after a last power loss");
+        machine_->stop_gracefully();
+        world_.run_until(world_.now() + 1s, [] { return false; });
+        audit("after a clean stop");
+    }
+
+    RunResult result() const {
+        RunResult result;
+        result.violation = world_.violation();
+        result.trace_hash = world_.trace_hash();
+        result.events = world_.event_count();
+        result.records_acknowledged = checker_.acknowledged();
+        result.records_read = checker_.read();
+        result.simulated_seconds =
+            static_cast<double>(world_.now().time_since_epoch().count()) / 1e9;
+        result.faults = world_.faults();
+        return result;
+    }
+
+private:
+    config::BrokerConfig make_config(Plant plant) {
+        Prng& random = world_.random();
+        config::BrokerConfig config;
+        config.auto_create_topics_enable = false;
+        config.retention_check_interval_ms = random.between(300, 5000);
+        // Far below what a topic may ask for, so that logs roll and indexes have entries.
+        config.topic_defaults.segment_bytes = static_cast<int32_t>(random.between(2'000, 60'000));
+        config.topic_defaults.index_interval_bytes =
+            static_cast<int32_t>(random.between(100, 4096));
+        config.topic_defaults.segment_index_bytes = static_cast<int32_t>(random.between(200, 4096));
+        config.topic_defaults.file_delete_delay_ms = random.between(0, 3000);
+        config.topic_defaults.write_caching = plant == Plant::write_caching;
+        return config;
+    }
+
+    void make_topics() {
+        Prng& random = world_.random();
+        const uint64_t topics = 1 + random.below(2);
+        for (uint64_t i = 0; i < topics; i++) {
+            const Operator::Topic topic{"t" + std::to_string(i),
+                                        static_cast<int32_t>(1 + random.below(3))};
+            for (int32_t index = 0; index < topic.partitions; index++) {
+                const std::string name = topic.name + "-" + std::to_string(index);
+                places_.push_back({topic.name, index, checker_.add_partition(name)});
+            }
+            topics_.push_back(topic);
+        }
+    }
+
+    void make_clients() {
+        Prng& random = world_.random();
+        const uint64_t producers = 1 + random.below(3);
+        for (uint64_t i = 0; i < producers; i++) {
+            Producer::Setup setup;
+            setup.client = client_;
+            setup.partitions = places_;
+            setup.is_idempotent = i == 0 || random.chance(600'000);
+            setup.acks = setup.is_idempotent || random.chance(500'000) ? int16_t{-1} : int16_t{1};
+            setup.batches = static_cast<uint32_t>(20 + random.below(60));
+            setup.interval = world_.between(10ms, 120ms);
+            setup.value_size_max = 10 + random.below(600);
+            producers_.push_back(std::make_unique<Producer>(std::move(setup)));
+        }
+        const uint64_t readers = 1 + random.below(2);
+        for (uint64_t i = 0; i < readers; i++) {
+            readers_.push_back(std::make_unique<Reader>(client_, places_, false));
+        }
+    }
+
+    // Each seed has a few kinds of faults, so that what one kind needs is not always destroyed by
+    // another.
+    void plan_faults() {
+        Prng& random = world_.random();
+        const uint64_t count = random.below(8);
+        const uint64_t kinds = random.next();
+        for (uint64_t i = 0; i < count; i++) {
+            enum : uint64_t {
+                kill, kill_within, power, power_within, sync_error, full, reset, stall, clock,
+                stop, stop_kill, start_kill, kind_count
+            };
+            uint64_t kind = random.below(kind_count);
+            while ((kinds >> kind & 1) == 0 && random.chance(800'000)) {
+                kind = random.below(kind_count);
+            }
+            const Duration when = world_.between(50ms, horizon_);
+            const uint64_t operations = 1 + random.below(60);
+            world_.after(when, [this, kind, operations] {
+                switch (kind) {
+                case kill:
+                    machine_->kill();
+                    return;
+                case kill_within:
+                    machine_->kill_within(operations);
+                    return;
+                case power:
+                    machine_->lose_power();
+                    return;
+                case power_within:
+                    machine_->lose_power_within(operations);
+                    return;
+                case sync_error:
+                    break_sync();
+                    return;
+                case full:
+                    fill_disk();
+                    return;
+                case reset:
+                    machine_->network().reset_some();
+                    return;
+                case stall:
+                    machine_->network().stall_clients(world_.between(10ms, 1500ms));
+                    return;
+                case clock:
+                    machine_->jump_clock();
+                    return;
+                case stop:
+                    machine_->stop_gracefully();
+                    return;
+                case stop_kill:
+                    machine_->stop_gracefully();
+                    machine_->kill_within(1 + operations % 12);
+                    return;
+                default:
+                    // And again within what the start does on disk.
+                    machine_->kill();
+                    world_.chance_percent(50) ? machine_->kill_within(operations)
+                                              : machine_->lose_power_within(operations);
+                    return;
+                }
+            });
+        }
+    }
+
+    // The log goes offline; an operator restarts the broker after a while, on a new boot: what the
+    // failed sync lost is not in the page cache any more.
+    void break_sync() {
+        machine_->device().fail_syncs(1);
+        world_.after(world_.between(100ms, 2s), [this] {
+            if (!machine_->device().fails_syncs()) {
+                machine_->lose_power();
+            }
+        });
+    }
+
+    void fill_disk() {
+        machine_->device().set_full(true);
+        world_.after(world_.between(50ms, 3s), [this] { machine_->device().set_full(false); });
+    }
+
+    void end_faults() {
+        machine_->heal();
+        machine_->network().set_cut_percent(0);
+        // Logs that a fault took offline come back with a restart.
+        world_.chance_percent(50) ? machine_->lose_power() : machine_->kill();
+        operator_->finish();
+    }
+
+    void audit(const char* when) {
+        if (world_.violation()) {
+            return;
+        }
+        audits_.push_back(std::make_unique<Reader>(client_, places_, true));
+        Reader& reader = *audits_.back();
+        reader.start();
+        if (!world_.run_until(world_.now() + kRecoverMax, [&] { return reader.is_done(); })) {
+            world_.violate(std::string("not all could be read ") + when);
+        }
+        reader.stop();
+    }
+
+    World world_;
+    Checker checker_;
+    std::unique_ptr<Machine> machine_;
+    Client client_;
+    std::vector<Operator::Topic> topics_;
+    std::vector<PartitionPlace> places_;
+    std::unique_ptr<Operator> operator_;
+    std::vector<std::unique_ptr<Producer>> producers_;
+    std::vector<std::unique_ptr<Reader>> readers_;
+    std::vector<std::unique_ptr<Reader>> audits_;
+    Duration horizon_{};
+};
+
+} // namespace
+
+RunResult run_seed(uint64_t seed, const RunOptions& options) {
+    Scenario scenario(seed, options);
+    scenario.run();
+    return scenario.result();
+}
+
+} // namespace qtool::sim
