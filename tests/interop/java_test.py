@@ -88,7 +88,8 @@ class JavaTest(unittest.TestCase):
         self.broker.create_topic("measured")
         out = java_peer.run(PERFORMANCE, "--topic", "measured", "--num-records", "50000",
                             "--record-size", "100", "--throughput", "-1", "--command-property",
-                            f"bootstrap.servers={self.broker.address}", "acks=all", "compression.type=lz4")
+                            f"bootstrap.servers={self.broker.address}", "acks=all",
+                            "compression.type=lz4")
         self.assertIn("50000 records sent", out)
         got = self.consume("measured", 0, 3, "--offset", "49997", "--formatter-property",
                            "print.offset=true")

@@ -74,6 +74,9 @@ Result<Device::Place> Device::locate(const std::string& path) {
 
 Result<InodeRef> Device::find(const std::string& path) {
     QT_TRY(begin(false));
+    if (path == "/") {
+        return root_;
+    }
     QT_TRY_ASSIGN(const Place place, locate(path));
     const auto entry = place.directory->entries.find(place.name);
     if (entry == place.directory->entries.end()) {

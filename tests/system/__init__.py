@@ -1,0 +1,1 @@
+import tests.harness  # noqa: F401  (makes confluent_kafka importable)

@@ -1,7 +1,8 @@
 """kill -9 under load: whatever was acknowledged with acks=all is read back, in order, once.
 
 An idempotent librdkafka producer writes numbered records to three partitions while the broker is killed
-and started again; the producer lives through all of it. QT_KILL_CYCLES sets how often (200).
+and started again; the producer lives through all of it. QT_KILL_CYCLES sets how often (200), QT_KILL_SEED
+repeats the pauses of a run.
 """
 import os
 import random
@@ -37,7 +38,8 @@ class Load:
             "queue.buffering.max.messages": 2000,
             "log_level": 0,
         })
-        self.thread = threading.Thread(target=self.run)
+        # A daemon, so that a failed test ends instead of waiting for it.
+        self.thread = threading.Thread(target=self.run, daemon=True)
 
     def on_delivery(self, error, message):
         number = int(message.value()[:12])
@@ -62,54 +64,81 @@ class Load:
             if self.sent[0] % 50 == 0:
                 time.sleep(0.001)
 
+    def acked_count(self):
+        return sum(map(len, self.acked))
+
     def finish(self):
         self.stopping.set()
         self.thread.join()
-        return self.producer.flush(120)
+        return self.producer.flush(60)
 
 
-def read_all(address, topic, partition):
-    consumer = Consumer({"bootstrap.servers": address, "group.id": "unused",
-                         "enable.auto.commit": False, "auto.offset.reset": "error",
-                         "enable.partition.eof": True})
-    low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=20)
-    consumer.assign([TopicPartition(topic, partition, low)])
-    records = []
-    while len(records) < high - low:
-        for message in consumer.consume(10000, 1.0):
-            if message.error() is None:
+def read_all(address, topic, partition, timeout_s=60):
+    """[(offset, number)] from the log start to the high watermark, checksums verified."""
+    consumer = Consumer({"bootstrap.servers": address, "group.id": "unused", "check.crcs": True,
+                         "enable.auto.commit": False, "auto.offset.reset": "error"})
+    try:
+        low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=20)
+        consumer.assign([TopicPartition(topic, partition, low)])
+        records = []
+        deadline = time.monotonic() + timeout_s
+        while len(records) < high - low:
+            for message in consumer.consume(10000, 1.0):
+                if message.error() is not None:
+                    raise AssertionError(f"{topic}-{partition}: {message.error()}")
                 records.append((message.offset(), int(message.value()[:12])))
-    consumer.close()
-    return records
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{topic}-{partition}: {len(records)} records of offsets "
+                                     f"{low} to {high} in {timeout_s} s")
+        return records
+    finally:
+        consumer.close()
+
+
+def check_all(case, broker, load):
+    """Everything acknowledged is there, where it was said to be, in order, once; returns the count."""
+    case.assertEqual(load.failed, [])
+    total = 0
+    for partition in range(PARTITIONS):
+        records = read_all(broker.address, load.topic, partition)
+        numbers = [number for _, number in records]
+        if numbers != list(range(load.sent[partition])):
+            missing = sorted(set(range(load.sent[partition])) - set(numbers))
+            twice = sorted({n for n in numbers if numbers.count(n) > 1}) \
+                if len(numbers) != len(set(numbers)) else []
+            acked = [n for n in missing if n in load.acked[partition]]
+            case.fail(f"partition {partition}: {len(missing)} of {load.sent[partition]} missing "
+                      f"({len(acked)} of them acknowledged, from {missing[:3]}), twice {twice[:5]}, "
+                      f"in order {numbers == sorted(numbers)}")
+        offsets = {number: offset for offset, number in records}
+        case.assertEqual(offsets, load.acked[partition])
+        total += len(records)
+    return total
 
 
 class KillTest(unittest.TestCase):
     def test_acknowledged_records_survive_kill_9_in_order_and_once(self):
-        seed = random.randrange(1 << 32)
-        print(f"seed {seed}")
+        seed = int(os.environ.get("QT_KILL_SEED", random.randrange(1 << 32)))
         rng = random.Random(seed)
+        start_s_max = 0.0
         with Broker() as broker:
-            listen = broker.address
-            broker.qtool("topic", "create", "kill", "-p", str(PARTITIONS))
+            broker.create_topic("kill", PARTITIONS)
             load = Load(broker.address, "kill")
             load.thread.start()
-            for _ in range(CYCLES):
+            began = time.monotonic()
+            for cycle in range(CYCLES):
                 time.sleep(rng.uniform(0.02, 0.25))
                 broker.kill()
-                broker.start(listen=listen)
-            left = load.finish()
-            self.assertEqual(left, 0, "records were neither acknowledged nor failed")
-            self.assertEqual(load.failed, [])
-            total = 0
-            for partition in range(PARTITIONS):
-                records = read_all(broker.address, "kill", partition)
-                numbers = [number for _, number in records]
-                self.assertEqual(numbers, list(range(load.sent[partition])),
-                                 f"partition {partition}: lost, doubled or out of order")
-                offsets = dict((number, offset) for offset, number in records)
-                self.assertEqual(offsets, load.acked[partition])
-                total += len(records)
-            print(f"{CYCLES} kills, {total} records acknowledged and read back")
+                before = time.monotonic()
+                broker.restart()
+                start_s_max = max(start_s_max, time.monotonic() - before)
+                if (cycle + 1) % 50 == 0:
+                    print(f"{cycle + 1} kills, {load.acked_count()} records acknowledged, "
+                          f"{time.monotonic() - began:.0f} s", flush=True)
+            self.assertEqual(load.finish(), 0, f"seed {seed}: neither acknowledged nor failed")
+            total = check_all(self, broker, load)
+            print(f"{CYCLES} kills (seed {seed}): {total} records acknowledged and read back; "
+                  f"longest start {start_s_max * 1000:.0f} ms")
             self.assertGreater(total, CYCLES)
 
 

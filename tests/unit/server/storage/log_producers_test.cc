@@ -1,0 +1,173 @@
+#include "server/storage/producer_state.h"
+#include "tests/unit/server/storage/log_fixture.h"
+
+using namespace qtool;
+using namespace qtool::storage;
+using namespace qtool::storage::test;
+
+namespace {
+
+protocol::BatchHeader header(int32_t sequence, int16_t epoch = 0, int32_t count = 1,
+                             int64_t producer = 7) {
+    protocol::BatchHeader result;
+    result.producer_id = ProducerId(producer);
+    result.producer_epoch = ProducerEpoch(epoch);
+    result.base_sequence = sequence;
+    result.last_offset_delta = count - 1;
+    result.records_count = count;
+    return result;
+}
+
+constexpr int64_t kDay = 86'400'000;
+
+} // namespace
+
+TEST_CASE("a producer's window: the last five batches are duplicates, the next is new") {
+    ProducerState state;
+    const auto code = [&](const protocol::BatchHeader& batch) {
+        const auto checked = state.check(batch, wall(kNowMs), kDay);
+        return checked ? std::optional<Code>() : checked.error().code;
+    };
+    const auto is_new = [&](const protocol::BatchHeader& batch) {
+        const auto checked = state.check(batch, wall(kNowMs), kDay);
+        return checked.has_value() && !*checked;
+    };
+    CHECK(is_new(header(40))); // unknown: may begin anywhere
+    for (int32_t i = 0; i < 7; i++) {
+        protocol::BatchHeader batch = header(i * 10, 0, 10);
+        batch.base_offset = Offset(100 + i * 10);
+        REQUIRE(is_new(batch));
+        state.update(batch, wall(kNowMs));
+    }
+    for (int32_t i = 0; i < 7; i++) {
+        const auto known = state.check(header(i * 10, 0, 10), wall(kNowMs), kDay);
+        if (i < 2) {
+            CHECK(known.error().code == Code::out_of_order_sequence);
+        } else {
+            REQUIRE(known);
+            REQUIRE(*known);
+            CHECK((*known)->base_offset == Offset(100 + i * 10));
+        }
+    }
+    CHECK(code(header(60, 0, 9)) == Code::out_of_order_sequence);
+    CHECK(code(header(71)) == Code::out_of_order_sequence);
+    CHECK(is_new(header(70)));
+    CHECK(code(header(1, 1)) == Code::out_of_order_sequence); // a new epoch begins at 0
+    CHECK(is_new(header(0, 1)));
+    state.update(header(0, 1), wall(kNowMs));
+    CHECK(code(header(70)) == Code::invalid_producer_epoch);
+    CHECK(is_new(header(1, 1)));
+    CHECK(state.check(header(9, 1), wall(kNowMs + kDay + 1), kDay)); // expired: anywhere again
+    state.expire(wall(kNowMs + kDay + 1), kDay);
+    CHECK(state.size() == 0);
+}
+
+TEST_CASE("sequences wrap around") {
+    ProducerState state;
+    state.update(header(2'147'483'646, 0, 2), wall(kNowMs));
+    CHECK(state.check(header(0), wall(kNowMs), kDay));
+    CHECK_FALSE(state.check(header(1), wall(kNowMs), kDay));
+    state.update(header(0), wall(kNowMs));
+    CHECK(*state.check(header(2'147'483'646, 0, 2), wall(kNowMs), kDay));
+}
+
+TEST_CASE("a snapshot reads back, and damaged ones do not") {
+    ProducerState state;
+    for (int32_t i = 0; i < 9; i++) {
+        state.update(header(i / 3, 0, 1, i % 3), wall(kNowMs + i));
+    }
+    const std::vector<std::byte> bytes = state.encode(Offset(50));
+    const auto read = ProducerState::decode(bytes, Offset(50));
+    REQUIRE(read);
+    CHECK(read->encode(Offset(50)) == bytes);
+    CHECK_FALSE(ProducerState::decode(bytes, Offset(51)));
+    for (size_t i = 0; i < bytes.size(); i++) {
+        std::vector<std::byte> bad = bytes;
+        bad[i] ^= std::byte{4};
+        CHECK_FALSE(ProducerState::decode(bad, Offset(50)));
+        bad.resize(i);
+        CHECK_FALSE(ProducerState::decode(bad, Offset(50)));
+    }
+}
+
+TEST_CASE("producers remembered are bounded: those longest silent go first") {
+    ProducerState state;
+    for (int32_t i = 0; i < static_cast<int32_t>(kProducersPerPartitionMax) + 10; i++) {
+        state.update(header(0, 0, 1, i), wall(kNowMs + i));
+    }
+    CHECK(state.size() <= kProducersPerPartitionMax);
+    CHECK(state.evicted() > 0);
+    CHECK_FALSE(*state.check(header(0, 0, 1, 0), wall(kNowMs), kDay)); // forgotten
+    CHECK(*state.check(header(0, 0, 1, 10'005), wall(kNowMs), kDay));
+}
+
+TEST_CASE_FIXTURE(LogFixture, "a retry is answered with the offsets of its first copy, always") {
+    config.segment_bytes = 600;
+    log->set_config(config);
+    for (int32_t i = 0; i < 12; i++) {
+        append({.count = 2, .value_size = 60, .producer = 7, .sequence = i * 2});
+        append({.value_size = 60, .producer = 8, .sequence = i});
+    }
+    SUBCASE("without a stop") {}
+    SUBCASE("after falling idle") {
+        flush();
+        log->release_idle();
+        REQUIRE(log->is_cold());
+    }
+    SUBCASE("after a clean stop") {
+        close_and_open();
+    }
+    SUBCASE("after a kill") {
+        kill_and_open(5);
+    }
+    SUBCASE("after a kill, snapshots lost") {
+        for (const std::string& name : disk.names(directory)) {
+            if (name.ends_with(".snapshot")) {
+                REQUIRE(disk.remove(directory + "/" + name));
+            }
+        }
+        kill_and_open(36);
+    }
+    SUBCASE("after a clean stop, snapshots damaged") {
+        REQUIRE(log->close());
+        for (const std::string& name : disk.names(directory)) {
+            if (name.ends_with(".snapshot")) {
+                disk.bytes(directory + "/" + name)[20] ^= std::byte{1};
+            }
+        }
+        hint.clean = log->state_for_checkpoint();
+        open();
+    }
+    SUBCASE("after power loss behind a flush") {
+        flush();
+        lose_power_and_open(36);
+    }
+    for (int32_t i = 7; i < 12; i++) {
+        const AppendInfo again =
+            append({.count = 2, .value_size = 60, .producer = 7, .sequence = i * 2});
+        CHECK_FALSE(again.appended);
+        CHECK(again.base_offset == Offset(i * 3));
+        CHECK(again.last_offset == Offset(i * 3 + 1));
+    }
+    CHECK(log->log_end_offset() == Offset(36));
+    CHECK(try_append({.count = 2, .producer = 7, .sequence = 12}).error().code ==
+          Code::out_of_order_sequence);
+    CHECK(try_append({.producer = 7, .sequence = 25}).error().code == Code::out_of_order_sequence);
+    CHECK(append({.producer = 7, .sequence = 24}).base_offset == Offset(36));
+    CHECK(append({.producer = 7, .epoch = 1, .sequence = 0}).base_offset == Offset(37));
+    CHECK(try_append({.producer = 7, .sequence = 25}).error().code == Code::invalid_producer_epoch);
+}
+
+TEST_CASE_FIXTURE(LogFixture, "snapshots do not pile up in a log that is now idle, now busy") {
+    for (int32_t i = 0; i < 20; i++) {
+        append({.producer = 7, .sequence = i});
+        flush();
+        log->release_idle();
+        REQUIRE(log->is_cold());
+    }
+    int snapshots = 0;
+    for (const std::string& name : disk.names(directory)) {
+        snapshots += name.ends_with(".snapshot") ? 1 : 0;
+    }
+    CHECK(snapshots == 1);
+}

@@ -1,0 +1,404 @@
+#include "server/storage/partition_files.h"
+#include "tests/unit/server/storage/log_fixture.h"
+
+using namespace qtool;
+using namespace qtool::storage;
+using namespace qtool::storage::test;
+
+TEST_CASE_FIXTURE(LogFixture, "kill -9 loses nothing that was written") {
+    config.segment_bytes = 1000;
+    log->set_config(config);
+    for (int i = 0; i < 40; i++) {
+        append({.count = 2}, i / 10);
+    }
+    const auto before = read_all(0);
+    kill_and_open();
+    CHECK(disk.open_files() == 0);
+    CHECK(log->is_cold());
+    CHECK(log->log_end_offset() == Offset(80));
+    CHECK(log->synced_end_offset() == Offset(80));
+    CHECK(read_all(0) == before);
+    CHECK(log->epoch_end(LeaderEpoch(1))->end_offset == Offset(40));
+    CHECK(log->latest_epoch() == LeaderEpoch(3));
+    CHECK(append().base_offset == Offset(80));
+    lose_power_and_open(80); // recovery had synced what it found
+    CHECK(read_all(0) == before);
+}
+
+TEST_CASE_FIXTURE(LogFixture, "power loss keeps what was flushed, whatever happens to the rest") {
+    config.segment_bytes = 700;
+    log->set_config(config);
+    for (int i = 0; i < 10; i++) {
+        append({.value_size = 60});
+    }
+    flush();
+    for (int i = 0; i < 10; i++) {
+        append({.value_size = 60});
+    }
+    lose_power_and_open(10);
+    REQUIRE_FALSE(log->failure());
+    CHECK(log->log_end_offset() >= Offset(10));
+    CHECK(read_all(0).size() == static_cast<size_t>(log->log_end_offset().value()));
+    append();
+    CHECK(read_all(0).size() == static_cast<size_t>(log->log_end_offset().value()));
+}
+
+TEST_CASE_FIXTURE(LogFixture, "the last batch torn at every byte") {
+    append({.count = 2});
+    append({.count = 2});
+    const size_t keep = disk.bytes(segment(0)).size();
+    append({.count = 2});
+    const std::vector<std::byte> whole = disk.bytes(segment(0));
+    for (size_t size = keep; size < whole.size(); size++) {
+        for (const bool zeroes : {false, true}) { // cut off, or of the right size and not written
+            log.reset();
+            disk.bytes(segment(0)) = whole;
+            disk.bytes(segment(0)).resize(size);
+            if (zeroes) {
+                disk.bytes(segment(0)).resize(whole.size());
+            }
+            // The last byte of a batch is the count of headers, a zero.
+            const bool is_whole = disk.bytes(segment(0)) == whole;
+            kill_and_open(4);
+            REQUIRE_FALSE(log->failure());
+            CHECK(log->log_end_offset() == Offset(is_whole ? 6 : 4));
+            CHECK(disk.bytes(segment(0)).size() == (is_whole ? whole.size() : keep));
+        }
+    }
+    CHECK(append().base_offset == log->log_end_offset() - 1);
+    CHECK(read_all(0).size() >= 3);
+}
+
+TEST_CASE_FIXTURE(LogFixture, "garbage behind the last batch is cut off") {
+    append({.count = 3});
+    const std::vector<std::byte> good = disk.bytes(segment(0));
+    for (const size_t size : {1u, 12u, 60u, 61u, 62u, 500u, 5000u}) {
+        for (const std::byte fill :
+             {std::byte{0}, std::byte{0xff}, std::byte{2}, std::byte{0x7f}}) {
+            disk.bytes(segment(0)) = good;
+            disk.bytes(segment(0)).resize(good.size() + size, fill);
+            kill_and_open(3);
+            REQUIRE_FALSE(log->failure());
+            CHECK(log->log_end_offset() == Offset(3));
+            CHECK(disk.bytes(segment(0)) == good);
+        }
+    }
+}
+
+TEST_CASE_FIXTURE(LogFixture,
+                  "any flipped bit below the recovery point is damage; nothing is cut") {
+    for (int i = 0; i < 3; i++) {
+        append({.value_size = 10});
+    }
+    const std::vector<std::byte> good = disk.bytes(segment(0));
+    const size_t batch = good.size() / 3;
+    for (size_t at = batch; at < 2 * batch; at++) {
+        if (at >= batch + 12 && at < batch + 16) {
+            continue; // the leader epoch, which the checksum does not cover
+        }
+        std::vector<std::byte> bad = good;
+        bad[at] ^= std::byte{1};
+        if (at < batch + 8 && load_be<int64_t>(bad.data() + batch) >= 1) {
+            continue; // offsets may leave gaps in one segment, as after compaction
+        }
+        disk.bytes(segment(0)) = bad;
+        kill_and_open(3);
+        REQUIRE(log->failure());
+        CHECK(log->failure()->code == Code::storage_damaged);
+        CHECK(disk.bytes(segment(0)) == bad);
+        CHECK(log->state_for_checkpoint().synced_end_offset == Offset(3));
+        CHECK(log->read(Offset(0), Offset(3), 100).error().code == Code::storage_damaged);
+        // Above the recovery point it is a torn tail, and what is whole behind it is kept aside.
+        kill_and_open(1);
+        REQUIRE_FALSE(log->failure());
+        CHECK(log->log_end_offset() == Offset(1));
+    }
+    disk.bytes(segment(0)) = good;
+    disk.bytes(segment(0))[batch + 70] ^= std::byte{1};
+    kill_and_open(1);
+    CHECK(has_name_with(".discarded"));
+}
+
+TEST_CASE_FIXTURE(LogFixture, "missing files below the recovery point are damage") {
+    config.segment_bytes = 200;
+    log->set_config(config);
+    for (int i = 0; i < 4; i++) {
+        append({.value_size = 60});
+    }
+    SUBCASE("the last segment") {
+        REQUIRE(disk.remove(segment(3)));
+    }
+    SUBCASE("all segments") {
+        for (int i = 0; i < 4; i++) {
+            REQUIRE(disk.remove(segment(i)));
+        }
+    }
+    SUBCASE("the owner") {
+        REQUIRE(disk.remove(directory + "/" + kPartitionMetaName));
+    }
+    SUBCASE("the directory") {
+        REQUIRE(disk.rename(directory, "/data/elsewhere"));
+    }
+    kill_and_open(4);
+    REQUIRE(log->failure());
+    CHECK(log->failure()->code == Code::storage_damaged);
+}
+
+TEST_CASE_FIXTURE(LogFixture, "a missing segment in the middle is noticed when it is read") {
+    config.segment_bytes = 200;
+    log->set_config(config);
+    for (int i = 0; i < 4; i++) {
+        append({.value_size = 60});
+    }
+    REQUIRE(disk.remove(segment(1)));
+    kill_and_open(4);
+    CHECK(log->read(Offset(0), Offset(4), 1));
+    CHECK(log->read(Offset(1), Offset(4), 1).error().code == Code::storage_damaged);
+}
+
+TEST_CASE_FIXTURE(LogFixture, "index files may be lost, damaged or of another time") {
+    config.segment_bytes = 1500;
+    config.index_interval_bytes = 150;
+    log->set_config(config);
+    for (int i = 0; i < 40; i++) {
+        append({.time = kNowMs + i});
+    }
+    const auto before = read_all(0);
+    flush();
+    REQUIRE(log->close());
+    const PartitionState state = log->state_for_checkpoint();
+    REQUIRE(disk.has(segment(0, ".qindex")));
+    const std::vector<std::byte> index = disk.bytes(segment(0, ".qindex"));
+    const auto check = [&] {
+        for (const bool is_clean : {true, false}) {
+            hint.clean.reset();
+            if (is_clean) {
+                hint.clean = state;
+            }
+            hint.recovery_point = Offset(40);
+            open();
+            REQUIRE_FALSE(log->failure());
+            for (int64_t from = 0; from < 40; from++) {
+                REQUIRE(read_all(from).size() == static_cast<size_t>(40 - from));
+            }
+            const auto found = log->find_by_time(kNowMs + 5, Offset(40));
+            REQUIRE(found);
+            REQUIRE(*found);
+            CHECK((*found)->offset == Offset(5));
+            REQUIRE(log->close());
+        }
+    };
+    SUBCASE("lost") {
+        for (const std::string& name : disk.names(directory)) {
+            if (name.ends_with(".qindex")) {
+                REQUIRE(disk.remove(directory + "/" + name));
+            }
+        }
+        check();
+    }
+    SUBCASE("cut or flipped anywhere") {
+        for (size_t at = 0; at < index.size(); at += 3) {
+            disk.bytes(segment(0, ".qindex")) = index;
+            disk.bytes(segment(0, ".qindex")).resize(at);
+            check();
+            disk.bytes(segment(0, ".qindex")) = index;
+            disk.bytes(segment(0, ".qindex"))[at] ^= std::byte{0x10};
+            check();
+        }
+    }
+    CHECK(read_all(0) == before);
+}
+
+TEST_CASE_FIXTURE(LogFixture, "what another topic left under the name goes into quarantine") {
+    append();
+    flush();
+    log.reset();
+    hint.key.topic_id = topic_id(2);
+    open();
+    REQUIRE_FALSE(log->failure());
+    CHECK(log->log_end_offset() == Offset(0));
+    CHECK(disk.has("/data/.quarantine/t-0/00000000000000000000.log"));
+    append();
+    CHECK(read_all(0).size() == 1);
+}
+
+TEST_CASE_FIXTURE(LogFixture, "deleted records stay deleted, and the log goes on behind them") {
+    config.segment_bytes = 300;
+    log->set_config(config);
+    for (int i = 0; i < 10; i++) {
+        append({.count = 2, .value_size = 60});
+    }
+    CHECK(log->advance_log_start(Offset(21)).error().code == Code::offset_out_of_range);
+    REQUIRE(log->advance_log_start(Offset(7)));
+    REQUIRE(log->advance_log_start(Offset(3))); // changes nothing
+    CHECK(log->log_start_offset() == Offset(7));
+    CHECK_FALSE(disk.has(segment(0)));
+    CHECK(has_name_with(".deleted"));
+    CHECK(log->read(Offset(6), Offset(20), 10).error().code == Code::offset_out_of_range);
+    CHECK(read_all(7).size() == 7);
+    SUBCASE("after a kill") {
+        kill_and_open(0);
+    }
+    SUBCASE("after a clean stop") {
+        close_and_open();
+    }
+    CHECK_FALSE(has_name_with(".deleted"));
+    CHECK(log->log_start_offset() == Offset(7));
+    CHECK(read_all(7).size() == 7);
+}
+
+TEST_CASE_FIXTURE(LogFixture, "records deleted that were never synced: power loss is no damage") {
+    for (int i = 0; i < 10; i++) {
+        append();
+    }
+    flush();
+    for (int i = 0; i < 10; i++) {
+        append();
+    }
+    REQUIRE(log->advance_log_start(Offset(15)));
+    lose_power_and_open(10);
+    REQUIRE_FALSE(log->failure());
+    CHECK(log->log_start_offset() == Offset(15));
+    CHECK(log->log_end_offset() == Offset(15));
+    CHECK(append().base_offset == Offset(15));
+    close_and_open();
+    CHECK(read_all(15).size() == 1);
+    kill_and_open(16);
+    CHECK(read_all(15).size() == 1);
+}
+
+TEST_CASE_FIXTURE(LogFixture, "retention by time and by size, the files go after a delay") {
+    config.segment_bytes = 300;
+    config.retention_ms = 1000;
+    config.file_delete_delay_ms = 500;
+    log->set_config(config);
+    for (int i = 0; i < 10; i++) { // one batch a segment
+        append({.value_size = 150, .time = kNowMs + i * 100});
+    }
+    REQUIRE(log->segment_count() == 10);
+    const uint64_t one = log->size_bytes() / 10;
+    CHECK(*log->apply_retention(wall(kNowMs + 1000), Offset(10)) == 0);
+    CHECK(*log->apply_retention(wall(kNowMs + 1250), Offset(1)) == 1); // not above high watermark
+    CHECK(*log->apply_retention(wall(kNowMs + 1250), Offset(10)) == 2);
+    CHECK(log->log_start_offset() == Offset(3));
+    CHECK(log->size_bytes() == 7 * one);
+    CHECK(disk.has(segment(0, ".log.deleted")));
+    CHECK(*log->apply_retention(wall(kNowMs + 1250 + 49), Offset(10)) == 0);
+    CHECK(disk.has(segment(0, ".log.deleted")));
+    config.retention_ms = -1;
+    config.retention_bytes = static_cast<int64_t>(4 * one);
+    log->set_config(config);
+    CHECK(*log->apply_retention(wall(kNowMs + 1800), Offset(10)) == 3);
+    CHECK_FALSE(disk.has(segment(0, ".log.deleted")));
+    CHECK(log->log_start_offset() == Offset(6));
+    SUBCASE("the log that fell idle still knows how old it is") {
+        flush();
+        log->release_idle();
+        REQUIRE(log->read(Offset(9), Offset(10), 10));
+        log->release_idle();
+    }
+    SUBCASE("so does the one after a clean stop") {
+        close_and_open();
+        REQUIRE(log->read(Offset(9), Offset(10), 10));
+        close_and_open();
+    }
+    SUBCASE("and the one after a kill") {
+        kill_and_open(5);
+    }
+    config.retention_bytes = -1;
+    config.retention_ms = 1000;
+    log->set_config(config);
+    CHECK(*log->apply_retention(wall(kNowMs + 10'000), Offset(10)) == 4);
+    CHECK(log->log_start_offset() == Offset(10));
+    CHECK(log->log_end_offset() == Offset(10));
+    CHECK(log->size_bytes() == 0);
+    CHECK(append().base_offset == Offset(10));
+    kill_and_open(10);
+    CHECK(read_all(10).size() == 1);
+}
+
+TEST_CASE_FIXTURE(LogFixture, "a crash at any step of a deletion") {
+    for (const bool power : {false, true}) {
+        for (const bool retention : {false, true}) {
+            for (int steps = 0; steps < 60; steps++) {
+                LogFixture f;
+                f.config.segment_bytes = 300;
+                f.config.retention_ms = 1000;
+                f.log->set_config(f.config);
+                for (int i = 0; i < 5; i++) {
+                    f.append({.value_size = 150, .time = kNowMs, .producer = 7, .sequence = i});
+                }
+                f.flush();
+                f.disk.changes_left = steps;
+                bool done = false;
+                if (retention) {
+                    done = f.log->apply_retention(wall(kNowMs + 5000), Offset(5)).has_value();
+                } else {
+                    done = f.log->advance_log_start(Offset(4)).has_value();
+                }
+                if (power) {
+                    f.lose_power_and_open(5);
+                } else {
+                    f.kill_and_open(5);
+                }
+                REQUIRE_FALSE(f.log->failure());
+                const int64_t start = f.log->log_start_offset().value();
+                CHECK((start == 0 || start == (retention ? 5 : 4)));
+                if (done) {
+                    CHECK(start != 0);
+                }
+                CHECK(f.log->log_end_offset() == Offset(5));
+                CHECK(f.read_all(start).size() == static_cast<size_t>(5 - start));
+                CHECK(f.append({.producer = 9, .sequence = 0}).base_offset == Offset(5));
+            }
+        }
+    }
+}
+
+TEST_CASE_FIXTURE(LogFixture, "a crash at any step of appends and rolls") {
+    for (int steps = 0; steps < 80; steps++) {
+        LogFixture f;
+        f.config.segment_bytes = 300;
+        f.log->set_config(f.config);
+        f.disk.changes_left = steps;
+        int64_t acknowledged = 0;
+        int64_t synced = 0;
+        for (int i = 0; i < 8; i++) {
+            if (!f.try_append({.value_size = 150, .producer = 7, .sequence = i})) {
+                break;
+            }
+            acknowledged++;
+            const auto work = f.log->begin_flush();
+            if (!work || !*work) {
+                break;
+            }
+            bool good = true;
+            for (const port::FileRef& file : (*work)->files) {
+                good = good && file->sync_blocking();
+            }
+            if (!good) {
+                break;
+            }
+            f.log->finish_flush(**work);
+            synced++;
+        }
+        f.lose_power_and_open(synced);
+        REQUIRE_FALSE(f.log->failure());
+        CHECK(f.log->log_end_offset().value() >= synced);
+        CHECK(f.log->log_end_offset().value() <= acknowledged + 1);
+        CHECK(f.read_all(0).size() == static_cast<size_t>(f.log->log_end_offset().value()));
+    }
+}
+
+TEST_CASE_FIXTURE(LogFixture, "a deleted topic leaves its name at once") {
+    config.segment_bytes = 300;
+    log->set_config(config);
+    for (int i = 0; i < 5; i++) {
+        append({.value_size = 150});
+    }
+    REQUIRE(log->advance_log_start(Offset(2)));
+    REQUIRE(log->remove_all());
+    CHECK_FALSE(disk.has(directory));
+    CHECK(disk.names("/data").empty());
+    CHECK(disk.open_files() == 0);
+}
