@@ -110,12 +110,14 @@ void MetadataCore::registration_step() {
 // Files of topics that the store does not list are never deleted, only put aside: the store may be
 // the one that forgot.
 Result<void> MetadataCore::quarantine_strangers() {
+    const auto is_listed = [this](const storage::PartitionName& name) {
+        const metadata::TopicImage* topic = image_->topic(name.topic);
+        return topic != nullptr && name.index.value() >= 0 &&
+               static_cast<size_t>(name.index.value()) < topic->partitions.size();
+    };
+    const auto was_deleted = [this](const TopicId& id) { return image_->trash.contains(id); };
     QT_TRY_ASSIGN(const std::vector<std::string> moved,
-                  shared_.data_dir->quarantine_unlisted([this](const storage::PartitionName& name) {
-                      const metadata::TopicImage* topic = image_->topic(name.topic);
-                      return topic != nullptr && name.index.value() >= 0 &&
-                             static_cast<size_t>(name.index.value()) < topic->partitions.size();
-                  }));
+                  shared_.data_dir->quarantine_unlisted(is_listed, was_deleted));
     for (const std::string& name : moved) {
         log_line(LogLevel::warn, "quarantined", {{"partition", name}});
     }

@@ -233,16 +233,27 @@ Result<void> DataDir::bind_cluster(std::string_view cluster_id) {
 }
 
 Result<std::vector<std::string>>
-DataDir::quarantine_unlisted(const std::function<bool(const PartitionName&)>& is_listed) {
+DataDir::quarantine_unlisted(const std::function<bool(const PartitionName&)>& is_listed,
+                             const std::function<bool(const TopicId&)>& was_deleted) {
     QT_TRY_ASSIGN(const std::vector<port::DirectoryEntry> entries, disk_.list(path_));
     std::vector<std::string> moved;
     for (const port::DirectoryEntry& entry : entries) {
         const std::optional<PartitionName> name =
             entry.is_directory ? parse_partition_name(entry.name) : std::nullopt;
-        if (name && !is_listed(*name)) {
-            QT_TRY(quarantine(disk_, path_, entry.name));
-            moved.push_back(entry.name);
+        if (!name || is_listed(*name)) {
+            continue;
         }
+        const std::string directory = path_ + "/" + entry.name;
+        const Result<std::optional<PartitionKey>> key = read_partition_meta(disk_, directory);
+        if (key && *key && was_deleted((*key)->topic_id)) {
+            const std::string deleted = deleted_directory_name(directory, **key);
+            QT_TRY(disk_.rename(directory, path_ + "/" + deleted));
+            QT_TRY(disk_.sync_directory(path_));
+            QT_TRY(remove_deleted_directory(disk_, path_, deleted));
+            continue;
+        }
+        QT_TRY(quarantine(disk_, path_, entry.name));
+        moved.push_back(entry.name);
     }
     return moved;
 }

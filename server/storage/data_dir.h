@@ -51,10 +51,12 @@ public:
     Result<void> bind_cluster(std::string_view cluster_id);
 
     /// Moves partition directories into quarantine for which `is_listed` says no: topics that the
-    /// metadata store does not know. Call when all partitions are known and before they are opened.
+    /// metadata store does not know. Those of a topic that `was_deleted`, which a crash kept from
+    /// going, are removed instead. Call when all partitions are known and before they are opened.
     /// Returns the names moved. Errors: storage_io.
     Result<std::vector<std::string>>
-    quarantine_unlisted(const std::function<bool(const PartitionName&)>& is_listed);
+    quarantine_unlisted(const std::function<bool(const PartitionName&)>& is_listed,
+                        const std::function<bool(const TopicId&)>& was_deleted);
 
     /// Everything was closed: the next start trusts `states` and opens no partition.
     Result<void> write_clean_shutdown(std::vector<PartitionState> states) const;

@@ -46,8 +46,7 @@ void IoPool::start_thread() {
     QT_ASSERT_MSG(!threads_.empty(), "no thread for fsync could be started");
 }
 
-bool IoPool::take(std::unique_lock<std::mutex>& lock, std::function<void()>& job,
-                  bool& is_later) {
+bool IoPool::take(std::unique_lock<std::mutex>& lock, std::function<void()>& job, bool& is_later) {
     while (true) {
         if (!now_.empty()) {
             job = std::move(now_.front());

@@ -43,7 +43,7 @@ private:
     std::condition_variable changed_;
     std::deque<std::function<void()>> now_;
     std::deque<std::function<void()>> later_;
-    uint32_t idle_ = 0;         // threads that wait
+    uint32_t idle_ = 0; // threads that wait
     bool later_running_ = false;
     bool stopping_ = false;
     std::vector<uv_thread_t> threads_; // the core's

@@ -17,8 +17,8 @@ MonoTime UvClock::mono() const {
 WallTime UvClock::wall() const {
     timespec at{};
     ::clock_gettime(CLOCK_REALTIME, &at);
-    return WallTime(std::chrono::milliseconds(static_cast<int64_t>(at.tv_sec) * 1000 +
-                                              at.tv_nsec / 1'000'000));
+    return WallTime(
+        std::chrono::milliseconds(static_cast<int64_t>(at.tv_sec) * 1000 + at.tv_nsec / 1'000'000));
 }
 
 uint64_t UvRandom::next() {
@@ -27,7 +27,8 @@ uint64_t UvRandom::next() {
         do {
             got = ::getrandom(block_.data(), sizeof block_, 0);
         } while (got < 0 && errno == EINTR);
-        // Requests up to 256 bytes are always answered whole once the system is seeded (getrandom(2)).
+        // Requests up to 256 bytes are always answered whole once the system is seeded
+        // (getrandom(2)).
         QT_ASSERT(got == static_cast<ssize_t>(sizeof block_));
         used_ = 0;
     }

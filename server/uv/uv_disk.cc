@@ -35,15 +35,13 @@ Error locked_error(const std::string& path, int fd) {
     std::array<char, 24> text{};
     const ssize_t n = ::pread(fd, text.data(), text.size() - 1, 0);
     std::string holder;
-    for (ssize_t i = 0; i < n && text[static_cast<size_t>(i)] >= '0' &&
-                        text[static_cast<size_t>(i)] <= '9';
-         i++) {
+    for (ssize_t i = 0;
+         i < n && text[static_cast<size_t>(i)] >= '0' && text[static_cast<size_t>(i)] <= '9'; i++) {
         holder += text[static_cast<size_t>(i)];
     }
-    return Error(Code::storage_locked,
-                 "directory '" + path + "' is used by another process" +
-                     (holder.empty() ? "" : " (pid " + holder + ")") +
-                     ": stop that one, or choose another directory");
+    return Error(Code::storage_locked, "directory '" + path + "' is used by another process" +
+                                           (holder.empty() ? "" : " (pid " + holder + ")") +
+                                           ": stop that one, or choose another directory");
 }
 
 } // namespace
@@ -159,8 +157,8 @@ Result<std::unique_ptr<port::DirectoryLock>> UvDisk::lock(const std::string& pat
     }
     if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
         const int problem = errno;
-        Error error = problem == EWOULDBLOCK ? locked_error(path, fd)
-                                             : disk_error("lock", file, problem);
+        Error error =
+            problem == EWOULDBLOCK ? locked_error(path, fd) : disk_error("lock", file, problem);
         ::close(fd);
         return error;
     }

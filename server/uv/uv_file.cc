@@ -13,7 +13,8 @@ namespace qtool::uv {
 
 namespace {
 
-constexpr size_t kWritePieceCountMax = 64; // a system call; IOV_MAX is 1024, the array is on the stack
+constexpr size_t kWritePieceCountMax =
+    64; // a system call; IOV_MAX is 1024, the array is on the stack
 
 /// Repeats a call that a signal cut short.
 template <class Call>

@@ -3,7 +3,9 @@
 namespace qtool::uv {
 
 UvMailbox::UvMailbox(CoreContext& context, PostOffice& office)
-    : context_(context), office_(office), posted_(office.core_count(), 0) {}
+    : context_(context),
+      office_(office),
+      posted_(office.core_count(), 0) {}
 
 void UvMailbox::post(CoreId to, std::unique_ptr<port::Mail> mail) {
     QT_ASSERT(to.value() < office_.core_count() && mail != nullptr);

@@ -15,7 +15,8 @@ namespace qtool::uv {
 class PostOffice {
 public:
     explicit PostOffice(uint16_t core_count)
-        : core_count_(core_count), rings_(static_cast<size_t>(core_count) * core_count),
+        : core_count_(core_count),
+          rings_(static_cast<size_t>(core_count) * core_count),
           wakes_(core_count) {}
 
     [[nodiscard]] uint16_t core_count() const { return core_count_; }
@@ -39,10 +40,10 @@ public:
     /// Delivers what has arrived.
     void deliver();
     [[nodiscard]] bool has_arrived();
-    /// Mail of ours waits for room in a ring: call wake_receivers before each wait of the loop.
-    [[nodiscard]] bool has_waiting() const { return waiting_rings_ != 0; }
-    /// Moves waiting mail on and wakes those who got mail since the last call. Called at the end of the turn, so that many
-    /// mails cost one wake.
+    /// Moves mail that waits for room into its ring, and wakes those who got mail since the last
+    /// call. Called at the end of each turn, so that many mails cost one wake; and again between
+    /// Wake::going_to_sleep and the wait, so that room made meanwhile is either seen here, or its
+    /// maker sees us asleep.
     void wake_receivers();
 
 private:

@@ -6,10 +6,6 @@
 #include "server/uv/uv_file.h"
 #include "server/uv/uv_timer.h"
 
-#include <fcntl.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -27,7 +23,6 @@ namespace {
 // Bounds of one turn of one socket, so that none starves the others of its core.
 constexpr int kReadsPerTurnMax = 4;
 constexpr uint64_t kWritePerTurnMax = 4 * MiB;
-constexpr int kAcceptsPerTurnMax = 64;
 
 constexpr size_t kPiecesPerWriteMax = 64;
 // A file range up to this size is read into memory: one writev beats two system calls.
@@ -40,141 +35,18 @@ ByteView bytes_of(const port::Piece& piece) {
     return std::get<port::ChunkPiece>(piece).bytes;
 }
 
-port::SocketAddress to_address(const sockaddr_storage& storage, socklen_t size) {
-    std::array<char, NI_MAXHOST> host{};
-    std::array<char, NI_MAXSERV> service{};
-    const int status = ::getnameinfo(reinterpret_cast<const sockaddr*>(&storage), size, host.data(),
-                                     host.size(), service.data(), service.size(),
-                                     NI_NUMERICHOST | NI_NUMERICSERV);
-    if (status != 0) {
-        return {"unknown", 0};
-    }
-    return {host.data(), static_cast<uint16_t>(std::stoi(service.data()))};
-}
-
-/// A listening socket, or the errno.
-int open_listener(const addrinfo& address) {
-    const int fd = ::socket(address.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        return -errno;
-    }
-    const int on = 1;
-    ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (address.ai_family == AF_INET6) {
-        ::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-    }
-    if (::bind(fd, address.ai_addr, address.ai_addrlen) != 0 || ::listen(fd, SOMAXCONN) != 0) {
-        const int reason = errno;
-        ::close(fd);
-        return -reason;
-    }
-    return fd;
-}
-
 } // namespace
 
 UvNet::UvNet(CoreContext& context, std::function<void(AcceptedSocket)> deal)
-    : context_(context), deal_(std::move(deal)) {
-    const int status = timer_.open(
-        this, [&](uv_timer_t* timer) { return uv_timer_init(&context_.loop, timer); });
+    : context_(context),
+      listeners_(context, std::move(deal)) {
+    const int status =
+        timer_.open(this, [&](uv_timer_t* timer) { return uv_timer_init(&context_.loop, timer); });
     QT_ASSERT(status == 0); // cannot fail
 }
 
 UvNet::~UvNet() {
-    QT_ASSERT(streams_.size() == 0 && listeners_.empty());
-}
-
-// ---- listening ----------------------------------------------------------------------------------
-
-Result<port::SocketAddress> UvNet::listen(const std::string& host, uint16_t port,
-                                          uint8_t listener) {
-    const std::string where = host + ":" + std::to_string(port);
-    addrinfo hints{};
-    hints.ai_socktype = SOCK_STREAM;
-    hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-    addrinfo* found = nullptr;
-    const int status = ::getaddrinfo(host.empty() ? nullptr : host.c_str(),
-                                     std::to_string(port).c_str(), &hints, &found);
-    if (status != 0) {
-        return Error(Code::invalid_argument,
-                     "cannot listen on " + where + ": " + ::gai_strerror(status));
-    }
-    const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> addresses(found, &::freeaddrinfo);
-    const int fd = open_listener(*addresses);
-    if (fd < 0) {
-        return Error(Code::connection_failed, "cannot listen on " + where, -fd);
-    }
-    if (reserve_fd_ < 0) {
-        reserve_fd_ = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-    }
-    Listener& added = listeners_.emplace_back();
-    added.net = this;
-    added.fd = fd;
-    added.tag = listener;
-    int opened = added.poll.open(
-        &added, [&](uv_poll_t* poll) { return uv_poll_init_socket(&context_.loop, poll, fd); });
-    if (opened == 0) {
-        opened = uv_poll_start(added.poll.get(), UV_READABLE, [](uv_poll_t* poll, int, int) {
-            auto& ready = *static_cast<Listener*>(poll->data);
-            ready.net->on_listener_ready(ready);
-        });
-    }
-    if (opened != 0) {
-        ::close(fd);
-        listeners_.pop_back();
-        return Error(Code::connection_failed,
-                     "cannot listen on " + where + ": " + uv_strerror(opened));
-    }
-    sockaddr_storage bound{};
-    socklen_t size = sizeof bound;
-    ::getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &size);
-    return to_address(bound, size);
-}
-
-void UvNet::stop_listening() {
-    for (Listener& listener : listeners_) {
-        listener.poll.close();
-        ::close(listener.fd);
-    }
-    listeners_.clear();
-    if (reserve_fd_ >= 0) {
-        ::close(std::exchange(reserve_fd_, -1));
-    }
-}
-
-void UvNet::on_listener_ready(Listener& listener) {
-    for (int i = 0; i < kAcceptsPerTurnMax; i++) {
-        sockaddr_storage peer{};
-        socklen_t size = sizeof peer;
-        const int fd = ::accept4(listener.fd, reinterpret_cast<sockaddr*>(&peer), &size,
-                                 SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0) {
-            const int on = 1;
-            ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-            deal_(AcceptedSocket{fd, listener.tag, to_address(peer, size)});
-            continue;
-        }
-        if (errno == EMFILE || errno == ENFILE) {
-            shed_connection(listener);
-        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-            return;
-        }
-        // Else that one connection failed on its way in (ECONNABORTED, EPROTO, ...): the next one.
-    }
-}
-
-// Out of descriptors: left alone, the waiting connection would keep the loop spinning. The reserve
-// makes room to take it and drop it.
-void UvNet::shed_connection(Listener& listener) {
-    log_line(LogLevel::error, "connection_refused", {{"why", "out of file descriptors"}});
-    if (reserve_fd_ >= 0) {
-        ::close(std::exchange(reserve_fd_, -1));
-    }
-    const int fd = ::accept4(listener.fd, nullptr, nullptr, SOCK_CLOEXEC);
-    if (fd >= 0) {
-        ::close(fd);
-    }
-    reserve_fd_ = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+    QT_ASSERT(streams_.size() == 0);
 }
 
 void UvNet::adopt(AcceptedSocket socket) {
@@ -282,8 +154,7 @@ void UvNet::on_ready(Stream& stream, int status, int events) {
     }
     const Token token = stream.token;
     if ((events & UV_WRITABLE) != 0) {
-        stream.is_blocked = false;
-        after_write(stream, write(stream));
+        write_and_tell(stream);
         if (streams_.find(token) == nullptr) {
             return;
         }
@@ -330,32 +201,37 @@ void UvNet::drain_lingering(Stream& stream) {
 }
 
 void UvNet::flush() {
-    for (const Token token : std::exchange(dirty_, {})) {
+    flushing_.swap(dirty_);
+    for (const Token token : flushing_) {
         Stream* stream = streams_.find(token);
         if (stream == nullptr) {
             continue;
         }
         stream->is_dirty = false;
         if (!stream->is_blocked) {
-            after_write(*stream, write(*stream));
+            write_and_tell(*stream);
         }
     }
+    flushing_.clear();
 }
 
-void UvNet::after_write(Stream& stream, Written written) {
+void UvNet::write_and_tell(Stream& stream) {
+    const uint64_t queued = stream.queued;
+    const bool outlived_turn = std::exchange(stream.is_blocked, false);
+    const Written written = write(stream);
     if (written == Written::broken) {
-        context_.turn_open = true;
         lose(stream);
         return;
     }
     stream.is_blocked = written == Written::blocked;
     if (written == Written::all && stream.phase == Phase::flushing) {
         stream.phase = Phase::lingering;
-        ::shutdown(stream.fd, SHUT_WR);
+        ::shutdown(stream.fd, SHUT_WR); // fails when the peer is gone: then reading tells
     }
     arm(stream);
-    if (stream.phase == Phase::open && !stream.is_read) {
-        context_.turn_open = true; // whoever paused reading may be waiting for the queue to fall
+    if (stream.phase == Phase::open && stream.queued < queued &&
+        (outlived_turn || !stream.is_read)) {
+        context_.turn_open = true;
         context_.events->on_sent(stream.token, stream.queued);
     }
 }
@@ -386,7 +262,8 @@ void UvNet::erase(Stream& stream) {
 }
 
 void UvNet::close_all() {
-    stop_listening();
+    listeners_.stop();
+    listeners_.close();
     std::vector<Token> all;
     streams_.for_each([&](Token token, Stream&) { all.push_back(token); });
     for (const Token token : all) {

@@ -4,6 +4,9 @@
 // system call; a socket that takes no more is polled for room. File ranges go by sendfile, small
 // ones are read and ride with their neighbours.
 //
+// on_sent is raised for a queue that outlived a turn, and for any while reading is off: nobody
+// waits for room in a queue that is empty again at the end of the turn that filled it.
+//
 //   open --close_when_sent--> flushing --all sent--> lingering --peer closed, or deadline--> gone
 //   open --close, peer closed, error--> gone
 #pragma once
@@ -13,21 +16,14 @@
 #include "lib/net/handle.h"
 #include "server/port/net.h"
 #include "server/uv/core_context.h"
+#include "server/uv/uv_listeners.h"
 
 #include <deque>
 #include <functional>
-#include <list>
 #include <string>
 #include <vector>
 
 namespace qtool::uv {
-
-/// An accepted socket on its way to the core that will own it.
-struct AcceptedSocket {
-    int fd = -1;
-    uint8_t listener = 0;
-    port::SocketAddress peer;
-};
 
 class UvNet final : public port::Net {
 public:
@@ -38,8 +34,10 @@ public:
     UvNet& operator=(const UvNet&) = delete;
 
     Result<port::SocketAddress> listen(const std::string& host, uint16_t port,
-                                       uint8_t listener) override;
-    void stop_listening() override;
+                                       uint8_t listener) override {
+        return listeners_.listen(host, port, listener);
+    }
+    void stop_listening() override { listeners_.stop(); }
     void send(Token connection, std::vector<port::Piece> pieces) override;
     [[nodiscard]] uint64_t queued_bytes(Token connection) const override;
     void set_reading(Token connection, bool on) override;
@@ -69,15 +67,7 @@ private:
         bool is_blocked = false; // the socket takes no more: polled for room
         bool is_dirty = false;   // in dirty_
     };
-    struct Listener {
-        UvNet* net = nullptr;
-        int fd = -1;
-        uint8_t tag = 0;
-        net::Handle<uv_poll_t> poll;
-    };
 
-    void on_listener_ready(Listener& listener);
-    void shed_connection(Listener& listener);
     void on_ready(Stream& stream, int status, int events);
     void read(Stream& stream);
     void drain_lingering(Stream& stream);
@@ -86,7 +76,7 @@ private:
     ssize_t write_memory(Stream& stream);
     ssize_t write_file(Stream& stream, const port::FileRange& range);
     void consume(Stream& stream, uint64_t size);
-    void after_write(Stream& stream, Written written);
+    void write_and_tell(Stream& stream);
     void arm(Stream& stream);
     void mark_dirty(Stream& stream);
     void lose(Stream& stream);
@@ -94,13 +84,12 @@ private:
     void on_deadline();
 
     CoreContext& context_;
-    std::function<void(AcceptedSocket)> deal_;
-    mutable SlotMap<Stream> streams_;
-    std::list<Listener> listeners_;
-    std::vector<Token> dirty_;
-    TimerHeap<Token> deadlines_; // of close_when_sent
+    UvListeners listeners_;
+    mutable SlotMap<Stream> streams_; // mutable: SlotMap::find is not const
+    std::vector<Token> dirty_;        // to be written at the end of the turn
+    std::vector<Token> flushing_;     // kept for its memory
+    TimerHeap<Token> deadlines_;      // of close_when_sent
     net::Handle<uv_timer_t> timer_;
-    int reserve_fd_ = -1; // given up to refuse a connection when descriptors ran out
 };
 
 } // namespace qtool::uv

@@ -11,7 +11,8 @@ void start_timer(uv_timer_t* timer, MonoTime due, uv_timer_cb on_due) {
     }
     // libuv's time is whole milliseconds of the clock behind uv_hrtime, rounded down; it fires when
     // that has reached the target. The target rounded up is therefore never early.
-    const auto due_ms = std::chrono::ceil<std::chrono::milliseconds>(due.time_since_epoch()).count();
+    const auto due_ms =
+        std::chrono::ceil<std::chrono::milliseconds>(due.time_since_epoch()).count();
     const auto now_ms = static_cast<int64_t>(uv_now(timer->loop));
     uv_timer_start(timer, on_due, static_cast<uint64_t>(std::max<int64_t>(0, due_ms - now_ms)), 0);
 }

@@ -1,5 +1,5 @@
-// UvTimer: the one alarm of a core. Never early; up to some milliseconds late, since libuv counts in
-// whole milliseconds. Nothing ticks while no alarm is set. Lives on its core.
+// UvTimer: the one alarm of a core. Never early; up to some milliseconds late, since libuv counts
+// in whole milliseconds. Nothing ticks while no alarm is set. Lives on its core.
 #pragma once
 
 #include "lib/net/handle.h"

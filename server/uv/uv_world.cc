@@ -9,7 +9,12 @@
 #include "server/uv/uv_net.h"
 #include "server/uv/uv_timer.h"
 
+#include <unistd.h>
+
 #include <csignal>
+#include <optional>
+#include <string>
+#include <utility>
 
 namespace qtool::uv {
 
@@ -18,6 +23,23 @@ namespace {
 constexpr size_t kStackSize = 1 * MiB;
 // Rounds of mail a core handles before it looks at its sockets again.
 constexpr int kMailRoundsMax = 16;
+
+/// Closes the socket unless somebody took it.
+class HeldSocket {
+public:
+    explicit HeldSocket(AcceptedSocket socket) : socket_(std::move(socket)) {}
+    ~HeldSocket() {
+        if (socket_.fd >= 0) {
+            ::close(socket_.fd);
+        }
+    }
+    HeldSocket(const HeldSocket&) = delete;
+    HeldSocket& operator=(const HeldSocket&) = delete;
+    AcceptedSocket take() { return std::exchange(socket_, AcceptedSocket{}); }
+
+private:
+    AcceptedSocket socket_;
+};
 
 } // namespace
 
@@ -115,6 +137,8 @@ private:
         end_turn();
         for (int round = 0;; round++) {
             wake().going_to_sleep();
+            // Once more: a receiver that made room before it could see us asleep has not woken us.
+            mailbox_->wake_receivers();
             if (!has_arrived()) {
                 return;
             }
@@ -174,7 +198,8 @@ private:
 
 struct UvWorld::State {
     explicit State(uint16_t data_cores)
-        : data_core_count(data_cores), office(static_cast<uint16_t>(data_cores + 1)) {}
+        : data_core_count(data_cores),
+          office(static_cast<uint16_t>(data_cores + 1)) {}
 
     // Called on core 0; sockets go to the data cores in turn.
     void deal(AcceptedSocket socket) {
@@ -185,7 +210,9 @@ struct UvWorld::State {
             core.net().adopt(std::move(socket));
             return;
         }
-        core.inbox().put([&core, socket = std::move(socket)] { core.net().adopt(socket); });
+        // A core that ends before it could adopt the socket closes it with its inbox.
+        auto held = std::make_shared<HeldSocket>(std::move(socket));
+        core.inbox().put([&core, held] { core.net().adopt(held->take()); });
     }
 
     uint16_t data_core_count;
@@ -209,9 +236,10 @@ Result<std::unique_ptr<UvWorld>> UvWorld::create(uint16_t data_core_count) {
     world->state_ = std::make_unique<State>(data_core_count);
     State& state = *world->state_;
     for (uint16_t i = 0; i <= data_core_count; i++) {
-        state.cores.push_back(std::make_unique<UvCore>(
-            CoreId(i), state.office,
-            [&state](AcceptedSocket socket) { state.deal(std::move(socket)); }));
+        state.cores.push_back(
+            std::make_unique<UvCore>(CoreId(i), state.office, [&state](AcceptedSocket socket) {
+                state.deal(std::move(socket));
+            }));
         if (!state.cores.back()->is_open()) {
             state.cores.pop_back();
             return Error(Code::internal, "the event loop of core " + std::to_string(i) +
@@ -232,7 +260,10 @@ void UvWorld::attach(CoreId core, port::CoreEvents* events) {
 Result<void> UvWorld::start(std::function<void(CoreId)> on_core_start) {
     state_->on_core_start = std::move(on_core_start);
     for (const std::unique_ptr<UvCore>& core : state_->cores) {
-        QT_TRY(core->start(state_->on_core_start));
+        if (Result<void> started = core->start(state_->on_core_start); !started) {
+            stop(); // the caller's events may go before this world does
+            return started;
+        }
     }
     return {};
 }

@@ -26,7 +26,7 @@ public:
     /// `events` must outlive stop().
     void attach(CoreId core, port::CoreEvents* events);
     /// Starts the threads. Each calls `on_core_start` with its core before any event; the end of
-    /// that first turn follows. Errors: internal.
+    /// that first turn follows. Errors: internal; the world is then stopped.
     Result<void> start(std::function<void(CoreId)> on_core_start);
     /// Any thread, after start: runs `job` on that core's thread, then ends its turn.
     void run_on(CoreId core, std::function<void()> job);

@@ -40,8 +40,7 @@ public:
         int64_t log_start = 0;
     };
     [[nodiscard]] Known known(uint16_t partition) const { return partitions_[partition].known; }
-    void on_watermarks(uint16_t partition, Known before, int64_t high_watermark,
-                       int64_t log_start);
+    void on_watermarks(uint16_t partition, Known before, int64_t high_watermark, int64_t log_start);
     void on_delete_asked(uint16_t partition, int64_t offset);
     void on_delete_done(uint16_t partition, int64_t low_watermark);
     [[nodiscard]] int64_t delete_asked(uint16_t partition) const {
@@ -61,8 +60,8 @@ private:
         std::string name;
         Known known;
         int64_t delete_asked = 0;
-        std::map<int64_t, Value> values; // by offset
-        std::map<Value, int64_t> places; // of idempotent producers' values
+        std::map<int64_t, Value> values;   // by offset
+        std::map<Value, int64_t> places;   // of idempotent producers' values
         std::map<uint16_t, uint32_t> sent; // values by producer
     };
     void place(uint16_t partition, int64_t offset, Value value, const char* how);

@@ -35,10 +35,11 @@ enum class Fault : uint8_t {
 inline constexpr size_t kFaultCount = 21;
 
 inline constexpr std::array<std::string_view, kFaultCount> kFaultNames = {
-    "power_loss",     "kill",         "kill_within_turn",   "power_within_turn", "write_dropped",
-    "write_torn",     "entry_lost",   "sync_error",         "sync_slow",         "disk_full",
-    "write_short",    "stream_cut",   "stream_reset",       "reader_slow",       "peer_silent",
-    "clock_jump",     "commit_answer_lost", "watch_late",   "clean_stop",        "stop_interrupted",
+    "power_loss",         "kill",        "kill_within_turn", "power_within_turn",
+    "write_dropped",      "write_torn",  "entry_lost",       "sync_error",
+    "sync_slow",          "disk_full",   "write_short",      "stream_cut",
+    "stream_reset",       "reader_slow", "peer_silent",      "clock_jump",
+    "commit_answer_lost", "watch_late",  "clean_stop",       "stop_interrupted",
     "start_interrupted"};
 
 using FaultCounts = std::array<uint64_t, kFaultCount>;

@@ -82,9 +82,10 @@ bool KafkaStream::take_frame() {
     const Result<int32_t> correlation =
         protocol::decode_response_header(frame, asked.api_key, asked.version, header_size);
     if (!correlation || *correlation != asked.correlation) {
-        world_.violate("answer out of order: correlation id " +
-                       (correlation ? std::to_string(*correlation) : to_string(correlation.error())) +
-                       " instead of " + std::to_string(asked.correlation));
+        world_.violate(
+            "answer out of order: correlation id " +
+            (correlation ? std::to_string(*correlation) : to_string(correlation.error())) +
+            " instead of " + std::to_string(asked.correlation));
         return false;
     }
     asked.on_answer(ByteView(frame).subspan(header_size));

@@ -67,8 +67,7 @@ void Operator::next() {
     }
     const auto doubt = std::find_if(churns_.begin(), churns_.end(),
                                     [](const Churn& churn) { return churn.in_doubt; });
-    Churn& churn =
-        doubt != churns_.end() ? *doubt : churns_[world_.random().below(churns_.size())];
+    Churn& churn = doubt != churns_.end() ? *doubt : churns_[world_.random().below(churns_.size())];
     if (finishing_ && !churn.in_doubt) {
         if (!verified_) {
             ask_metadata();
@@ -98,23 +97,23 @@ void Operator::ask_create(const Topic& topic, std::function<void()> on_done) {
     item.num_partitions = topic.partitions;
     item.replication_factor = 1;
     constexpr int16_t kVersion = 5;
-    stream_.ask(request, kVersion, [this, name = topic.name,
-                                    on_done = std::move(on_done)](ByteView body) {
-        const auto answer = protocol::CreateTopicsResponse::decode(body, kVersion);
-        if (!answer || answer->topics.size() != 1) {
-            world_.violate("CreateTopics: an answer that cannot be read");
-            return;
-        }
-        const int16_t error = answer->topics[0].error_code;
-        world_.trace("created", static_cast<uint64_t>(error));
-        if (error == 0 || error == static_cast<int16_t>(KafkaError::topic_already_exists)) {
-            on_done();
-        } else if (!is_retriable(error)) {
-            world_.violate("CreateTopics " + name + ": error " + std::to_string(error));
-            return;
-        }
-        next_later(world_.between(5ms, has_topics() ? 700ms : 20ms));
-    });
+    stream_.ask(
+        request, kVersion, [this, name = topic.name, on_done = std::move(on_done)](ByteView body) {
+            const auto answer = protocol::CreateTopicsResponse::decode(body, kVersion);
+            if (!answer || answer->topics.size() != 1) {
+                world_.violate("CreateTopics: an answer that cannot be read");
+                return;
+            }
+            const int16_t error = answer->topics[0].error_code;
+            world_.trace("created", static_cast<uint64_t>(error));
+            if (error == 0 || error == static_cast<int16_t>(KafkaError::topic_already_exists)) {
+                on_done();
+            } else if (!is_retriable(error)) {
+                world_.violate("CreateTopics " + name + ": error " + std::to_string(error));
+                return;
+            }
+            next_later(world_.between(5ms, has_topics() ? 700ms : 20ms));
+        });
 }
 
 void Operator::ask_delete(Churn& churn) {
@@ -130,8 +129,7 @@ void Operator::ask_delete(Churn& churn) {
         }
         const int16_t error = answer->responses[0].error_code;
         world_.trace("deleted", static_cast<uint64_t>(error));
-        if (error == 0 ||
-            error == static_cast<int16_t>(KafkaError::unknown_topic_or_partition)) {
+        if (error == 0 || error == static_cast<int16_t>(KafkaError::unknown_topic_or_partition)) {
             churn.is_there = false;
             churn.in_doubt = false;
         } else if (!is_retriable(error)) {
@@ -201,9 +199,9 @@ void Operator::ask_metadata() {
         }
         for (const Churn& churn : churns_) {
             if ((there.count(churn.name) > 0) != churn.is_there) {
-                world_.violate("topic " + churn.name +
-                               (churn.is_there ? " was created and is gone"
-                                               : " was deleted and is back"));
+                world_.violate(
+                    "topic " + churn.name +
+                    (churn.is_there ? " was created and is gone" : " was deleted and is back"));
             }
         }
         verified_ = true;

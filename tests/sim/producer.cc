@@ -106,7 +106,7 @@ void Producer::make_batch(Lane& lane) {
         const Value value = setup_.client.checker->new_value(number_, lane.place.number);
         batch.values.push_back(value);
         const size_t size = 8 + random.below(random.chance(30'000) ? setup_.value_size_max * 20
-                                                                  : setup_.value_size_max);
+                                                                   : setup_.value_size_max);
         const std::vector<std::byte> bytes = value_bytes(value, size);
         QT_ASSERT(builder.append({}, ByteView(bytes), {}, timestamp).has_value());
     }
@@ -291,8 +291,8 @@ void Producer::on_batch_answer(Lane& lane, uint32_t ordinal, int16_t error_code,
             return;
         }
         if (!out_of_order && !is_retriable(error_code)) {
-            world_.violate(setup_.client.checker->name(lane.place.number) +
-                           ": Produce error " + std::to_string(error_code));
+            world_.violate(setup_.client.checker->name(lane.place.number) + ": Produce error " +
+                           std::to_string(error_code));
             return;
         }
         lane.is_stalled = true;

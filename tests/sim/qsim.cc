@@ -181,10 +181,10 @@ int run(const Options& options) {
     const double seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     std::printf("%" PRIu64 " seeds in %.1f s (%.1f ms each, %.0f simulated s): %" PRIu64
-                " events, %" PRIu64 " records acknowledged, %" PRIu64 " read, %" PRIu64 " failed\n",
+                " events, %" PRIu64 " records acknowledged, %" PRIu64 " read\n",
                 run_count, seconds, 1000 * seconds / static_cast<double>(run_count),
                 total.simulated_seconds, total.events, total.records_acknowledged,
-                total.records_read, failed);
+                total.records_read);
     if (options.plant != Plant::none) {
         std::printf("plant %s: %s\n", options.plant_name.c_str(),
                     failed > 0 ? "caught" : "NOT CAUGHT");
@@ -196,9 +196,11 @@ int run(const Options& options) {
         all_hit = all_hit && total.faults[i] > 0;
     }
     if (!options.single && !all_hit) {
-        std::fprintf(stderr, "a kind of fault was never hit: see the 0 above\n");
-        return 1;
+        std::printf("a kind of fault was never hit: see the 0 above\n");
+        failed++;
     }
+    std::printf("%" PRIu64 " seeds passed, %" PRIu64 " failed\n",
+                run_count - std::min(failed, run_count), failed);
     return failed == 0 ? 0 : 1;
 }
 

@@ -32,8 +32,8 @@ void Reader::start() {
 }
 
 bool Reader::is_done() const {
-    return is_audit_ && std::all_of(lanes_.begin(), lanes_.end(),
-                                    [](const Lane& lane) { return lane.is_done; });
+    return is_audit_ &&
+           std::all_of(lanes_.begin(), lanes_.end(), [](const Lane& lane) { return lane.is_done; });
 }
 
 void Reader::connect_later(Duration delay) {
@@ -157,8 +157,7 @@ void Reader::on_fetched(ByteView body, int16_t version, const std::vector<Asked>
             Lane& lane = lanes_[item->lane];
             const uint16_t number = lane.place.number;
             const std::string& name = client_.checker->name(number);
-            if (partition.error_code ==
-                static_cast<int16_t>(KafkaError::offset_out_of_range)) {
+            if (partition.error_code == static_cast<int16_t>(KafkaError::offset_out_of_range)) {
                 if (lane.position >= client_.checker->delete_asked(number)) {
                     world_.violate(name + ": offset " + std::to_string(lane.position) +
                                    " is out of range, but was readable");

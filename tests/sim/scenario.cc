@@ -14,14 +14,12 @@ constexpr Duration kRecoverMax = 90s;
 
 class Scenario {
 public:
-    Scenario(uint64_t seed, const RunOptions& options)
-        : world_(seed),
-          checker_(world_) {
+    Scenario(uint64_t seed, const RunOptions& options) : world_(seed), checker_(world_) {
         world_.set_printing(options.print_trace);
         Prng& random = world_.random();
         const auto cores = static_cast<uint16_t>(1 + random.below(3));
-        machine_ = std::make_unique<Machine>(world_, make_config(options.plant), cores,
-                                             options.plant);
+        machine_ =
+            std::make_unique<Machine>(world_, make_config(options.plant), cores, options.plant);
         client_ = Client{&world_, &machine_->network(), &checker_};
         make_topics();
         operator_ = std::make_unique<Operator>(client_, topics_, places_, random.chance(400'000));
@@ -37,8 +35,8 @@ public:
             world_.chance_percent(50) ? static_cast<uint32_t>(world_.random().below(60)) : 0);
         machine_->start();
         operator_->start();
-        const bool created = world_.run_until(world_.now() + kRecoverMax,
-                                              [&] { return operator_->has_topics(); });
+        const bool created =
+            world_.run_until(world_.now() + kRecoverMax, [&] { return operator_->has_topics(); });
         if (!created) {
             world_.violate("the topics could not be created");
             return;
@@ -58,8 +56,8 @@ public:
                                [](const auto& producer) { return producer->is_done(); });
         });
         if (!served) {
-            world_.violate("not all is served again " +
-                           std::to_string(kRecoverMax / 1s) + " s after the last fault");
+            world_.violate("not all is served again " + std::to_string(kRecoverMax / 1s) +
+                           " s after the last fault");
             return;
         }
         audit("after the faults");
@@ -143,8 +141,19 @@ private:
         const uint64_t kinds = random.next();
         for (uint64_t i = 0; i < count; i++) {
             enum : uint64_t {
-                kill, kill_within, power, power_within, sync_error, full, reset, stall, clock,
-                stop, stop_kill, start_kill, kind_count
+                kill,
+                kill_within,
+                power,
+                power_within,
+                sync_error,
+                full,
+                reset,
+                stall,
+                clock,
+                stop,
+                stop_kill,
+                start_kill,
+                kind_count
             };
             uint64_t kind = random.below(kind_count);
             while ((kinds >> kind & 1) == 0 && random.chance(800'000)) {

@@ -28,9 +28,7 @@ Error full_error(const char* what) {
 
 } // namespace
 
-Device::Device(World& world)
-    : world_(world),
-      root_(std::make_shared<Inode>()) {
+Device::Device(World& world) : world_(world), root_(std::make_shared<Inode>()) {
     root_->is_directory = true;
 }
 
@@ -150,8 +148,8 @@ Result<void> Device::rename(const std::string& from, const std::string& to) {
     const InodeRef inode = entry->second;
     source.directory->entries.erase(entry);
     target.directory->entries[target.name] = inode;
-    note_change(NameChange{
-        {source.directory, source.name}, {target.directory, target.name}, inode});
+    note_change(
+        NameChange{{source.directory, source.name}, {target.directory, target.name}, inode});
     return {};
 }
 
@@ -278,9 +276,17 @@ Result<void> Device::sync(Inode& inode, uint64_t mark) {
     if (sync_errors_ > 0) {
         sync_errors_--;
         world_.hit(Fault::sync_error);
-        for (Unsynced& change : inode.unsynced) {
-            change.is_lost = change.is_lost || change.sequence <= mark;
-        }
+        // What this sync should have brought to the medium counts as clean from now on: some of it
+        // is there, the rest stays in the page cache alone.
+        std::erase_if(inode.unsynced, [&](const Unsynced& change) {
+            if (change.sequence > mark) {
+                return false;
+            }
+            if (world_.chance_percent(20)) {
+                apply(inode, change);
+            }
+            return true;
+        });
         return Error(Code::storage_io, "cannot sync", EIO);
     }
     if (plant_ == Plant::sync_lies) {
@@ -293,7 +299,7 @@ Result<void> Device::sync(Inode& inode, uint64_t mark) {
         }
     }
     std::erase_if(inode.unsynced, [&](const Unsynced& change) {
-        if (change.sequence > mark || change.sequence < first || change.is_lost) {
+        if (change.sequence > mark || change.sequence < first) {
             return false;
         }
         apply(inode, change);
@@ -318,8 +324,8 @@ void Device::settle_names() {
     const uint64_t mode = random.below(4); // nothing, all, a prefix, any of them
     const uint64_t prefix = random.below(names_.size() + 1);
     for (size_t i = 0; i < names_.size(); i++) {
-        const bool kept = mode == 1 || (mode == 2 && i < prefix) ||
-                          (mode == 3 && random.chance(500'000));
+        const bool kept =
+            mode == 1 || (mode == 2 && i < prefix) || (mode == 3 && random.chance(500'000));
         if (kept) {
             apply(names_[i]);
         } else {
@@ -361,8 +367,8 @@ void Device::settle_file(Inode& inode) {
             if (mode == all || (mode == prefix && i < kept)) {
                 apply(inode, change);
             } else if (mode == prefix && i == kept && change.bytes.size() > 1) {
-                change.bytes.resize(random.between(1, static_cast<int64_t>(
-                                                          change.bytes.size() - 1)));
+                change.bytes.resize(
+                    random.between(1, static_cast<int64_t>(change.bytes.size() - 1)));
                 apply(inode, change);
                 world_.hit(Fault::write_torn);
             } else if (mode == sectors && apply_sectors(inode, change)) {

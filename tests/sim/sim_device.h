@@ -3,6 +3,8 @@
 //
 //   write, truncate          page cache; on the medium only after a sync of the file
 //   create, rename, remove   page cache; on the medium only after sync_directory of the parents
+//   failed sync              its data is clean in the page cache and mostly not on the medium, so
+//                            that the next sync succeeds and brings nothing
 //   kill                     nothing changes
 //   power_loss               of what is not synced, each part is there or not, as the seed says:
 //                            all, nothing, a prefix torn at a byte, any set of 512-byte sectors, or
@@ -33,14 +35,13 @@ struct Unsynced {
     bool is_truncation = false;
     uint64_t position = 0; // truncation: the new size
     std::vector<std::byte> bytes;
-    bool is_lost = false; // a failed sync dropped it; no later sync brings it to the medium
 };
 
 struct Inode {
     bool is_directory = false;
     std::vector<std::byte> content; // as processes see it
     std::vector<std::byte> medium;
-    std::vector<Unsynced> unsynced; // what leads from medium to content
+    std::vector<Unsynced> unsynced; // dirty: leads from medium to content, but for failed syncs
     std::map<std::string, InodeRef> entries;
     std::map<std::string, InodeRef> medium_entries;
 };

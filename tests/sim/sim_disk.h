@@ -12,8 +12,8 @@ namespace qtool::sim {
 class SimDisk final : public port::Disk {
 public:
     using OnSynced = std::function<void(Token, Result<void>)>;
-    /// `on_synced` carries a result to the core. `alive` becomes false with the process: what it left
-    /// unfinished then stays undone.
+    /// `on_synced` carries a result to the core. `alive` becomes false with the process: what it
+    /// left unfinished then stays undone.
     SimDisk(World& world, Device& device, std::shared_ptr<const bool> alive, OnSynced on_synced)
         : world_(world),
           device_(device),

@@ -1,5 +1,5 @@
-// Machine: what the broker process runs on: a device, the store behind it, a clock, and somebody who
-// starts the process again after it ended. Faults of the machine are called here.
+// Machine: what the broker process runs on: a device, the store behind it, a clock, and somebody
+// who starts the process again after it ended. Faults of the machine are called here.
 #pragma once
 
 #include "tests/sim/sim_process.h"

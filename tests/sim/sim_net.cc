@@ -71,10 +71,10 @@ void Network::accept(StreamId id) {
     stream->token = tokens_[stream->core.value()].emplace(id);
     world_.trace("accept", id, stream->core.value());
     const port::SocketAddress peer{"10.0.0.1", static_cast<uint16_t>(stream->port)};
-    server_->deliver(stream->core, [token = stream->token, listener = listener_,
-                                    peer](port::CoreEvents& core) {
-        core.on_accept(token, listener, peer);
-    });
+    server_->deliver(stream->core,
+                     [token = stream->token, listener = listener_, peer](port::CoreEvents& core) {
+                         core.on_accept(token, listener, peer);
+                     });
     transmit_to_server(id);
 }
 
@@ -94,9 +94,8 @@ void Network::end(StreamId id, bool tell_server, bool tell_client) {
     world_.trace("stream_end", id);
     forget_token(stream);
     if (tell_server && stream.server != nullptr && *stream.server->alive) {
-        stream.server->deliver(stream.core, [token = stream.token](port::CoreEvents& core) {
-            core.on_closed(token);
-        });
+        stream.server->deliver(
+            stream.core, [token = stream.token](port::CoreEvents& core) { core.on_closed(token); });
     }
     if (tell_client) {
         const MonoTime due = std::max(stream.to_client_order, world_.now() + latency());
@@ -188,9 +187,8 @@ void Network::transmit_to_server(StreamId id) {
         stream->out.erase(stream->out.begin(), end_of);
         stream->to_server_flight += size;
         stream->to_server_order = std::max(stream->to_server_order, world_.now() + latency());
-        world_.at(stream->to_server_order, [this, id, segment = std::move(segment)] {
-            arrive_at_server(id, segment);
-        });
+        world_.at(stream->to_server_order,
+                  [this, id, segment = std::move(segment)] { arrive_at_server(id, segment); });
     }
 }
 
@@ -284,8 +282,8 @@ std::optional<std::vector<std::byte>> Network::take_out(Stream& stream, size_t s
             const auto& range = std::get<port::FileRange>(piece);
             const size_t at = bytes.size();
             bytes.resize(at + take);
-            const Result<size_t> got = range.file->read_at(
-                ByteSpan(bytes).subspan(at), range.position + stream.piece_done);
+            const Result<size_t> got = range.file->read_at(ByteSpan(bytes).subspan(at),
+                                                           range.position + stream.piece_done);
             if (!got || *got < take) {
                 return std::nullopt;
             }
@@ -319,19 +317,18 @@ void Network::transmit_to_client(StreamId id) {
         stream->queued -= size;
         stream->to_client_flight += size;
         stream->to_client_order = std::max(stream->to_client_order, world_.now() + latency());
-        world_.at(stream->to_client_order, [this, id, bytes = *std::move(segment)] {
-            arrive_at_client(id, bytes);
-        });
+        world_.at(stream->to_client_order,
+                  [this, id, bytes = *std::move(segment)] { arrive_at_client(id, bytes); });
     }
     if (stream->finishing && stream->queued == 0 && stream->to_client_flight == 0) {
         end(id, true, true);
         return;
     }
     if (stream->queued < before) {
-        stream->server->deliver(stream->core, [token = stream->token, queued = stream->queued](
-                                                  port::CoreEvents& core) {
-            core.on_sent(token, queued);
-        });
+        stream->server->deliver(
+            stream->core, [token = stream->token, queued = stream->queued](port::CoreEvents& core) {
+                core.on_sent(token, queued);
+            });
     }
 }
 

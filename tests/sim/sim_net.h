@@ -75,9 +75,9 @@ private:
         ServerSide* server = nullptr; // null: not accepted, or gone
         CoreId core;
         Token token;
-        std::deque<std::byte> out;       // of the client
+        std::deque<std::byte> out; // of the client
         uint64_t to_server_flight = 0;
-        std::vector<std::byte> arrived;  // at the server, unread
+        std::vector<std::byte> arrived; // at the server, unread
         bool reading = true;
         bool pump_due = false;
         std::deque<port::Piece> pieces; // of the server

@@ -169,10 +169,11 @@ Result<void> Process::start() {
         return outcome_;
     }
     setup.data_dir = *std::move(data_dir);
-    setup.store = std::make_unique<SimStore>(
-        *setup_.world, *setup_.store, alive_, [this, metadata](const std::function<void()>& action) {
-            deliver(metadata, [&](port::CoreEvents&) { action(); });
-        });
+    setup.store =
+        std::make_unique<SimStore>(*setup_.world, *setup_.store, alive_,
+                                   [this, metadata](const std::function<void()>& action) {
+                                       deliver(metadata, [&](port::CoreEvents&) { action(); });
+                                   });
     setup.config = setup_.config;
     setup.events = this;
     for (const auto& core : cores_) {

@@ -36,8 +36,8 @@ public:
     /// What main does. An error: the process ended at once.
     Result<void> start();
     void begin_stop();
-    /// From now on no event reaches it and nothing it does has an effect. Safe from within its turn;
-    /// the object is destroyed later, from outside.
+    /// From now on no event reaches it and nothing it does has an effect. Safe from within its
+    /// turn; the object is destroyed later, from outside.
     void die();
 
     [[nodiscard]] Life life() const { return life_; }

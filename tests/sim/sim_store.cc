@@ -24,8 +24,7 @@ void SimStore::load() {
 }
 
 void SimStore::commit(port::StoreTransaction transaction, Token token) {
-    commit_order_ =
-        std::max(commit_order_, world_.now() + world_.between(50us, 5ms)) + Duration(1);
+    commit_order_ = std::max(commit_order_, world_.now() + world_.between(50us, 5ms)) + Duration(1);
     world_.at(commit_order_, [this, alive = alive_, transaction = std::move(transaction), token] {
         if (*alive) {
             apply(transaction, token);
@@ -65,8 +64,7 @@ void SimStore::apply(const port::StoreTransaction& transaction, Token token) {
     later(watch_order_ - world_.now(), [this, change] { events_->on_store_changed(change); });
     // The answer may overtake the change or come behind it.
     world_.after(world_.between(10us, 10ms), [world = &world_, alive = alive_, deliver = deliver_,
-                                              events = events_, token,
-                                              revision = change.revision] {
+                                              events = events_, token, revision = change.revision] {
         if (*alive) {
             deliver([events, token, revision] { events->on_store_committed(token, revision); });
         } else {

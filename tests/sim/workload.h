@@ -95,7 +95,10 @@ public:
     Reader(Client client, std::vector<PartitionPlace> partitions, bool is_audit);
     void start();
     [[nodiscard]] bool is_done() const;
-    void stop() { stream_.close(); is_stopped_ = true; }
+    void stop() {
+        stream_.close();
+        is_stopped_ = true;
+    }
 
 private:
     struct Lane {

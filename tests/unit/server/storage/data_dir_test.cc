@@ -223,14 +223,15 @@ TEST_CASE_FIXTURE(Fixture, "what the store does not list goes into quarantine, u
     }
     disk.put("/data/gone-0/file", std::vector<std::byte>(3));
     const auto is_listed = [](const PartitionName& name) { return name.topic == "keep"; };
-    const auto moved = dir->quarantine_unlisted(is_listed);
+    const auto was_deleted = [](const TopicId&) { return false; };
+    const auto moved = dir->quarantine_unlisted(is_listed, was_deleted);
     REQUIRE(moved);
     CHECK(*moved == std::vector<std::string>{"gone-0", "gone-1"});
     CHECK(disk.has("/data/.quarantine/gone-0/file"));
     CHECK(disk.has("/data/keep-0"));
     CHECK(disk.has("/data/notes"));
     REQUIRE(disk.make_directory("/data/gone-0"));
-    REQUIRE(dir->quarantine_unlisted(is_listed));
+    REQUIRE(dir->quarantine_unlisted(is_listed, was_deleted));
     CHECK(disk.has("/data/.quarantine/gone-0/file"));
     CHECK(disk.has("/data/.quarantine/gone-0.1"));
 }

@@ -1,0 +1,136 @@
+#include "lib/client/batcher.h"
+
+#include "lib/base/assert.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace qtool::client {
+
+using protocol::BatchBuilder;
+
+Result<bool> Batcher::add(const RecordParts& record, uint64_t tag, uint64_t charged_bytes,
+                          MonoTime now) {
+    bool closed = false;
+    const size_t size = BatchBuilder::record_size_max(record.key, record.value, record.headers);
+    if (!builder_.empty() && builder_.size_bytes() + size > options_.size_bytes_max) {
+        QT_TRY(close());
+        closed = true;
+    }
+    QT_TRY(builder_.append(record.key, record.value, record.headers, record.timestamp_ms));
+    if (open_tags_.empty()) {
+        open_since_ = now;
+    }
+    open_tags_.push_back(tag);
+    open_charged_ += charged_bytes;
+    if (builder_.size_bytes() >= options_.size_bytes_max) {
+        QT_TRY(close());
+        closed = true;
+    }
+    return closed;
+}
+
+Result<ClosedBatch> Batcher::make_closed(BatchBuilder& builder) const {
+    ClosedBatch batch;
+    QT_TRY_ASSIGN(batch.bytes,
+                  builder.finish({.compression = options_.compression, .level = options_.level}));
+    return batch;
+}
+
+Result<void> Batcher::close() {
+    if (open_tags_.empty()) {
+        return {};
+    }
+    QT_TRY_ASSIGN(ClosedBatch batch, make_closed(builder_));
+    const size_t count = open_tags_.size();
+    batch.id = next_id_++;
+    batch.tags = std::exchange(open_tags_, {});
+    open_tags_.reserve(count);
+    batch.charged_bytes = std::exchange(open_charged_, 0);
+    batch.created = open_since_;
+    builder_ = BatchBuilder(options_.size_bytes_max);
+    batches_.push_back(std::move(batch));
+    return {};
+}
+
+size_t Batcher::in_flight_count() const {
+    return static_cast<size_t>(std::count_if(batches_.begin(), batches_.end(),
+                                             [](const ClosedBatch& b) { return b.in_flight; }));
+}
+
+ClosedBatch* Batcher::next_to_send(MonoTime now, size_t in_flight_max) {
+    if (in_flight_count() >= in_flight_max) {
+        return nullptr;
+    }
+    for (size_t i = 0; i < batches_.size(); i++) {
+        ClosedBatch& batch = batches_[i];
+        if (batch.in_flight) {
+            continue;
+        }
+        const bool is_retry = batch.attempts > 0;
+        if (batch.retry_at > now || (is_retry && i > 0)) {
+            return nullptr;
+        }
+        return &batch;
+    }
+    return nullptr;
+}
+
+ClosedBatch* Batcher::find(uint64_t id) {
+    const auto found = std::find_if(batches_.begin(), batches_.end(),
+                                    [id](const ClosedBatch& b) { return b.id == id; });
+    return found == batches_.end() ? nullptr : &*found;
+}
+
+ClosedBatch Batcher::remove(uint64_t id) {
+    const auto found = std::find_if(batches_.begin(), batches_.end(),
+                                    [id](const ClosedBatch& b) { return b.id == id; });
+    QT_ASSERT(found != batches_.end());
+    ClosedBatch batch = std::move(*found);
+    batches_.erase(found);
+    return batch;
+}
+
+Result<bool> Batcher::split(uint64_t id) {
+    const auto found = std::find_if(batches_.begin(), batches_.end(),
+                                    [id](const ClosedBatch& b) { return b.id == id; });
+    QT_ASSERT(found != batches_.end());
+    const size_t count = found->tags.size();
+    if (count < 2) {
+        return false;
+    }
+    QT_TRY_ASSIGN(const auto header, protocol::parse_batch_header(found->bytes));
+    QT_TRY_ASSIGN(auto records, protocol::BatchRecords::open({header, found->bytes},
+                                                             protocol::kDecompressedTotal));
+    BatchBuilder builders[2];
+    std::vector<protocol::RecordHeader> headers;
+    for (size_t i = 0; i < count; i++) {
+        const protocol::ConsumedRecord* record = records.next();
+        if (record == nullptr) {
+            return Error(Code::internal, "a batch of our own cannot be read again");
+        }
+        headers.clear();
+        protocol::HeaderIterator walk = record->record.headers();
+        while (const protocol::HeaderView* one = walk.next()) {
+            headers.push_back({one->key, one->value});
+        }
+        QT_TRY(builders[i < count / 2 ? 0 : 1].append(record->record.key, record->record.value,
+                                                      headers, record->timestamp));
+    }
+    ClosedBatch old = std::move(*found);
+    QT_TRY_ASSIGN(ClosedBatch first, make_closed(builders[0]));
+    QT_TRY_ASSIGN(ClosedBatch second, make_closed(builders[1]));
+    const auto middle = old.tags.begin() + static_cast<std::ptrdiff_t>(count / 2);
+    first.tags.assign(old.tags.begin(), middle);
+    second.tags.assign(middle, old.tags.end());
+    first.charged_bytes = old.charged_bytes / 2;
+    second.charged_bytes = old.charged_bytes - first.charged_bytes;
+    first.created = second.created = old.created;
+    first.id = next_id_++;
+    second.id = next_id_++;
+    const auto place = batches_.erase(found);
+    batches_.insert(batches_.insert(place, std::move(second)), std::move(first));
+    return true;
+}
+
+} // namespace qtool::client

@@ -1,0 +1,63 @@
+// UvListeners: the listening sockets of one core and what comes in through them. Lives on its core.
+//
+//   listening --out of descriptors, and none could be freed--> paused --100 ms--> listening
+#pragma once
+
+#include "lib/net/handle.h"
+#include "server/port/net.h"
+#include "server/uv/core_context.h"
+
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <string>
+
+namespace qtool::uv {
+
+/// An accepted socket on its way to the core that will own it.
+struct AcceptedSocket {
+    int fd = -1;
+    uint8_t listener = 0;
+    port::SocketAddress peer;
+};
+
+class UvListeners {
+public:
+    /// `deal` hands an accepted socket to some core; called from the loop.
+    UvListeners(CoreContext& context, std::function<void(AcceptedSocket)> deal);
+    ~UvListeners();
+    UvListeners(const UvListeners&) = delete;
+    UvListeners& operator=(const UvListeners&) = delete;
+
+    /// As port::Net::listen.
+    Result<port::SocketAddress> listen(const std::string& host, uint16_t port, uint8_t listener);
+    /// Closes all; `deal` may call it.
+    void stop();
+    /// After stop: lets the loop's handle go.
+    void close() { resume_timer_.close(); }
+
+private:
+    struct Listener {
+        UvListeners* all = nullptr;
+        int fd = -1;
+        uint8_t tag = 0;
+        net::Handle<uv_poll_t> poll;
+    };
+
+    static int start(Listener& listener);
+    void on_ready(const Listener& listener);
+    bool shed_connection(const Listener& listener);
+    void pause();
+    void resume();
+    void log_refusal();
+
+    CoreContext& context_;
+    std::function<void(AcceptedSocket)> deal_;
+    std::list<Listener> listeners_; // a list: polls point to their listener
+    net::Handle<uv_timer_t> resume_timer_;
+    int reserve_fd_ = -1;  // given up to refuse a connection when descriptors ran out
+    uint64_t refused_ = 0; // since the last line about it
+    uint64_t refusal_log_due_ms_ = 0;
+};
+
+} // namespace qtool::uv
