@@ -160,6 +160,7 @@ void MetadataCore::on_store_changed(const port::StoreChange& change) {
         return;
     }
     publish(std::move(step->image), std::move(step->delta));
+    answer_applied();
 }
 
 void MetadataCore::on_store_committed(Token token, Result<Revision> result) {
@@ -167,8 +168,8 @@ void MetadataCore::on_store_committed(Token token, Result<Revision> result) {
     QT_ASSERT(found != nullptr);
     const Commit commit = *found;
     commits_.erase(token);
-    const bool ours = commit.core == ports_.id;
-    if (result && !ours && applied_by_all() < *result) {
+    if (result && !is_applied(commit, *result)) {
+        // The watch may be later than the answer.
         const auto at = std::upper_bound(
             unapplied_.begin(), unapplied_.end(), *result,
             [](Revision revision, const Unapplied& u) { return revision < u.revision; });
@@ -201,9 +202,22 @@ void MetadataCore::on_image_applied(CoreId core, Revision revision) {
     if (life_ == Life::opening && all >= image_->revision) {
         start_serving();
     }
-    while (!unapplied_.empty() && unapplied_.front().revision <= all) {
-        answer(unapplied_.front().commit, unapplied_.front().revision);
-        unapplied_.pop_front();
+    answer_applied();
+}
+
+// Our own commits need the image here, those of the data cores need it on every core.
+bool MetadataCore::is_applied(const Commit& commit, Revision revision) const {
+    const Revision seen = commit.core == ports_.id ? image_->revision : applied_by_all();
+    return revision <= seen;
+}
+
+void MetadataCore::answer_applied() {
+    for (Unapplied& waiting : std::exchange(unapplied_, {})) {
+        if (is_applied(waiting.commit, waiting.revision)) {
+            answer(waiting.commit, waiting.revision);
+        } else {
+            unapplied_.push_back(waiting);
+        }
     }
 }
 

@@ -79,6 +79,8 @@ private:
     void on_image_applied(CoreId core, Revision revision);
     void answer(const Commit& commit, Result<Revision> result);
     [[nodiscard]] Revision applied_by_all() const;
+    [[nodiscard]] bool is_applied(const Commit& commit, Revision revision) const;
+    void answer_applied();
     void post_to_all(std::unique_ptr<port::Mail> (*make)(CoreId self));
     void start_serving();
     void on_drained();

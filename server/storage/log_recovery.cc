@@ -29,6 +29,31 @@ Result<void> save_tail(port::Disk& disk, Segment& segment, uint64_t position) {
     return to->sync_blocking();
 }
 
+// Writes what lies behind the recovery point once more, in place. A sync that failed before the
+// restart left its pages clean without having written them (fsyncgate), so that the next sync would
+// succeed and mean nothing; now they are dirty again.
+Result<void> rewrite_from(Segment& segment, Offset recovery_point) {
+    uint64_t position = 0;
+    if (recovery_point > segment.base_offset()) {
+        QT_TRY_ASSIGN(const std::optional<Segment::Located> found, segment.locate(recovery_point));
+        position = found ? found->position : segment.size();
+    }
+    QT_TRY_ASSIGN(const port::FileRef file, segment.file());
+    std::vector<std::byte> buffer(std::min<uint64_t>(kScanWindowSize, segment.size() - position));
+    while (position < segment.size()) {
+        const ByteSpan window =
+            ByteSpan(buffer).first(std::min<uint64_t>(buffer.size(), segment.size() - position));
+        QT_TRY_ASSIGN(const size_t got, file->read_at(window, position));
+        if (got != window.size()) {
+            return Error(Code::storage_io, segment.path() + " became shorter while it was read");
+        }
+        const ByteView piece = window;
+        QT_TRY(file->write_at({&piece, 1}, position));
+        position += got;
+    }
+    return {};
+}
+
 } // namespace
 
 Result<Log::Listing> Log::list_files() {
@@ -208,6 +233,7 @@ Result<void> Log::recover_scan(Listing& listing, WallTime now) {
             QT_TRY(note_damage(segment.truncate(checked.good_size)));
         }
         if (checked.next_offset > recovery_point || !checked.bad.empty()) {
+            QT_TRY(note_damage(rewrite_from(segment, recovery_point)));
             QT_TRY_ASSIGN(const port::FileRef synced, segment.file());
             QT_TRY(synced->sync_blocking());
         }
