@@ -57,7 +57,7 @@ run_plant() {
     if is_port_plant "$name"; then
         "build/$preset/bin/qsim" --plant "$name" "$@"
     else
-        "build/$preset/bin/qsim_$name" --plant built_in "$@"
+        "build/$preset/bin/qsim_$name" --plant "$name" "$@"
     fi
 }
 

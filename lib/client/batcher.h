@@ -1,6 +1,6 @@
-// Batcher: what one partition has to send, in order. Records gather in an open batch; a batch that is
-// full, or has lingered, is closed (compressed) and queued; it stays queued until it is delivered,
-// also while it is in flight, so that the order is that of the queue. Owned by Producer.
+// Batcher: what one partition has to send, in order. Records gather in an open batch; a batch that
+// is full, or has lingered, is closed (compressed) and queued; it stays queued until it is
+// delivered, also while it is in flight, so that the order is that of the queue. Owned by Producer.
 #pragma once
 
 #include "lib/base/result.h"

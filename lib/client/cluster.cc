@@ -88,8 +88,9 @@ void Cluster::drop(Node& node, const Error& error, MonoTime now) {
     node.connection->fail(error, replies_);
     node.connection.reset();
     node.failures++;
-    node.retry_at = now + Backoff{config_.reconnect_backoff_ms, config_.reconnect_backoff_max_ms}
-                              .delay(node.failures, prng_);
+    node.retry_at =
+        now + Backoff{config_.reconnect_backoff_ms, config_.reconnect_backoff_max_ms}.delay(
+                  node.failures, prng_);
     last_error_ = error;
     metadata_.refresh_soon(now); // the broker may be gone, its partitions led by others
 }
@@ -141,8 +142,7 @@ std::optional<int32_t> Cluster::any_ready(MonoTime now, Outbox& out) {
         }
         // A full connection counts too: few requests are of this kind, and they must not starve.
         if (node.connection->state() == Connection::State::ready) {
-            if (best == nullptr ||
-                node.connection->in_flight_count() < best->in_flight_count()) {
+            if (best == nullptr || node.connection->in_flight_count() < best->in_flight_count()) {
                 best = node.connection.get();
             }
         } else {
@@ -236,6 +236,14 @@ void Cluster::step(MonoTime now, Outbox& out) {
     }
     out.closes.insert(out.closes.end(), closing_.begin(), closing_.end());
     closing_.clear();
+}
+
+uint64_t Cluster::unwritten_bytes() const {
+    uint64_t bytes = 0;
+    for (const auto& [id, node] : nodes_) {
+        bytes += node.connection == nullptr ? 0 : node.connection->unwritten();
+    }
+    return bytes;
 }
 
 MonoTime Cluster::next_due(MonoTime now) const {

@@ -1,8 +1,9 @@
-// Cluster: the connections to all brokers and the metadata that says who they are; what producer and
-// consumer send through. Sans I/O: the driver brings what the links do and carries out the outbox.
+// Cluster: the connections to all brokers and the metadata that says who they are; what producer
+// and consumer send through. Sans I/O: the driver brings what the links do and carries out the
+// outbox.
 //
-// A node is a broker by its id, or a bootstrap server as -2 - index until metadata names it. At most
-// one connection a node; a lost one comes back when it is wanted, after a backoff.
+// A node is a broker by its id, or a bootstrap server as -2 - index until metadata names it. At
+// most one connection a node; a lost one comes back when it is wanted, after a backoff.
 #pragma once
 
 #include "lib/client/connection.h"
@@ -54,6 +55,8 @@ public:
 
     [[nodiscard]] MetadataCache& metadata() { return metadata_; }
     [[nodiscard]] const MetadataCache& metadata() const { return metadata_; }
+    /// Bytes sent that the streams have not taken yet.
+    [[nodiscard]] uint64_t unwritten_bytes() const;
     /// The last thing that went wrong with a connection, for a deadline that passed.
     [[nodiscard]] const std::optional<Error>& last_error() const { return last_error_; }
     [[nodiscard]] bool ever_connected() const { return ever_connected_; }

@@ -79,6 +79,7 @@ public:
                unwritten_ <= kUnwrittenBytesMax;
     }
     [[nodiscard]] State state() const { return state_; }
+    [[nodiscard]] uint64_t unwritten() const { return unwritten_; }
     [[nodiscard]] LinkId link() const { return link_; }
     [[nodiscard]] int32_t node_id() const { return node_id_; }
     void set_node_id(int32_t node_id) { node_id_ = node_id; }
@@ -94,8 +95,8 @@ public:
         message.encode(writer, version, &splits);
         finish(std::move(writer), splits, std::move(records), out);
         if (wants_reply) {
-            in_flight_.push_back({next_correlation_id_ - 1, Message::kApiKey, version, tag,
-                                  deadline});
+            in_flight_.push_back(
+                {next_correlation_id_ - 1, Message::kApiKey, version, tag, deadline});
         }
     }
 
@@ -125,7 +126,7 @@ private:
     MonoTime handshake_deadline_;
     FrameReader reader_;
     int32_t next_correlation_id_ = 1;
-    std::deque<InFlight> in_flight_; // invariant: ascending correlation ids
+    std::deque<InFlight> in_flight_;    // invariant: ascending correlation ids
     std::map<int16_t, Range> versions_; // by API key, from the handshake
     uint64_t unwritten_ = 0;
 };

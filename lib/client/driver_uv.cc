@@ -64,16 +64,15 @@ bool DriverUv::turn_readable(int fd, MonoTime until) {
     bool readable = false;
     net::Handle<uv_poll_t> poll;
     // epoll refuses regular files with EPERM: they can always be read.
-    if (poll.open(&readable, [&](uv_poll_t* made) {
-            return uv_poll_init(loop_.get(), made, fd);
-        }) != 0) {
+    if (poll.open(&readable,
+                  [&](uv_poll_t* made) { return uv_poll_init(loop_.get(), made, fd); }) != 0) {
         turn(net::Loop::now());
         return true;
     }
-    const int status = uv_poll_start(poll.get(), UV_READABLE | UV_DISCONNECT,
-                                     [](uv_poll_t* handle, int, int) {
-                                         *static_cast<bool*>(handle->data) = true;
-                                     });
+    const int status =
+        uv_poll_start(poll.get(), UV_READABLE | UV_DISCONNECT, [](uv_poll_t* handle, int, int) {
+            *static_cast<bool*>(handle->data) = true;
+        });
     if (status != 0) {
         return true; // the read itself will say what is wrong
     }

@@ -1,5 +1,5 @@
-// FetchSession: what one broker remembers of our fetching, so that a request names only what changed
-// (KIP-227). Owned by Consumer, one a leader.
+// FetchSession: what one broker remembers of our fetching, so that a request names only what
+// changed (KIP-227). Owned by Consumer, one a leader.
 #pragma once
 
 #include "lib/base/uuid.h"

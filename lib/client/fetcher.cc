@@ -56,10 +56,10 @@ Result<bool> Fetcher::open() {
             continue;
         }
         open_end_ = batch->header.next_offset().value();
-        QT_TRY_ASSIGN(auto records,
-                      protocol::BatchRecords::open(
-                          *batch, protocol::decompressed_size_max(batch->bytes.size()),
-                          std::move(buffer)));
+        QT_TRY_ASSIGN(
+            auto records,
+            protocol::BatchRecords::open(
+                *batch, protocol::decompressed_size_max(batch->bytes.size()), std::move(buffer)));
         open_.emplace(std::move(records));
         return true;
     }

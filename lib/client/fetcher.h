@@ -34,7 +34,8 @@ public:
     Result<const protocol::ConsumedRecord*> next();
     /// The offset after what was given or skipped.
     [[nodiscard]] int64_t position() const { return position_; }
-    /// After the end: the whole size of a batch that was cut before anything could be read; 0: none.
+    /// After the end: the whole size of a batch that was cut before anything could be read; 0:
+    /// none.
     [[nodiscard]] size_t cut_batch_size() const {
         return walker_.used() == 0 ? walker_.cut_batch_size() : 0;
     }

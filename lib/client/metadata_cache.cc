@@ -68,13 +68,12 @@ void MetadataCache::on_reply(const MetadataResponse& response, MonoTime now) {
     for (const auto& answer : response.topics) {
         take_topic(answer, now);
     }
-    const bool incomplete =
-        std::any_of(topics_.begin(), topics_.end(), [](const auto& entry) {
-            const TopicInfo& topic = entry.second;
-            return topic.error != KafkaError::none ||
-                   std::any_of(topic.partitions.begin(), topic.partitions.end(),
-                               [](const PartitionInfo& p) { return p.leader_id < 0; });
-        });
+    const bool incomplete = std::any_of(topics_.begin(), topics_.end(), [](const auto& entry) {
+        const TopicInfo& topic = entry.second;
+        return topic.error != KafkaError::none ||
+               std::any_of(topic.partitions.begin(), topic.partitions.end(),
+                           [](const PartitionInfo& p) { return p.leader_id < 0; });
+    });
     failures_ = incomplete ? failures_ + 1 : 0;
     due_ = news_wanted_ ? now
            : incomplete ? now + options_.backoff.delay(failures_, prng_)

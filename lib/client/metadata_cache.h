@@ -29,11 +29,11 @@ struct PartitionInfo {
 };
 
 struct TopicInfo {
-    Uuid id;                               // zero: the broker is too old to say
-    std::vector<PartitionInfo> partitions; // by index; empty: not known
+    Uuid id;                                                 // zero: the broker is too old to say
+    std::vector<PartitionInfo> partitions;                   // by index; empty: not known
     protocol::KafkaError error = protocol::KafkaError::none; // of the last answer
-    std::optional<MonoTime> failing_since; // `error` stands since then
-    bool answered = false;                 // at least one answer was about it
+    std::optional<MonoTime> failing_since;                   // `error` stands since then
+    bool answered = false;                                   // at least one answer was about it
 };
 
 struct BrokerInfo {
@@ -81,8 +81,8 @@ private:
     MonoTime due_ = MonoTime::min(); // at once
     MonoTime last_answer_ = MonoTime::min();
     bool in_flight_ = false;
-    bool news_wanted_ = false;  // a topic was added after the request that is out
-    uint32_t failures_ = 0;     // answers in a row that left something unknown
+    bool news_wanted_ = false; // a topic was added after the request that is out
+    uint32_t failures_ = 0;    // answers in a row that left something unknown
     uint64_t revision_ = 0;
 };
 

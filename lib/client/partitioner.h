@@ -30,8 +30,8 @@ public:
     /// A batch is full: the next one goes elsewhere when there is an elsewhere.
     void move_on(int32_t partition_count, Prng& prng) {
         if (partition_count > 1) {
-            const auto step = static_cast<int32_t>(
-                1 + prng.below(static_cast<uint64_t>(partition_count) - 1));
+            const auto step =
+                static_cast<int32_t>(1 + prng.below(static_cast<uint64_t>(partition_count) - 1));
             current_ = static_cast<int32_t>((int64_t{get(partition_count, prng)} + step) %
                                             partition_count);
         }

@@ -28,8 +28,8 @@ Producer::Producer(const config::ClientConfig& config, uint64_t seed)
     : config_(config),
       prng_(seed),
       cluster_(config_, true, prng_.next()) {
-    batch_options_.size_bytes_max = static_cast<size_t>(
-        std::min(config_.batch_size_bytes, config_.max_request_bytes));
+    batch_options_.size_bytes_max =
+        static_cast<size_t>(std::min(config_.batch_size_bytes, config_.max_request_bytes));
     batch_options_.linger = std::chrono::milliseconds(config_.linger_ms);
     batch_options_.compression = static_cast<protocol::Compression>(config_.compression_type);
     switch (config_.compression_type) {
@@ -88,18 +88,18 @@ Result<Producer::Take> Producer::add(std::string_view topic_name, std::optional<
     const TopicInfo& info = *topic->info;
     const auto count = static_cast<int32_t>(info.partitions.size());
     if (count == 0 || (partition && *partition >= count)) {
-        const bool is_final =
-            info.error != KafkaError::none && !protocol::is_retriable(info.error);
-        const bool is_late = info.failing_since && now - *info.failing_since > kUnknownTopicPatience;
+        const bool is_final = info.error != KafkaError::none && !protocol::is_retriable(info.error);
+        const bool is_late =
+            info.failing_since && now - *info.failing_since > kUnknownTopicPatience;
         if (count == 0 && !is_final && !is_late) {
             return Take::no_metadata;
         }
         deliver_unrouted(*topic, partition.value_or(-1), tag,
-                         count == 0 ? error_of_broker(info.error, topic->name)
-                                    : Error(Code::unknown_partition,
-                                            topic->name + " has " + std::to_string(count) +
-                                                " partitions, asked for " +
-                                                std::to_string(*partition)));
+                         count == 0
+                             ? error_of_broker(info.error, topic->name)
+                             : Error(Code::unknown_partition,
+                                     topic->name + " has " + std::to_string(count) +
+                                         " partitions, asked for " + std::to_string(*partition)));
         undelivered_++;
         return Take::closed_batch;
     }
@@ -254,8 +254,7 @@ void Producer::on_producer_id_reply(Reply& reply, MonoTime now) {
                !response) {
         failure = response.error();
     } else if (response->error_code != 0) {
-        failure =
-            error_of_broker(protocol::kafka_error_of(response->error_code), "InitProducerId");
+        failure = error_of_broker(protocol::kafka_error_of(response->error_code), "InitProducerId");
     } else {
         producer_id_ = ProducerId(response->producer_id);
         producer_epoch_ = ProducerEpoch(response->producer_epoch);
@@ -263,8 +262,9 @@ void Producer::on_producer_id_reply(Reply& reply, MonoTime now) {
         return;
     }
     producer_id_failures_++;
-    producer_id_retry_at_ = now + Backoff{config_.retry_backoff_ms, config_.retry_backoff_max_ms}
-                                      .delay(producer_id_failures_, prng_);
+    producer_id_retry_at_ =
+        now + Backoff{config_.retry_backoff_ms, config_.retry_backoff_max_ms}.delay(
+                  producer_id_failures_, prng_);
     last_failure_ = std::move(failure);
 }
 
@@ -385,8 +385,8 @@ void Producer::send_all(MonoTime now, Outbox& out) {
             continue;
         }
         size_t& size = sizes[leader];
-        if (size > 0 && size + batch->bytes.size() >
-                            static_cast<size_t>(config_.max_request_bytes)) {
+        if (size > 0 &&
+            size + batch->bytes.size() > static_cast<size_t>(config_.max_request_bytes)) {
             continue; // goes with the next request
         }
         if (!stamp(partition, *batch)) {
@@ -410,8 +410,7 @@ void Producer::send_to(int32_t node_id, const std::vector<Sent>& batches, MonoTi
         return one.partition->topic.info->id.is_zero();
     });
     const auto version = cluster_.pick_version(node_id, ProduceRequest::kApiKey, 3,
-                                               has_ids ? ProduceRequest::kVersionMax
-                                                       : int16_t{12});
+                                               has_ids ? ProduceRequest::kVersionMax : int16_t{12});
     if (!version) {
         for (const Sent& one : batches) {
             one.partition->batcher.find(one.batch_id)->in_flight = false;
@@ -492,7 +491,9 @@ MonoTime Producer::next_due(MonoTime now) const {
                 if (batch.retry_at > now) {
                     due = std::min(due, batch.retry_at);
                 }
-                due = std::min(due, batch.created + patience);
+                if (batch.created + patience > now) {
+                    due = std::min(due, batch.created + patience);
+                }
                 break;
             }
         }

@@ -1,8 +1,8 @@
 // Producer: the machine that takes records and gets them to the leaders of their partitions. Sans
 // I/O: time comes in, effects go to the outbox, deliveries are taken out.
 //
-// A batch is retried until delivery.timeout.ms on errors that may pass; with idempotence it is never
-// written twice and never out of order:
+// A batch is retried until delivery.timeout.ms on errors that may pass; with idempotence it is
+// never written twice and never out of order:
 //   batches 1 2 3 in flight, 1 fails  ->  2 and 3 come back out of order; 1 is sent alone, then 2..
 // A batch given up after it was sent leaves its sequence open: the partition waits until nothing of
 // it is in flight, then goes on under the next epoch (idempotence.h).

@@ -19,8 +19,7 @@ struct Backoff {
         const uint32_t doublings = std::min<uint32_t>(failures > 0 ? failures - 1 : 0, 20);
         const int64_t wanted_ms = std::min(base_ms << doublings, std::max(base_ms, max_ms));
         const int64_t wanted_us = wanted_ms * 1000;
-        return std::chrono::microseconds(wanted_us +
-                                         prng.between(-wanted_us / 5, wanted_us / 5));
+        return std::chrono::microseconds(wanted_us + prng.between(-wanted_us / 5, wanted_us / 5));
     }
 };
 

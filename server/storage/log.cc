@@ -128,12 +128,22 @@ Result<AppendInfo> Log::append(ByteSpan batch, LeaderEpoch epoch, WallTime now) 
     if (log_end_.value() > std::numeric_limits<int64_t>::max() - kRelativeOffsetMax) {
         return Error(Code::invalid_request, directory_ + ": offsets are used up");
     }
+    Result<AppendInfo> appended = append_checked(*hot, batch, header, epoch, now);
+    if (!appended && appended.error().code == Code::storage_full && header.has_producer_id()) {
+        hot->producers.note_refused(header, now);
+    }
+    return appended;
+}
+
+// The batch passed the gate: finds room for it and writes it.
+Result<AppendInfo> Log::append_checked(Hot& hot, ByteSpan batch, protocol::BatchHeader header,
+                                       LeaderEpoch epoch, WallTime now) {
     QT_TRY(append_create_directory());
-    if (hot->segments.empty()) {
+    if (hot.segments.empty()) {
         QT_TRY(add_segment(log_end_, now));
     } else {
-        const Segment& active = hot->active();
-        QT_TRY_ASSIGN(const int64_t first_timestamp, hot->active().first_timestamp());
+        const Segment& active = hot.active();
+        QT_TRY_ASSIGN(const int64_t first_timestamp, hot.active().first_timestamp());
         const bool is_old = first_timestamp >= 0 && header.max_timestamp >= 0 &&
                             header.max_timestamp - first_timestamp >
                                 config_.segment_ms - roll_jitter(directory_, active.base_offset(),
@@ -147,7 +157,7 @@ Result<AppendInfo> Log::append(ByteSpan batch, LeaderEpoch epoch, WallTime now) 
             QT_TRY(append_roll(now));
         }
     }
-    Segment& active = hot->active();
+    Segment& active = hot.active();
     QT_TRY(active.file()); // nothing is written yet, so nothing is to be undone when this fails
     header.base_offset = log_end_;
     header.partition_leader_epoch = epoch;
@@ -166,18 +176,20 @@ Result<AppendInfo> Log::append(ByteSpan batch, LeaderEpoch epoch, WallTime now) 
     is_clean_ = false;
     epochs_.assign(epoch, header.base_offset);
     if (header.has_producer_id()) {
-        hot->producers.update(header, now);
+        hot.producers.update(header, now);
     }
-    hot->tail.push({header.base_offset, header.last_offset(), position, header.size_bytes});
+    hot.tail.push({header.base_offset, header.last_offset(), position, header.size_bytes});
     log_end_ = header.next_offset();
     size_bytes_ += batch.size();
-    if (hot->segments.size() == 1) {
+    if (hot.segments.size() == 1) {
         oldest_max_timestamp_ = active.max_timestamp();
     }
     AppendInfo info;
     info.base_offset = header.base_offset;
     info.last_offset = header.last_offset();
-    info.log_append_time_ms = log_append_time ? header.max_timestamp : -1;
+    info.log_append_time_ms =
+        config_.timestamp_type == protocol::TimestampType::log_append_time ? header.max_timestamp
+                                                                           : -1;
     info.log_start_offset = log_start_;
     return info;
 }

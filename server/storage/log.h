@@ -13,6 +13,7 @@
 #include "lib/base/ids.h"
 #include "lib/base/result.h"
 #include "lib/base/time.h"
+#include "lib/protocol/record_batch.h"
 #include "server/port/disk.h"
 #include "server/storage/checkpoint.h"
 #include "server/storage/epoch_cache.h"
@@ -147,6 +148,8 @@ private:
     Result<void> check_usable() const;
     Error damaged(std::string detail);
     Result<Hot*> load(WallTime now);
+    Result<AppendInfo> append_checked(Hot& hot, ByteSpan batch, protocol::BatchHeader header,
+                                      LeaderEpoch epoch, WallTime now);
     Result<void> append_create_directory();
     Result<void> append_roll(WallTime now);
     Result<void> add_segment(Offset base, WallTime now);

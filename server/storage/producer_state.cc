@@ -54,10 +54,12 @@ ProducerState::check(const protocol::BatchHeader& header, WallTime now,
             return std::optional<Batch>(batch);
         }
     }
-    const int32_t expected =
-        known.count == 0
-            ? header.base_sequence
-            : protocol::next_sequence(known.batches[known.count - 1u].last_sequence, 1);
+    int32_t expected = header.base_sequence;
+    if (known.count > 0) {
+        expected = protocol::next_sequence(known.batches[known.count - 1u].last_sequence, 1);
+    } else if (known.refused_sequence >= 0) {
+        expected = known.refused_sequence;
+    }
     if (header.base_sequence != expected) {
         return Error(Code::out_of_order_sequence,
                      producer_text(header) + ": sequence " + std::to_string(header.base_sequence) +
@@ -80,6 +82,7 @@ void ProducerState::update(const protocol::BatchHeader& header, WallTime now) {
         known.epoch = header.producer_epoch;
         known.count = 0;
     }
+    known.refused_sequence = -1;
     known.last_write = std::max(known.last_write, now);
     if (header.base_sequence < 0) {
         return; // control batches have none
@@ -91,6 +94,19 @@ void ProducerState::update(const protocol::BatchHeader& header, WallTime now) {
     known.batches[known.count++] =
         Batch{header.base_sequence, header.last_sequence(), header.base_offset,
               header.last_offset_delta, header.max_timestamp};
+}
+
+void ProducerState::note_refused(const protocol::BatchHeader& header, WallTime now) {
+    if (producers_.contains(header.producer_id)) {
+        return; // its window says what comes next
+    }
+    if (producers_.size() >= kProducersPerPartitionMax) {
+        evict_oldest();
+    }
+    Producer& producer = producers_[header.producer_id];
+    producer.epoch = header.producer_epoch;
+    producer.refused_sequence = header.base_sequence;
+    producer.last_write = now;
 }
 
 void ProducerState::expire(WallTime now, int64_t expiration_ms) {

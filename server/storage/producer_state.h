@@ -39,6 +39,10 @@ public:
                                        int64_t expiration_ms) const;
     /// A batch with a producer id is in the log, its header patched. `now` is kept for expiry.
     void update(const protocol::BatchHeader& header, WallTime now);
+    /// The batch passed check() but there was no room for it. The client sends it again; until then
+    /// a later batch of a producer without state must not take its place, since what may begin
+    /// anywhere would then have begun behind it.
+    void note_refused(const protocol::BatchHeader& header, WallTime now);
     void expire(WallTime now, int64_t expiration_ms);
 
     [[nodiscard]] size_t size() const { return producers_.size(); }
@@ -54,6 +58,7 @@ private:
     struct Producer {
         ProducerEpoch epoch;
         uint8_t count = 0;                              // of `batches` in use
+        int32_t refused_sequence = -1; // without batches: what must come first; -1: anything
         std::array<Batch, kProducerBatchesMax> batches; // oldest first
         WallTime last_write{};
     };

@@ -101,6 +101,7 @@ public:
             return;
         }
         disk_.stop();
+        static_cast<void>(inbox_.take()); // jobs that came too late; closes sockets among them
         net_->close_all();
         timer_->close();
         prepare_.close();

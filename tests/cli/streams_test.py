@@ -101,7 +101,7 @@ class StreamsTest(CliCase):
         process = self.start("consume", "-t", name, "-e", stdout=terminal)
         self.assertEqual(process.wait(10), 0)
         os.close(terminal)
-        self.assertEqual(os.read(controller, 4096), b"\\x1B[2J\\xFF\r\n")
+        self.assertEqual(os.read(controller, 4096), b"\\x1b[2J\\xff\r\n")
         os.close(controller)
 
     def test_closed_descriptors(self):

@@ -39,8 +39,7 @@ inline std::string names_in(port::Disk& disk, const std::string& path) {
     return names;
 }
 
-TEST_CASE_TEMPLATE_DEFINE("disk: a file is opened, written, read and truncated", World,
-                          disk_file) {
+TEST_CASE_TEMPLATE_DEFINE("disk: a file is opened, written, read and truncated", World, disk_file) {
     World world(1);
     port::Disk& disk = *world.core(0).ports().disk;
     const std::string path = world.directory() + "/a";
@@ -148,11 +147,10 @@ TEST_CASE_TEMPLATE_DEFINE("disk: each sync is answered once, later", World, disk
             disk.remove_later(path); // the sync holds the file
         });
     }
-    CHECK(world.wait_until([&] {
-        return world.core(1).synced.size() == kSyncCount && !world.core(1).turn_open;
-    }));
-    CHECK(world.wait_until([&] { return names_in(*world.core(0).ports().disk,
-                                                 world.directory()).empty(); }));
+    CHECK(world.wait_until(
+        [&] { return world.core(1).synced.size() == kSyncCount && !world.core(1).turn_open; }));
+    CHECK(world.wait_until(
+        [&] { return names_in(*world.core(0).ports().disk, world.directory()).empty(); }));
     world.stop();
     for (const auto& [token, results] : world.core(1).synced) {
         REQUIRE(results.size() == 1);

@@ -26,8 +26,7 @@ inline void post_number(TestCore& from, size_t to, uint32_t number) {
                                std::make_unique<NumberMail>(from.ports().id.value(), number));
 }
 
-TEST_CASE_TEMPLATE_DEFINE("mailbox: order holds between each pair of cores", World,
-                          mailbox_order) {
+TEST_CASE_TEMPLATE_DEFINE("mailbox: order holds between each pair of cores", World, mailbox_order) {
     constexpr size_t kCores = 3;
     constexpr uint32_t kMails = 12'000; // a pair: with oneself 9 pairs, some 100,000 in all
     constexpr uint32_t kBurst = 700;    // a turn: more than a ring holds

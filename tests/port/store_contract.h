@@ -84,8 +84,7 @@ TEST_CASE_TEMPLATE_DEFINE("store: transactions, guards and changes", World, stor
 
     const port::StoreSnapshot snapshot = load_now(world, events);
     CHECK(snapshot.revision == second);
-    CHECK(snapshot.entries ==
-          std::vector<port::StoreEntry>{{"a", "2", first}, {"c", "3", second}});
+    CHECK(snapshot.entries == std::vector<port::StoreEntry>{{"a", "2", first}, {"c", "3", second}});
     REQUIRE(events.changes.size() == 2);
     CHECK(events.changes[0].revision == first);
     CHECK(events.changes[1].writes == std::vector<port::StoreWrite>{{"c", "3"}, {"b", {}}});
@@ -102,13 +101,13 @@ TEST_CASE_TEMPLATE_DEFINE("store: many at once, in order, and there after a reop
         load_now(world, events);
         for (uint32_t i = 0; i < kCount; i++) {
             // Keys and values are bytes, not text.
-            world.store().commit({{}, {{"k" + std::to_string(i % 10) + std::string("\0\xff", 2),
-                                        std::to_string(i) + std::string("\0", 1)}}},
+            world.store().commit({{},
+                                  {{"k" + std::to_string(i % 10) + std::string("\0\xff", 2),
+                                    std::to_string(i) + std::string("\0", 1)}}},
                                  Token{i, 1});
         }
-        REQUIRE(world.wait_until([&] {
-            return events.commits.size() == kCount && events.changes.size() == kCount;
-        }));
+        REQUIRE(world.wait_until(
+            [&] { return events.commits.size() == kCount && events.changes.size() == kCount; }));
         for (uint32_t i = 0; i < kCount; i++) {
             const Revision revision = events.commits.at(Token{i, 1}).value();
             CHECK(revision > last);

@@ -105,8 +105,8 @@ void Producer::make_batch(Lane& lane) {
     for (uint64_t i = 0; i < count; i++) {
         const Value value = setup_.client.checker->new_value(number_, lane.place.number);
         batch.values.push_back(value);
-        const size_t size = 8 + random.below(random.chance(30'000) ? setup_.value_size_max * 20
-                                                                   : setup_.value_size_max);
+        const bool is_large = i == 0 && random.chance(100'000);
+        const size_t size = 8 + random.below(setup_.value_size_max * (is_large ? 8 : 1));
         const std::vector<std::byte> bytes = value_bytes(value, size);
         QT_ASSERT(builder.append({}, ByteView(bytes), {}, timestamp).has_value());
     }

@@ -89,13 +89,20 @@ private:
         config::BrokerConfig config;
         config.auto_create_topics_enable = false;
         config.retention_check_interval_ms = random.between(300, 5000);
-        // Far below what a topic may ask for, so that logs roll and indexes have entries.
-        config.topic_defaults.segment_bytes = static_cast<int32_t>(random.between(2'000, 60'000));
-        config.topic_defaults.index_interval_bytes =
-            static_cast<int32_t>(random.between(100, 4096));
-        config.topic_defaults.segment_index_bytes = static_cast<int32_t>(random.between(200, 4096));
-        config.topic_defaults.file_delete_delay_ms = random.between(0, 3000);
-        config.topic_defaults.write_caching = plant == Plant::write_caching;
+        const auto set = [&](const char* option, int64_t value) {
+            config.settings[option] = {std::to_string(value), "scenario"};
+        };
+        // Far below what an operator may ask for, so that logs roll and indexes have entries.
+        set("log.segment.bytes", random.between(9'000, 60'000)); // above any batch
+        set("log.index.interval.bytes", random.between(100, 4096));
+        set("log.index.size.max.bytes", random.between(200, 4096));
+        set("log.segment.delete.delay.ms", random.between(0, 3000));
+        if (random.chance(200'000)) {
+            set("log.roll.ms", random.between(200, 3000));
+        }
+        if (plant == Plant::write_caching) {
+            config.settings["write.caching"] = {"true", "scenario"};
+        }
         return config;
     }
 
