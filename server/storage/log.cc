@@ -291,8 +291,9 @@ Result<std::optional<FlushWork>> Log::begin_flush() {
     FlushWork work;
     work.end_offset = log_end_;
     for (Segment& segment : hot_->segments) {
-        if (segment.synced_size < segment.size()) {
+        if (segment.synced_size < segment.size() || segment.needs_sync) {
             QT_TRY_ASSIGN(port::FileRef file, segment.file());
+            segment.needs_sync = false; // a failed flush ends the log, so nothing sets it back
             work.files.push_back(std::move(file));
             work.parts.push_back({segment.base_offset(), segment.size()});
         }
@@ -318,6 +319,23 @@ void Log::finish_flush(const FlushWork& work) {
     synced_end_ = std::max(synced_end_, work.end_offset);
 }
 
+Result<void> Log::flush_blocking() {
+    while (synced_end_ < log_end_) {
+        QT_TRY_ASSIGN(const std::optional<FlushWork> work, begin_flush());
+        if (!work) {
+            break;
+        }
+        for (const port::FileRef& file : work->files) {
+            if (Result<void> synced = file->sync_blocking(); !synced) {
+                fail(synced.error());
+                return synced;
+            }
+        }
+        finish_flush(*work);
+    }
+    return {};
+}
+
 void Log::fail(const Error& error) {
     if (!failure_) {
         failure_ = Error(Code::storage_offline,
@@ -338,6 +356,15 @@ void Log::release_idle() {
         return;
     }
     Hot& hot = *hot_;
+    for (Segment& segment : hot.segments) {
+        if (segment.needs_sync) {
+            const Result<port::FileRef> file = segment.file();
+            if (!file || !(*file)->sync_blocking()) {
+                return; // the log stays as it is; the next write finds out what is wrong
+            }
+            segment.needs_sync = false;
+        }
+    }
     if (!is_clean_ && has_directory_ && !hot.segments.empty()) {
         if (hot.directory_dirty) {
             if (!disk_.sync_directory(directory_)) {
@@ -381,19 +408,7 @@ void Log::release_write_producers() {
 Result<void> Log::close() {
     QT_TRY(check_usable());
     if (hot_) {
-        while (synced_end_ < log_end_) {
-            QT_TRY_ASSIGN(const std::optional<FlushWork> work, begin_flush());
-            if (!work) {
-                break;
-            }
-            for (const port::FileRef& file : work->files) {
-                if (Result<void> synced = file->sync_blocking(); !synced) {
-                    fail(synced.error());
-                    return synced;
-                }
-            }
-            finish_flush(*work);
-        }
+        QT_TRY(flush_blocking());
         release_idle();
         if (hot_) {
             return Error(Code::storage_io, directory_ + ": could not be closed cleanly");

@@ -154,6 +154,7 @@ private:
     Result<void> append_roll(WallTime now);
     Result<void> add_segment(Offset base, WallTime now);
     Result<void> write_producers();
+    Result<void> flush_blocking();
     void delete_snapshots_below(Offset offset);
     void release_write_producers();
     void update_summary();
@@ -181,6 +182,7 @@ private:
 
     // log_retention.cc
     Result<void> persist_log_start(Offset offset);
+    Result<void> keep_producers(Offset first_kept, WallTime now);
     Result<uint32_t> delete_segments_below(Offset offset, WallTime now);
     void unlink_due(WallTime now);
 

@@ -241,7 +241,10 @@ Result<void> Log::recover_scan(Listing& listing, WallTime now) {
         segment.write_index();
         segment.close_files();
         hot_->segments.push_back(std::move(segment));
-        if (!checked.bad.empty()) {
+        // What follows a bad tail is lost with it, unless nothing is missing in between: then the
+        // tail was what a failed write left, cut off before but not durably.
+        const bool goes_on = good + 1 < files.size() && files[good + 1].base == expected;
+        if (!checked.bad.empty() && !goes_on) {
             good++;
             break;
         }

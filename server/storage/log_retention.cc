@@ -1,5 +1,6 @@
 // Log: deleting from the front.
 #include "lib/base/log.h"
+#include "server/storage/checkpoint.h"
 #include "server/storage/log_hot.h"
 #include "server/storage/partition_files.h"
 
@@ -21,10 +22,48 @@ Result<void> Log::persist_log_start(Offset offset) {
     return {};
 }
 
+// What is known of producers from batches that are about to go must be durable elsewhere: a snapshot
+// that recovery will start from, at or behind the first segment kept and not behind what is synced.
+Result<void> Log::keep_producers(Offset first_kept, WallTime now) {
+    QT_TRY_ASSIGN(const Listing listing, list_files());
+    if (!hot_->producers_loaded) {
+        QT_TRY(note_damage(load_producers(listing, log_end_, now)));
+    }
+    if (hot_->producers.size() == 0) {
+        return {};
+    }
+    for (size_t i = listing.snapshots.size(); i-- > 0;) {
+        const Offset taken_at = listing.snapshots[i];
+        if (taken_at < first_kept || taken_at > synced_end_) {
+            continue;
+        }
+        const std::string name = path(offset_file_name(taken_at) + std::string(kSnapshotExtension));
+        QT_TRY_ASSIGN(const auto bytes, read_small_file(disk_, name, kSmallFileMax));
+        if (!bytes || !ProducerState::decode(*bytes, taken_at)) {
+            continue;
+        }
+        QT_TRY_ASSIGN(const port::FileRef file, disk_.open(name, port::OpenMode::read_write));
+        QT_TRY(file->sync_blocking());
+        return disk_.sync_directory(directory_);
+    }
+    QT_TRY(flush_blocking());
+    return write_small_file(
+        disk_, {directory_, offset_file_name(log_end_) + std::string(kSnapshotExtension), true},
+        hot_->producers.encode(log_end_));
+}
+
 Result<uint32_t> Log::delete_segments_below(Offset offset, WallTime now) {
     std::deque<Segment>& segments = hot_->segments;
     uint32_t count = 0;
     Result<void> result;
+    size_t first_kept = 0;
+    while (first_kept + 1 < segments.size() && segments[first_kept + 1].base_offset() <= offset) {
+        first_kept++;
+    }
+    if (first_kept == 0) {
+        return 0u;
+    }
+    QT_TRY(keep_producers(segments[first_kept].base_offset(), now));
     while (segments.size() > 1 && segments[1].base_offset() <= offset) {
         Segment& oldest = segments.front();
         const std::string deleted = oldest.path() + std::string(kDeletedExtension);

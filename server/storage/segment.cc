@@ -114,6 +114,7 @@ Result<void> Segment::append(const BatchHeader& header, ByteView batch,
 
 Result<void> Segment::repair() {
     QT_TRY_ASSIGN(const port::FileRef log, file());
+    needs_sync = true;
     return log->truncate(size_);
 }
 

@@ -120,6 +120,7 @@ public:
     Result<void> truncate(uint64_t size);
 
     uint64_t synced_size = 0; // bytes that flushes covered
+    bool needs_sync = false;  // a truncation is not durable: what it cut off could come back
 
 private:
     void note_batch(const protocol::BatchHeader& header, uint64_t position,

@@ -21,7 +21,7 @@ namespace {
 
 constexpr int kAcceptsPerTurnMax = 64; // so that a rush of clients does not starve those served
 constexpr uint64_t kPauseMs = 100;
-constexpr uint64_t kRefusalLogIntervalMs = 1000;
+constexpr uint64_t kLogIntervalMs = 1000;
 
 port::SocketAddress to_address(const sockaddr_storage& storage, socklen_t size) {
     std::array<char, NI_MAXHOST> host{};
@@ -150,17 +150,22 @@ void UvListeners::on_ready(const Listener& listener) {
             }
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
             return;
-        } else if (is_out_of_resources(errno) && !shed_connection(listener)) {
-            pause();
-            return;
+        } else if (is_out_of_resources(errno)) {
+            const Shed shed = shed_connection(listener);
+            if (shed == Shed::failed) {
+                pause();
+            }
+            if (shed != Shed::refused) {
+                return;
+            }
         }
         // Else that one connection failed on its way in (ECONNABORTED, EPROTO, ...): the next one.
     }
 }
 
 // Out of descriptors: left alone, the waiting connection would keep the loop spinning. The reserve
-// makes room to take it and drop it. False: it waits still.
-bool UvListeners::shed_connection(const Listener& listener) {
+// makes room to take it and drop it. (The system says so before it looks whether anybody waits.)
+UvListeners::Shed UvListeners::shed_connection(const Listener& listener) {
     if (reserve_fd_ >= 0) {
         ::close(std::exchange(reserve_fd_, -1));
     }
@@ -168,25 +173,29 @@ bool UvListeners::shed_connection(const Listener& listener) {
     const int reason = errno;
     if (fd >= 0) {
         ::close(fd);
-        refused_++;
     }
     reserve_fd_ = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-    log_refusal();
-    return fd >= 0 || !is_out_of_resources(reason);
+    if (fd >= 0) {
+        refused_++;
+        log_trouble("connections_refused");
+        return Shed::refused;
+    }
+    return is_out_of_resources(reason) ? Shed::failed : Shed::nobody_waits;
 }
 
-void UvListeners::log_refusal() {
+void UvListeners::log_trouble(const char* event) {
     const uint64_t now_ms = uv_now(&context_.loop);
-    if (now_ms < refusal_log_due_ms_) {
+    if (now_ms < log_due_ms_) {
         return;
     }
-    refusal_log_due_ms_ = now_ms + kRefusalLogIntervalMs;
-    log_line(LogLevel::error, "connections_refused",
+    log_due_ms_ = now_ms + kLogIntervalMs;
+    log_line(LogLevel::error, event,
              {{"why", "out of file descriptors or memory: raise the limit (ulimit -n)"},
-              {"count", std::exchange(refused_, 0)}});
+              {"refused", std::exchange(refused_, 0)}});
 }
 
 void UvListeners::pause() {
+    log_trouble("listening_paused");
     for (Listener& listener : listeners_) {
         uv_poll_stop(listener.poll.get());
     }

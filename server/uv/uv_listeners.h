@@ -46,10 +46,11 @@ private:
 
     static int start(Listener& listener);
     void on_ready(const Listener& listener);
-    bool shed_connection(const Listener& listener);
+    enum class Shed : uint8_t { refused, nobody_waits, failed };
+    Shed shed_connection(const Listener& listener);
     void pause();
     void resume();
-    void log_refusal();
+    void log_trouble(const char* event);
 
     CoreContext& context_;
     std::function<void(AcceptedSocket)> deal_;
@@ -57,7 +58,7 @@ private:
     net::Handle<uv_timer_t> resume_timer_;
     int reserve_fd_ = -1;  // given up to refuse a connection when descriptors ran out
     uint64_t refused_ = 0; // since the last line about it
-    uint64_t refusal_log_due_ms_ = 0;
+    uint64_t log_due_ms_ = 0;
 };
 
 } // namespace qtool::uv

@@ -92,6 +92,16 @@ def produce(topic, partition, records, acks=-1, version=8, correlation=1):
     return request(PRODUCE, version, body, correlation)
 
 
+def list_offsets(topic, partition, timestamp=-1):
+    body = int32(-1) + int32(1) + string(topic) + int32(1) + int32(partition) + int64(timestamp)
+    return request(LIST_OFFSETS, 1, body)
+
+
+def list_offsets_answer(answer):
+    """(error code, offset) of the only partition in a ListOffsets response v1."""
+    return (struct.unpack(">h", answer[-18:-16])[0], struct.unpack(">q", answer[-8:])[0])
+
+
 def api_versions(correlation=1):
     return request(API_VERSIONS, 0, b"", correlation)
 

@@ -258,16 +258,21 @@ TEST_CASE("uv world: cores with nothing to do sleep") {
     world.on_core(0, [] {});
     REQUIRE(world.wait_until([&] { return !world.core(0).turn_open; }));
     std::this_thread::sleep_for(20ms);
-    std::vector<int> turns;
-    for (uint16_t i = 0; i < world.core_count(); i++) {
-        turns.push_back(world.core(i).turn_ends);
-    }
+    const auto turns = [&] {
+        std::vector<int> counts;
+        world.wait_until([&] {
+            for (uint16_t i = 0; i < world.core_count(); i++) {
+                counts.push_back(world.core(i).turn_ends);
+            }
+            return true;
+        });
+        return counts;
+    };
+    const std::vector<int> before = turns();
     const Duration used = cpu_used();
     std::this_thread::sleep_for(500ms);
     CHECK(cpu_used() - used < 50ms);
-    for (uint16_t i = 0; i < world.core_count(); i++) {
-        CHECK(world.core(i).turn_ends == turns[i]);
-    }
+    CHECK(turns() == before);
 }
 
 TEST_CASE("uv world: stop with everything under way") {

@@ -1,8 +1,12 @@
+#include "lib/base/assert.h"
+#include "lib/protocol/batch_builder.h"
 #include "lib/protocol/kafka_error.h"
 #include "lib/protocol/msg/create_topics.h"
 #include "lib/protocol/msg/delete_records.h"
 #include "lib/protocol/msg/delete_topics.h"
+#include "lib/protocol/msg/fetch.h"
 #include "lib/protocol/msg/metadata.h"
+#include "lib/protocol/msg/produce.h"
 #include "tests/sim/workload.h"
 
 #include <algorithm>
@@ -69,7 +73,12 @@ void Operator::next() {
                                     [](const Churn& churn) { return churn.in_doubt; });
     Churn& churn = doubt != churns_.end() ? *doubt : churns_[world_.random().below(churns_.size())];
     if (finishing_ && !churn.in_doubt) {
-        if (!verified_) {
+        const auto unread = std::find_if(churns_.begin(), churns_.end(), [](const Churn& c) {
+            return c.has_records && !c.is_checked;
+        });
+        if (unread != churns_.end()) {
+            ask_read(*unread);
+        } else if (!verified_) {
             ask_metadata();
         }
         return;
@@ -77,6 +86,17 @@ void Operator::next() {
     if (!churn.in_doubt && deletes_records_ && world_.chance_percent(30)) {
         ask_delete_records();
         return;
+    }
+    if (churn.is_there && !churn.has_records) {
+        ask_write(churn);
+        return;
+    }
+    if (churn.is_there && !churn.in_doubt && world_.chance_percent(50)) {
+        ask_read(churn);
+        return;
+    }
+    if (!churn.is_there && !churn.in_doubt) {
+        churn.generation++;
     }
     churn.in_doubt = true;
     if (churn.is_there) {
@@ -132,6 +152,7 @@ void Operator::ask_delete(Churn& churn) {
         if (error == 0 || error == static_cast<int16_t>(KafkaError::unknown_topic_or_partition)) {
             churn.is_there = false;
             churn.in_doubt = false;
+            churn.has_records = false;
         } else if (!is_retriable(error)) {
             world_.violate("DeleteTopics " + churn.name + ": error " + std::to_string(error));
             return;
@@ -139,6 +160,102 @@ void Operator::ask_delete(Churn& churn) {
         next_later(world_.between(5ms, 700ms));
     });
 }
+
+// ---- records of its own topics ------------------------------------------------------------------
+
+Value Operator::value_of(const Churn& churn) {
+    return (Value{0xffff} << 48) | (Value{static_cast<uint8_t>(churn.name.back())} << 32) |
+           churn.generation;
+}
+
+void Operator::ask_write(Churn& churn) {
+    protocol::BatchBuilder builder;
+    const std::vector<std::byte> value = value_bytes(value_of(churn), 100);
+    const auto timestamp = static_cast<int64_t>(
+        1'790'000'000'000 + world_.now().time_since_epoch() / std::chrono::milliseconds(1));
+    QT_ASSERT(builder.append({}, ByteView(value), {}, timestamp).has_value());
+    const Result<std::vector<std::byte>> batch = builder.finish({});
+    QT_ASSERT(batch.has_value());
+    protocol::ProduceRequest request;
+    request.acks = -1;
+    request.timeout_ms = kTimeoutMs;
+    auto& topic = request.topic_data.emplace_back();
+    topic.name = churn.name;
+    auto& data = topic.partition_data.emplace_back();
+    data.records = protocol::RecordsRef{*batch, 0};
+    constexpr int16_t kVersion = 9;
+    stream_.ask(request, kVersion, [this, &churn](ByteView body) {
+        const auto answer = protocol::ProduceResponse::decode(body, kVersion);
+        if (!answer || answer->responses.size() != 1 ||
+            answer->responses[0].partition_responses.size() != 1) {
+            world_.violate("Produce: an answer that cannot be read");
+            return;
+        }
+        const int16_t error = answer->responses[0].partition_responses[0].error_code;
+        if (error == 0) {
+            churn.has_records = true;
+        } else if (!is_retriable(error)) {
+            world_.violate("Produce to " + churn.name + ": error " + std::to_string(error));
+            return;
+        }
+        next_later(world_.between(5ms, 200ms));
+    });
+}
+
+void Operator::ask_read(Churn& churn) {
+    protocol::FetchRequest request;
+    auto& topic = request.topics.emplace_back();
+    topic.topic = churn.name;
+    topic.partitions.emplace_back().partition_max_bytes = 1'000'000;
+    constexpr int16_t kVersion = 12;
+    stream_.ask(request, kVersion, [this, &churn](ByteView body) {
+        const auto answer = protocol::FetchResponse::decode(body, kVersion);
+        if (!answer || answer->responses.size() != 1 ||
+            answer->responses[0].partitions.size() != 1) {
+            world_.violate("Fetch: an answer that cannot be read");
+            return;
+        }
+        const auto& partition = answer->responses[0].partitions[0];
+        if (partition.error_code == 0) {
+            check_records(churn, partition.records.value_or(protocol::RecordsRef{}));
+            churn.is_checked = true;
+        } else if (!is_retriable(partition.error_code)) {
+            world_.violate("Fetch of " + churn.name + ": error " +
+                           std::to_string(partition.error_code));
+            return;
+        }
+        next_later(world_.between(5ms, 200ms));
+    });
+}
+
+// A write that was retried may be there more than once.
+void Operator::check_records(Churn& churn, ByteView records) {
+    uint32_t count = 0;
+    protocol::BatchWalker walker(records);
+    for (;;) {
+        const auto batch = walker.next();
+        if (!batch || *batch == nullptr) {
+            break;
+        }
+        auto opened = protocol::BatchRecords::open(**batch, 1'000'000);
+        while (const protocol::ConsumedRecord* record = opened ? opened->next() : nullptr) {
+            const Result<Value> value = record->record.value
+                                            ? read_value(*record->record.value)
+                                            : Result<Value>(Error(Code::malformed, "null"));
+            if (!value || *value != value_of(churn)) {
+                world_.violate("topic " + churn.name + " holds what was not written to it: " +
+                               (value ? to_text(*value) : value.error().detail));
+                return;
+            }
+            count++;
+        }
+    }
+    if (count == 0) {
+        world_.violate("topic " + churn.name + " lost an acknowledged record");
+    }
+}
+
+// ---- the rest -----------------------------------------------------------------------------------
 
 void Operator::ask_delete_records() {
     const PartitionPlace& place = partitions_[world_.random().below(partitions_.size())];

@@ -145,17 +145,24 @@ public:
     [[nodiscard]] bool is_done() const { return verified_; }
 
 private:
-    /// A topic of its own: how often it was created and deleted, and whether it should be there.
+    /// A topic of its own, over and over: created, written, read, deleted.
     struct Churn {
         std::string name;
+        uint32_t generation = 0; // of its records: none of an older one may come back
         bool is_there = false;
         bool in_doubt = false; // asked to change, not answered
+        bool has_records = false;
+        bool is_checked = false; // read when nothing changes any more
     };
     void connect_later(Duration delay);
     void next();
     void next_later(Duration delay);
     void ask_create(const Topic& topic, std::function<void()> on_done);
     void ask_delete(Churn& churn);
+    void ask_write(Churn& churn);
+    void ask_read(Churn& churn);
+    [[nodiscard]] static Value value_of(const Churn& churn);
+    void check_records(Churn& churn, ByteView records);
     void ask_delete_records();
     void ask_metadata();
 
