@@ -379,6 +379,26 @@ void Core::on_timer() {
 
 void Core::on_turn_end() {
     do {
+        run_to_quiet();
+        replica::Outbox out;
+        partitions_.begin_flushes(out);
+        deliver(out); // a log that broke just now answers its waiters
+    } while (!replies_.empty() || !wakes_.empty());
+    graveyard_.clear();
+    if (life_ == Life::draining) {
+        continue_drain();
+    }
+    post_mails();
+    MonoTime due = std::min({deadlines_.next_due(), changes_.next_due(), partitions_.next_due(),
+                             tick_at_, drain_deadline_});
+    if (due != alarm_at_) {
+        alarm_at_ = due;
+        ports_.timer->set_alarm(due);
+    }
+}
+
+void Core::run_to_quiet() {
+    do {
         run_partition_requests();
         run_answers();
         for (const Token request : changes_.take_finished()) {
@@ -391,18 +411,6 @@ void Core::on_turn_end() {
         }
     } while (!local_requests_.empty() || !replies_.empty() || !wakes_.empty() ||
              !refresh_.empty() || changes_.has_finished());
-    graveyard_.clear();
-    partitions_.begin_flushes();
-    if (life_ == Life::draining) {
-        continue_drain();
-    }
-    post_mails();
-    MonoTime due = std::min({deadlines_.next_due(), changes_.next_due(), partitions_.next_due(),
-                             tick_at_, drain_deadline_});
-    if (due != alarm_at_) {
-        alarm_at_ = due;
-        ports_.timer->set_alarm(due);
-    }
 }
 
 void Core::run_partition_requests() {

@@ -77,6 +77,7 @@ private:
     void add_pending(ConnectionSlot& connection, std::unique_ptr<request::Pending> pending,
                      uint64_t slot);
     std::unique_ptr<request::Pending> take_pending(Token request);
+    void run_to_quiet();
     void run_partition_requests();
     void run_answers();
     void deliver(replica::Outbox& out);

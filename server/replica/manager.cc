@@ -65,10 +65,6 @@ void Manager::open(const metadata::TopicImage& topic, PartitionIndex index, Outb
         storage::Log::open(*setup_.ports.disk, setup_.data_dir->partition_path(topic.name, index),
                            make_log_config(topic.effective, setup_.producer_id_expiration_ms),
                            setup_.data_dir->hint(topic.id, index), setup_.ports.clock->wall());
-    if (!log) {
-        log_line(LogLevel::error, "partition_offline",
-                 {{"partition", name}, {"error", to_string(log.error())}});
-    }
     Entry& entry = partitions_[key];
     entry.epoch = next_epoch_++;
     entry.partition =
@@ -131,15 +127,15 @@ void Manager::cancel_watch(CoreId core, Token request, const PartitionKey& key) 
 
 // ---- flushes ------------------------------------------------------------------------------------
 
-void Manager::begin_flushes() {
+void Manager::begin_flushes(Outbox& out) {
     for (const PartitionKey& key : std::exchange(dirty_, {})) {
         const auto at = partitions_.find(key);
         if (at == partitions_.end() || !at->second.partition->wants_flush()) {
             continue;
         }
-        std::optional<storage::FlushWork> work = at->second.partition->begin_flush();
+        std::optional<storage::FlushWork> work = at->second.partition->begin_flush(out);
         if (!work) {
-            continue; // it went offline; its waiters learn by their deadline or were answered
+            continue; // it went offline
         }
         const size_t file_count = work->files.size();
         QT_ASSERT(file_count > 0);
@@ -207,13 +203,10 @@ void Manager::on_time(Outbox& out) {
     }
     if (maintain_at_ <= now) {
         const WallTime wall = setup_.ports.clock->wall();
-        uint64_t offline = 0;
         for (auto& [key, entry] : partitions_) {
             entry.partition->maintain(wall, now, out);
             touch(*entry.partition);
-            offline += entry.partition->is_offline() ? 1 : 0;
         }
-        setup_.counters->partitions_offline.set(offline);
         maintain_at_ = now + maintain_interval();
     }
     if (recovery_points_at_ <= now) {

@@ -40,7 +40,7 @@ public:
 
     /// Starts a flush for each partition that wants one: called once at the end of a turn, so that
     /// all appends of the turn share it (group commit).
-    void begin_flushes();
+    void begin_flushes(Outbox& out);
     /// False when the token is not one of a flush.
     bool on_synced(Token token, Result<void> result, Outbox& out);
 

@@ -36,10 +36,19 @@ Partition::Partition(PartitionKey key, std::string name, BrokerId self,
       self_(self),
       producer_id_expiration_ms_(producer_id_expiration_ms),
       counters_(counters) {
-    if (log) {
-        log_ = *std::move(log);
-    } else {
-        offline_ = std::move(log).error();
+    if (!log) {
+        set_offline(std::move(log).error());
+        return;
+    }
+    log_ = *std::move(log);
+    if (log_->failure()) {
+        set_offline(*log_->failure());
+    }
+}
+
+Partition::~Partition() {
+    if (offline_) {
+        counters_.partitions_offline.set(counters_.partitions_offline.value() - 1);
     }
 }
 
@@ -287,11 +296,11 @@ bool Partition::wants_flush() const {
     return !write_caching_ || flush_due_;
 }
 
-std::optional<storage::FlushWork> Partition::begin_flush() {
+std::optional<storage::FlushWork> Partition::begin_flush(Outbox& out) {
     QT_ASSERT(wants_flush());
     Result<std::optional<storage::FlushWork>> work = log_->begin_flush();
     if (!work) {
-        offline_ = std::move(work).error(); // waiters are answered by on_flushed or expire
+        go_offline(std::move(work).error(), out);
         return std::nullopt;
     }
     if (*work) {
@@ -377,10 +386,17 @@ void Partition::maintain(WallTime wall, MonoTime now, Outbox& out) {
     }
 }
 
-void Partition::go_offline(Error error, Outbox& out) {
+void Partition::set_offline(Error error) {
     log_line(LogLevel::error, "partition_offline",
              {{"partition", name_}, {"error", to_string(error)}});
+    if (!offline_) {
+        counters_.partitions_offline.add();
+    }
     offline_ = std::move(error);
+}
+
+void Partition::go_offline(Error error, Outbox& out) {
+    set_offline(std::move(error));
     release_waiters(offline_->code, out);
 }
 

@@ -43,6 +43,9 @@ public:
     Partition(PartitionKey key, std::string name, BrokerId self,
               Result<std::unique_ptr<storage::Log>> log, int64_t producer_id_expiration_ms,
               metrics::CoreCounters& counters);
+    ~Partition();
+    Partition(const Partition&) = delete;
+    Partition& operator=(const Partition&) = delete;
 
     /// Takes leadership facts and configuration from a new image.
     void apply(const metadata::TopicImage& topic, Outbox& out);
@@ -54,8 +57,8 @@ public:
     /// True when there are unsynced bytes that a reader or an acknowledgement waits for and no
     /// flush is under way: the manager should begin one.
     [[nodiscard]] bool wants_flush() const;
-    /// The files to fdatasync; on_flushed follows exactly once.
-    std::optional<storage::FlushWork> begin_flush();
+    /// The files to fdatasync; on_flushed follows exactly once. Nothing: the log broke.
+    std::optional<storage::FlushWork> begin_flush(Outbox& out);
     void on_flushed(const storage::FlushWork& work, const Result<void>& result, Outbox& out);
 
     /// Answers parked appends whose time is over with timed_out.
@@ -86,6 +89,7 @@ private:
     Result<void> check_request(const PartitionRequest& request) const;
     void advance(Outbox& out);
     void go_offline(Error error, Outbox& out);
+    void set_offline(Error error);
     [[nodiscard]] bool is_leader() const { return leader_ == self_; }
 
     PartitionKey key_;

@@ -187,9 +187,9 @@ Result<AppendInfo> Log::append_checked(Hot& hot, ByteSpan batch, protocol::Batch
     AppendInfo info;
     info.base_offset = header.base_offset;
     info.last_offset = header.last_offset();
-    info.log_append_time_ms =
-        config_.timestamp_type == protocol::TimestampType::log_append_time ? header.max_timestamp
-                                                                           : -1;
+    info.log_append_time_ms = config_.timestamp_type == protocol::TimestampType::log_append_time
+                                  ? header.max_timestamp
+                                  : -1;
     info.log_start_offset = log_start_;
     return info;
 }

@@ -22,8 +22,9 @@ Result<void> Log::persist_log_start(Offset offset) {
     return {};
 }
 
-// What is known of producers from batches that are about to go must be durable elsewhere: a snapshot
-// that recovery will start from, at or behind the first segment kept and not behind what is synced.
+// What is known of producers from batches that are about to go must be durable elsewhere: a
+// snapshot that recovery will start from, at or behind the first segment kept and not behind what
+// is synced.
 Result<void> Log::keep_producers(Offset first_kept, WallTime now) {
     QT_TRY_ASSIGN(const Listing listing, list_files());
     if (!hot_->producers_loaded) {

@@ -57,7 +57,7 @@ public:
 private:
     struct Producer {
         ProducerEpoch epoch;
-        uint8_t count = 0;                              // of `batches` in use
+        uint8_t count = 0;             // of `batches` in use
         int32_t refused_sequence = -1; // without batches: what must come first; -1: anything
         std::array<Batch, kProducerBatchesMax> batches; // oldest first
         WallTime last_write{};

@@ -11,10 +11,11 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
-#include <memory>
+#include <climits>
+#include <utility>
 
 namespace qtool::uv {
 
@@ -24,7 +25,9 @@ namespace {
 constexpr int kReadsPerTurnMax = 4;
 constexpr uint64_t kWritePerTurnMax = 4 * MiB;
 
-constexpr size_t kPiecesPerWriteMax = 64;
+constexpr size_t kPiecesPerWriteMax = IOV_MAX;
+// Bytes gathered for one call: the socket may take few of them, and small ranges are read for it.
+constexpr uint64_t kGatherMax = 1 * MiB;
 // A file range up to this size is read into memory: one writev beats two system calls.
 constexpr uint64_t kSmallRangeMax = 16 * KiB;
 
@@ -304,9 +307,10 @@ ssize_t UvNet::write_memory(Stream& stream) {
     std::array<iovec, kPiecesPerWriteMax> pieces;
     size_t count = 0;
     uint64_t skip = stream.front_sent;
+    uint64_t gathered = 0;
     bool more = false;
     for (port::Piece& piece : stream.queue) {
-        if (count == pieces.size()) {
+        if (count == pieces.size() || gathered >= kGatherMax) {
             break;
         }
         if (const auto* range = std::get_if<port::FileRange>(&piece)) {
@@ -330,6 +334,7 @@ ssize_t UvNet::write_memory(Stream& stream) {
         skip = 0;
         pieces[count].iov_base = const_cast<std::byte*>(bytes.data()); // NOLINT: sendmsg reads
         pieces[count].iov_len = bytes.size();
+        gathered += bytes.size();
         count++;
     }
     msghdr message{};
@@ -344,7 +349,13 @@ ssize_t UvNet::write_file(Stream& stream, const port::FileRange& range) {
     const auto& file = static_cast<const UvFile&>(*range.file);
     auto position = static_cast<off_t>(range.position + stream.front_sent);
     const uint64_t left = range.size - stream.front_sent;
-    return ::sendfile(stream.fd, file.fd(), &position, std::min(left, kWritePerTurnMax));
+    const ssize_t sent =
+        ::sendfile(stream.fd, file.fd(), &position, std::min(left, kWritePerTurnMax));
+    if (sent == 0) {
+        log_line(LogLevel::error, "reply_file_short",
+                 {{"path", file.path()}, {"position", static_cast<uint64_t>(position)}});
+    }
+    return sent;
 }
 
 void UvNet::consume(Stream& stream, uint64_t size) {

@@ -102,6 +102,19 @@ def list_offsets_answer(answer):
     return (struct.unpack(">h", answer[-18:-16])[0], struct.unpack(">q", answer[-8:])[0])
 
 
+def fetch(topic, partition, offset, bytes_max=1 << 20):
+    """Fetch v4 that does not wait."""
+    body = int32(-1) + int32(0) + int32(1) + int32(bytes_max) + b"\0" + int32(1) + string(topic)
+    body += int32(1) + int32(partition) + int64(offset) + int32(bytes_max)
+    return request(FETCH, 4, body)
+
+
+def fetch_error(answer):
+    """Error code of the only partition in a Fetch response v4."""
+    at = 8 + 2 + struct.unpack(">h", answer[8:10])[0] + 8
+    return struct.unpack(">h", answer[at:at + 2])[0]
+
+
 def api_versions(correlation=1):
     return request(API_VERSIONS, 0, b"", correlation)
 

@@ -58,7 +58,6 @@ TEST_CASE("position: what is none is refused") {
                                         "@-1",
                                         "@1x",
                                         "Beginning",
-                                        "2023",
                                         "2023-11",
                                         "2023-13-01",
                                         "2023-02-29",
