@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the deterministic simulator (tests/sim/README.md); builds it first.
 #   sim.sh --seed N [--trace]          one seed: a replay of what a run reported
-#   sim.sh [--seeds COUNT] [--first N] many; every kind of fault must be hit (default 1000)
+#   sim.sh [--seeds COUNT] [--first N] many (default 1000); 200 and more must hit every kind of fault
 #          [--verify-trace]            each twice: the same seed must give the same trace
 #   sim.sh --planted                   each planted bug must be caught within 300 seeds
 #   sim.sh --plant NAME [--seed N]     one planted bug

@@ -21,6 +21,9 @@ inline constexpr size_t kOpenSealedSegmentsMax = 8;
 /// Last appended batches whose place is kept in memory, for readers at the tail.
 inline constexpr size_t kTailBatchesMax = 64;
 
+/// Segments between two deletions of old producer snapshots, each of which costs an fsync.
+inline constexpr size_t kRollsPerSnapshotDeletion = 8;
+
 /// Index entries kept in memory before they go to the index file.
 inline constexpr size_t kIndexTailMax = 1024;
 

@@ -218,14 +218,16 @@ Result<void> Log::append_roll(WallTime now) {
         log_line(LogLevel::warn, "producer_snapshot_not_written",
                  {{"partition", directory_}, {"error", to_string(written.error())}});
     }
-    // Snapshots that recovery may start from: not behind what is synced.
-    Offset keep = hot.segments.front().base_offset();
-    for (const Segment& segment : hot.segments) {
-        if (segment.base_offset() <= synced_end_) {
-            keep = segment.base_offset();
+    if (hot.segments.size() % kRollsPerSnapshotDeletion == 0) {
+        // Snapshots that recovery may start from: not behind what is synced.
+        Offset keep = hot.segments.front().base_offset();
+        for (const Segment& segment : hot.segments) {
+            if (segment.base_offset() <= synced_end_) {
+                keep = segment.base_offset();
+            }
         }
+        delete_snapshots_below(keep);
     }
-    delete_snapshots_below(keep);
     close_surplus_files();
     return {};
 }
@@ -248,16 +250,29 @@ Result<void> Log::write_producers() {
         hot_->producers.encode(log_end_));
 }
 
+// The newest snapshot at or below `offset` becomes durable before older ones go: it may be all that
+// is known of producers whose batches are deleted. What cannot be removed is only clutter; the next
+// call finds it again.
 void Log::delete_snapshots_below(Offset offset) {
-    Result<Listing> listing = list_files();
+    const Result<Listing> listing = list_files();
     if (!listing) {
-        return; // they are only clutter; the next call finds them again
+        return;
     }
-    for (const Offset snapshot : listing->snapshots) {
-        if (snapshot < offset) {
-            static_cast<void>(
-                disk_.remove(path(offset_file_name(snapshot) + std::string(kSnapshotExtension))));
-        }
+    const std::vector<Offset>& snapshots = listing->snapshots;
+    const auto behind = std::upper_bound(snapshots.begin(), snapshots.end(), offset);
+    if (behind - snapshots.begin() < 2) {
+        return;
+    }
+    const auto kept = std::prev(behind);
+    const Result<port::FileRef> file =
+        disk_.open(path(offset_file_name(*kept) + std::string(kSnapshotExtension)),
+                   port::OpenMode::read_write);
+    if (!file || !(*file)->sync_blocking() || !disk_.sync_directory(directory_)) {
+        return;
+    }
+    for (auto at = snapshots.begin(); at != kept; ++at) {
+        static_cast<void>(
+            disk_.remove(path(offset_file_name(*at) + std::string(kSnapshotExtension))));
     }
 }
 

@@ -3,7 +3,7 @@ import socket
 import struct
 
 PRODUCE, FETCH, LIST_OFFSETS, METADATA, API_VERSIONS = 0, 1, 2, 3, 18
-CREATE_TOPICS, DELETE_TOPICS = 19, 20
+CREATE_TOPICS = 19
 
 
 def _crc32c_table():

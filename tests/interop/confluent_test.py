@@ -22,12 +22,12 @@ class ConfluentTest(unittest.TestCase):
         return topic
 
     def producer(self, **options):
-        return Producer({"bootstrap.servers": self.broker.address, "linger.ms": 2,
+        return Producer({"bootstrap.servers": self.broker.address, "linger.ms": 2, "log_level": 0,
                          "message.timeout.ms": 30000,
                          **{key.replace("_", "."): value for key, value in options.items()}})
 
     def consumer(self, **options):
-        consumer = Consumer({"bootstrap.servers": self.broker.address, "group.id": "unused",
+        consumer = Consumer({"bootstrap.servers": self.broker.address, "group.id": "unused", "log_level": 0,
                              "enable.auto.commit": False, "enable.partition.eof": True,
                              "check.crcs": True, "auto.offset.reset": "error",
                              **{key.replace("_", "."): value for key, value in options.items()}})

@@ -19,12 +19,15 @@
 namespace qtool::sim {
 namespace {
 
+// Fewer need not hit every kind of fault.
+constexpr uint64_t kSeedsForAllFaults = 200;
+
 constexpr std::string_view kHelp =
     R"(Usage: qsim [--seed N | --seeds COUNT [--first N]] [OPTIONS]
 Runs the broker in a simulated world, one world a seed.
 
   --seed N        this seed alone
-  --seeds COUNT   that many seeds (default 100); every kind of fault must be hit
+  --seeds COUNT   that many seeds (default 100); 200 and more must hit every kind of fault
   --first N       the first of them (default 1)
   --trace         print what happens, with the broker's log lines
   --verify-trace  run each seed twice and compare the traces
@@ -198,7 +201,7 @@ int run(const Options& options) {
         std::printf("  %-20s %" PRIu64 "\n", kFaultNames[i].data(), total.faults[i]);
         all_hit = all_hit && total.faults[i] > 0;
     }
-    if (!options.single && !all_hit) {
+    if (options.count >= kSeedsForAllFaults && !all_hit) {
         std::printf("a kind of fault was never hit: see the 0 above\n");
         failed++;
     }

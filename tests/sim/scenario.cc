@@ -1,5 +1,6 @@
 #include "tests/sim/scenario.h"
 
+#include "tests/sim/library_producer.h"
 #include "tests/sim/sim_machine.h"
 #include "tests/sim/workload.h"
 
@@ -44,6 +45,9 @@ public:
         for (const auto& producer : producers_) {
             producer->start();
         }
+        if (library_producer_) {
+            library_producer_->start();
+        }
         for (const auto& reader : readers_) {
             reader->start();
         }
@@ -51,7 +55,7 @@ public:
         world_.run_until(world_.now() + horizon_, [] { return false; });
         end_faults();
         const bool served = world_.run_until(world_.now() + kRecoverMax, [&] {
-            return operator_->is_done() &&
+            return operator_->is_done() && (!library_producer_ || library_producer_->is_done()) &&
                    std::all_of(producers_.begin(), producers_.end(),
                                [](const auto& producer) { return producer->is_done(); });
         });
@@ -133,6 +137,11 @@ private:
             setup.interval = world_.between(10ms, 120ms);
             setup.value_size_max = 10 + random.below(600);
             producers_.push_back(std::make_unique<Producer>(std::move(setup)));
+        }
+        if (random.chance(600'000)) {
+            library_producer_ = std::make_unique<LibraryProducer>(
+                client_, places_, static_cast<uint32_t>(50 + random.below(400)),
+                world_.between(5ms, 60ms));
         }
         const uint64_t readers = 1 + random.below(2);
         for (uint64_t i = 0; i < readers; i++) {
@@ -260,6 +269,7 @@ private:
     std::vector<PartitionPlace> places_;
     std::unique_ptr<Operator> operator_;
     std::vector<std::unique_ptr<Producer>> producers_;
+    std::unique_ptr<LibraryProducer> library_producer_; // in most seeds
     std::vector<std::unique_ptr<Reader>> readers_;
     std::vector<std::unique_ptr<Reader>> audits_;
     Duration horizon_{};

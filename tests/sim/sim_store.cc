@@ -62,9 +62,11 @@ void SimStore::apply(const port::StoreTransaction& transaction, Token token) {
     }
     watch_order_ = std::max(watch_order_, world_.now() + delay) + Duration(1);
     later(watch_order_ - world_.now(), [this, change] { events_->on_store_changed(change); });
-    // The answer may overtake the change or come behind it.
-    world_.after(world_.between(10us, 10ms), [world = &world_, alive = alive_, deliver = deliver_,
-                                              events = events_, token, revision = change.revision] {
+    // The answer may overtake the change or come behind it; some take long, and may find nobody.
+    const Duration answer_delay =
+        world_.chance_percent(10) ? world_.between(10ms, 600ms) : world_.between(10us, 10ms);
+    world_.after(answer_delay, [world = &world_, alive = alive_, deliver = deliver_,
+                                events = events_, token, revision = change.revision] {
         if (*alive) {
             deliver([events, token, revision] { events->on_store_committed(token, revision); });
         } else {

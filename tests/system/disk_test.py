@@ -266,6 +266,14 @@ class DamageTest(unittest.TestCase):
         self.broker.restart()
         self.broker.kill()
 
+    def assert_known_at_start(self):
+        """Recovery found it, so nobody is told offsets of the damaged partition any more."""
+        with wire.Connection(self.broker.port) as connection:
+            codes = [wire.list_offsets_answer(connection.ask(wire.list_offsets("hurt", p)))[0]
+                     for p in range(2)]
+        self.assertIn(codes[0], UNAVAILABLE)
+        self.assertEqual(codes[1], OK)
+
     def assert_one_offline_the_other_serves(self):
         self.assertEqual(read(self.broker, "hurt", 1), (self.whole(), None))
         self.assertEqual(produce(self.broker, "hurt", 1, b"more"), OK)
@@ -289,6 +297,7 @@ class DamageTest(unittest.TestCase):
         flip(path, path.stat().st_size // 2)
         before = path.read_bytes()
         self.broker.restart()
+        self.assert_known_at_start()
         self.assert_one_offline_the_other_serves()
         self.assertEqual(path.read_bytes(), before, "a damaged file is evidence: it is not touched")
         # So it stays through another stop and start.
@@ -308,18 +317,21 @@ class DamageTest(unittest.TestCase):
         path = segment(self.broker, "hurt", 0)
         os.truncate(path, path.stat().st_size // 2)
         self.broker.restart()
+        self.assert_known_at_start()
         self.assert_one_offline_the_other_serves()
 
     def test_a_lost_file(self):
         self.stop_then_crash()
         segment(self.broker, "hurt", 0).unlink()
         self.broker.restart()
+        self.assert_known_at_start()
         self.assert_one_offline_the_other_serves()
 
     def test_a_lost_directory(self):
         self.stop_then_crash()
         shutil.rmtree(segment(self.broker, "hurt", 0).parent)
         self.broker.restart()
+        self.assert_known_at_start()
         self.assert_one_offline_the_other_serves()
 
     def test_a_file_cut_after_a_clean_stop(self):

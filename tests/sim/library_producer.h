@@ -1,0 +1,46 @@
+// LibraryProducer: the client library's producer machine (lib/client) on simulated streams. What it
+// says was delivered is acknowledged; what it says failed must have a reason the faults explain.
+#pragma once
+
+#include "lib/client/producer.h"
+#include "tests/sim/workload.h"
+
+#include <map>
+
+namespace qtool::sim {
+
+class LibraryProducer final : public StreamEvents {
+public:
+    LibraryProducer(Client client, std::vector<PartitionPlace> partitions, uint32_t records,
+                    Duration interval);
+    void start();
+    /// All records are taken and delivered.
+    [[nodiscard]] bool is_done() const {
+        return records_left_ == 0 && machine_.undelivered_count() == 0;
+    }
+
+    // StreamEvents
+    void on_bytes(StreamId stream, ByteView bytes) override;
+    void on_end(StreamId stream) override;
+
+private:
+    void tick();
+    void step();
+    void carry_out(client::Outbox& out);
+    void take_deliveries();
+
+    Client client_;
+    World& world_;
+    std::vector<PartitionPlace> partitions_;
+    client::Producer machine_;
+    uint16_t number_;
+    uint32_t records_left_;
+    Duration interval_;
+    std::map<StreamId, client::LinkId> links_;
+    std::map<client::LinkId, StreamId> streams_;
+    std::optional<Value> refused_; // made, but the machine had no metadata or memory for it
+    size_t refused_partition_ = 0;
+    uint64_t step_due_ = 0; // the latest alarm; older ones are void
+};
+
+} // namespace qtool::sim
