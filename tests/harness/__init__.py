@@ -1,5 +1,5 @@
-"""What the Python levels share. Importing it makes Debian's python3-confluent-kafka importable under
-a python3 that is not Debian's own (pyenv), as long as both have the same minor version."""
+"""What the Python levels share. Importing it makes Debian's python3-confluent-kafka importable
+under a python3 that is not Debian's own (pyenv), as long as both have the same minor version."""
 import importlib.util
 import sys
 

@@ -119,6 +119,15 @@ def api_versions(correlation=1):
     return request(API_VERSIONS, 0, b"", correlation)
 
 
+def codecs_in_log(log):
+    """Numbers of the codecs of all batches in the bytes of a .log file."""
+    codecs, position = set(), 0
+    while position < len(log):
+        codecs.add(log[position + 22] & 7)
+        position += 12 + struct.unpack(">i", log[position + 8:position + 12])[0]
+    return codecs
+
+
 class Connection:
     def __init__(self, port, timeout=20):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout)

@@ -1,4 +1,4 @@
-"""librdkafka through Debian's Python binding against qbroker: producer, consumer by assign(), admin."""
+"""librdkafka by Debian's Python binding against qbroker: producer, consumer by assign(), admin."""
 import threading
 import time
 import unittest
@@ -27,8 +27,8 @@ class ConfluentTest(unittest.TestCase):
                          **{key.replace("_", "."): value for key, value in options.items()}})
 
     def consumer(self, **options):
-        consumer = Consumer({"bootstrap.servers": self.broker.address, "group.id": "unused", "log_level": 0,
-                             "enable.auto.commit": False, "enable.partition.eof": True,
+        consumer = Consumer({"bootstrap.servers": self.broker.address, "group.id": "unused",
+                             "log_level": 0, "enable.auto.commit": False, "enable.partition.eof": True,
                              "check.crcs": True, "auto.offset.reset": "error",
                              **{key.replace("_", "."): value for key, value in options.items()}})
         self.addCleanup(consumer.close)
@@ -269,7 +269,8 @@ class ConfluentTest(unittest.TestCase):
     # ---- administration
 
     def test_create_and_list_topics(self):
-        topics = [NewTopic("made-a", 2, 1), NewTopic("made-b", 7, 1, config={"retention.ms": "1000"})]
+        topics = [NewTopic("made-a", 2, 1),
+                  NewTopic("made-b", 7, 1, config={"retention.ms": "1000"})]
         for future in self.admin.create_topics(topics, operation_timeout=10).values():
             future.result(30)
         listed = self.admin.list_topics(timeout=10)

@@ -8,6 +8,7 @@ import re
 import tempfile
 import unittest
 
+from tests.harness import wire
 from tests.harness.broker import Broker
 from tests.interop import java_peer
 
@@ -46,9 +47,9 @@ class JavaTest(unittest.TestCase):
         out = self.tool(TOPIC_COMMAND, "--describe", "--topic", "story")
         self.assertRegex(out, r"PartitionCount: 5\s+ReplicationFactor: 1")
         self.assertIn("retention.ms=86400000", out)
-        self.assertEqual(re.findall(r"Partition: (\d+)\s+Leader: (\d+)\s+Replicas: (\d+)\s+Isr: (\d+)",
-                                    out),
-                         [(str(n), "1", "1", "1") for n in range(5)])
+        found = re.findall(
+            r"Partition: (\d+)\s+Leader: (\d+)\s+Replicas: (\d+)\s+Isr: (\d+)", out)
+        self.assertEqual(found, [(str(n), "1", "1", "1") for n in range(5)])
         self.tool(TOPIC_COMMAND, "--delete", "--topic", "story")
         self.assertNotIn("story", self.tool(TOPIC_COMMAND, "--list").split())
 
@@ -91,6 +92,8 @@ class JavaTest(unittest.TestCase):
                             f"bootstrap.servers={self.broker.address}", "acks=all",
                             "compression.type=lz4")
         self.assertIn("50000 records sent", out)
+        log = self.broker.data_dir / "measured-0/00000000000000000000.log"
+        self.assertEqual(wire.codecs_in_log(log.read_bytes()), {3}, "lz4 as the producer sent it")
         got = self.consume("measured", 0, 3, "--offset", "49997", "--formatter-property",
                            "print.offset=true")
         self.assertEqual([line.split("\t")[0] for line in got],

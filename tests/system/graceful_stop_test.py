@@ -1,4 +1,4 @@
-"""SIGTERM: what is under way ends, everything is flushed, exit 0, and the next start opens nothing."""
+"""SIGTERM: what is under way ends, all is flushed, exit 0, and the next start opens nothing."""
 import signal
 import socket
 import subprocess
