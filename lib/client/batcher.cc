@@ -14,7 +14,7 @@ Result<bool> Batcher::add(const RecordParts& record, uint64_t tag, uint64_t char
     bool closed = false;
     const size_t size = BatchBuilder::record_size_max(record.key, record.value, record.headers);
     if (!builder_.empty() && builder_.size_bytes() + size > options_.size_bytes_max) {
-        QT_TRY(close());
+        close();
         closed = true;
     }
     QT_TRY(builder_.append(record.key, record.value, record.headers, record.timestamp_ms));
@@ -24,7 +24,7 @@ Result<bool> Batcher::add(const RecordParts& record, uint64_t tag, uint64_t char
     open_tags_.push_back(tag);
     open_charged_ += charged_bytes;
     if (builder_.size_bytes() >= options_.size_bytes_max) {
-        QT_TRY(close());
+        close();
         closed = true;
     }
     return closed;
@@ -37,11 +37,16 @@ Result<ClosedBatch> Batcher::make_closed(BatchBuilder& builder) const {
     return batch;
 }
 
-Result<void> Batcher::close() {
+void Batcher::close() {
     if (open_tags_.empty()) {
-        return {};
+        return;
     }
-    QT_TRY_ASSIGN(ClosedBatch batch, make_closed(builder_));
+    ClosedBatch batch;
+    if (auto made = make_closed(builder_); made) {
+        batch = std::move(*made);
+    } else {
+        batch.failure = made.error();
+    }
     const size_t count = open_tags_.size();
     batch.id = next_id_++;
     batch.tags = std::exchange(open_tags_, {});
@@ -50,7 +55,6 @@ Result<void> Batcher::close() {
     batch.created = open_since_;
     builder_ = BatchBuilder(options_.size_bytes_max);
     batches_.push_back(std::move(batch));
-    return {};
 }
 
 size_t Batcher::in_flight_count() const {
@@ -117,9 +121,9 @@ Result<bool> Batcher::split(uint64_t id) {
         QT_TRY(builders[i < count / 2 ? 0 : 1].append(record->record.key, record->record.value,
                                                       headers, record->timestamp));
     }
-    ClosedBatch old = std::move(*found);
     QT_TRY_ASSIGN(ClosedBatch first, make_closed(builders[0]));
     QT_TRY_ASSIGN(ClosedBatch second, make_closed(builders[1]));
+    ClosedBatch old = std::move(*found);
     const auto middle = old.tags.begin() + static_cast<std::ptrdiff_t>(count / 2);
     first.tags.assign(old.tags.begin(), middle);
     second.tags.assign(middle, old.tags.end());

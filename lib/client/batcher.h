@@ -41,6 +41,10 @@ struct ClosedBatch {
     uint32_t attempts = 0;
     int32_t base_sequence = protocol::kNoSequence; // set at the first sending
     bool in_flight = false;
+    /// An attempt ended without a clear refusal: the broker may have the records. Never taken back.
+    bool maybe_written = false;
+    /// The codec failed: nothing to send, only to deliver as this error.
+    std::optional<Error> failure;
 };
 
 class Batcher {
@@ -48,16 +52,16 @@ public:
     explicit Batcher(const BatchOptions& options) : options_(options) {}
 
     /// Adds a record to the open batch, closing the one before when it would grow too large. True:
-    /// a batch was closed by this. Errors: too_large, invalid_timestamp, internal (the codec).
+    /// a batch was closed by this. Errors: too_large, invalid_timestamp.
     Result<bool> add(const RecordParts& record, uint64_t tag, uint64_t charged_bytes, MonoTime now);
-    /// Closes the open batch, if any. Errors: internal (the codec failed).
-    Result<void> close();
+    /// Closes the open batch, if any; it carries a `failure` when the codec failed.
+    void close();
     /// When the open batch has lingered; kMonoNever without one.
     [[nodiscard]] MonoTime linger_end() const {
         return open_tags_.empty() ? kMonoNever : open_since_ + options_.linger;
     }
     /// The batch to send next; nullptr: none now. Retries go one at a time while anything older is
-    /// out, so that no batch can pass another.
+    /// out, so that no batch can pass another. Batches with a failure must be taken out before.
     ClosedBatch* next_to_send(MonoTime now, size_t in_flight_max);
     /// Takes a batch out; it must be there.
     ClosedBatch remove(uint64_t id);

@@ -105,4 +105,32 @@ bool wants_metadata(KafkaError error) {
     }
 }
 
+bool is_refusal(KafkaError error) {
+    // What a broker checks before it appends anything.
+    switch (error) {
+    case KafkaError::corrupt_message:
+    case KafkaError::message_too_large:
+    case KafkaError::invalid_topic_exception:
+    case KafkaError::record_list_too_large:
+    case KafkaError::not_enough_replicas:
+    case KafkaError::invalid_required_acks:
+    case KafkaError::topic_authorization_failed:
+    case KafkaError::cluster_authorization_failed:
+    case KafkaError::invalid_timestamp:
+    case KafkaError::unsupported_version:
+    case KafkaError::invalid_request:
+    case KafkaError::unsupported_for_message_format:
+    case KafkaError::policy_violation:
+    case KafkaError::out_of_order_sequence_number:
+    case KafkaError::invalid_producer_epoch:
+    case KafkaError::unknown_producer_id:
+    case KafkaError::unsupported_compression_type:
+    case KafkaError::invalid_record:
+    case KafkaError::producer_fenced:
+        return true;
+    default:
+        return false;
+    }
+}
+
 } // namespace qtool::client

@@ -1,4 +1,5 @@
-// A broker's error code as one of our errors, for the caller; which ones ask for fresh metadata.
+// A broker's error code as one of our errors, for the caller; what it says of our metadata and of the
+// batch it answers.
 #pragma once
 
 #include "lib/base/error.h"
@@ -13,5 +14,9 @@ Error error_of_broker(protocol::KafkaError error, std::string_view what);
 
 /// The leader moved, or what we know of the topic is old: ask for metadata before trying again.
 bool wants_metadata(protocol::KafkaError error);
+
+/// This answer to Produce says that the broker did not, and will not, write the batch. False also
+/// for what may come after the write: NOT_LEADER_OR_FOLLOWER while replicas were waited for.
+bool is_refusal(protocol::KafkaError error);
 
 } // namespace qtool::client

@@ -30,7 +30,8 @@ Producer::Producer(const config::ClientConfig& config, uint64_t seed)
       cluster_(config_, true, prng_.next()) {
     batch_options_.size_bytes_max =
         static_cast<size_t>(std::min(config_.batch_size_bytes, config_.max_request_bytes));
-    batch_options_.linger = std::chrono::milliseconds(config_.linger_ms);
+    batch_options_.linger = std::chrono::milliseconds(
+        std::min<int64_t>(config_.linger_ms, config_.delivery_timeout_ms));
     batch_options_.compression = static_cast<protocol::Compression>(config_.compression_type);
     switch (config_.compression_type) {
     case config::CompressionType::gzip:
@@ -149,6 +150,25 @@ void Producer::finish(Partition& partition, uint64_t batch_id, int64_t base_offs
     deliveries_.push_back(std::move(delivered));
 }
 
+/// A gap in the sequences opens at this batch.
+void Producer::want_reset(Partition& partition, uint64_t batch_id) const {
+    if (config_.enable_idempotence) {
+        partition.reset_from = std::min(partition.reset_from, batch_id);
+    }
+}
+
+/// Delivers a batch as failed.
+void Producer::give_up(Partition& partition, uint64_t batch_id, Error why) {
+    const ClosedBatch* batch = partition.batcher.find(batch_id);
+    if (batch->base_sequence != protocol::kNoSequence) {
+        want_reset(partition, batch_id);
+    }
+    if (batch->maybe_written) {
+        why.detail += "; an attempt went unanswered: whether the records were written is not known";
+    }
+    finish(partition, batch_id, -1, std::move(why));
+}
+
 void Producer::retry(ClosedBatch& batch, Error why, MonoTime now) {
     batch.in_flight = false;
     batch.retry_at = now + Backoff{config_.retry_backoff_ms, config_.retry_backoff_max_ms}.delay(
@@ -169,6 +189,8 @@ void Producer::on_batch_answer(Partition& partition, uint64_t batch_id,
         finish(partition, batch_id, error == KafkaError::none ? answer.base_offset : -1, {});
         return;
     }
+    const bool refused = is_refusal(error);
+    batch->maybe_written = batch->maybe_written || !refused;
     const std::string name = partition.topic.name + "-" + std::to_string(partition.index);
     Error failure = error_of_broker(error, name);
     if (wants_metadata(error)) {
@@ -176,30 +198,38 @@ void Producer::on_batch_answer(Partition& partition, uint64_t batch_id,
     }
     if (error == KafkaError::message_too_large || error == KafkaError::record_list_too_large) {
         // The batch was refused whole, so its sequences were not used; those behind it come back
-        // out of order and are numbered anew with its halves.
-        if (const auto halves = partition.batcher.split(batch_id); halves && *halves) {
-            partition.reset_wanted = config_.enable_idempotence;
-            return;
+        // out of order and are numbered anew with its halves. What an earlier attempt may have
+        // written must keep its numbers, and halves cannot.
+        if (!(config_.enable_idempotence && batch->maybe_written)) {
+            if (const auto halves = partition.batcher.split(batch_id); !halves) {
+                failure.detail += "; it could not be split: " + to_string(halves.error());
+            } else if (*halves) {
+                want_reset(partition, batch_id);
+                return;
+            } else {
+                failure.detail += "; a single record of " + std::to_string(batch->bytes.size()) +
+                                  " bytes with its batch header";
+            }
         }
-        failure.detail += "; a single record of " + std::to_string(batch->bytes.size()) +
-                          " bytes with its batch header";
     }
-    const bool is_oldest = partition.batcher.batches().front().id == batch_id;
-    const bool out_of_order = error == KafkaError::out_of_order_sequence_number;
-    const bool forgotten = error == KafkaError::unknown_producer_id;
-    if (config_.enable_idempotence && (forgotten || (out_of_order && !is_oldest))) {
-        // Behind a batch that has to be sent again, or the broker lost our state altogether.
-        partition.reset_wanted = partition.reset_wanted || forgotten;
+    const bool tries_left = batch->attempts <= static_cast<uint32_t>(config_.retries);
+    if (config_.enable_idempotence && tries_left &&
+        (error == KafkaError::out_of_order_sequence_number ||
+         error == KafkaError::unknown_producer_id)) {
+        // Not written. Behind a batch that will be sent again the number stays right. The oldest
+        // has nothing in front of it: a gap is open there, or the broker lost what it knew of us.
+        const bool is_oldest = partition.batcher.batches().front().id == batch_id;
+        if (is_oldest || error == KafkaError::unknown_producer_id) {
+            want_reset(partition, batch_id);
+        }
         retry(*batch, std::move(failure), now);
         return;
     }
-    const bool tries_left = batch->attempts <= static_cast<uint32_t>(config_.retries);
     if (protocol::is_retriable(error) && tries_left) {
         retry(*batch, std::move(failure), now);
         return;
     }
-    partition.reset_wanted = config_.enable_idempotence;
-    finish(partition, batch_id, -1, std::move(failure));
+    give_up(partition, batch_id, std::move(failure));
 }
 
 void Producer::on_produce_reply(Reply& reply, MonoTime now) {
@@ -235,9 +265,10 @@ void Producer::on_produce_reply(Reply& reply, MonoTime now) {
         if (batch != nullptr && batch->in_flight) {
             Error why = response ? Error(Code::malformed, "the reply leaves out a partition")
                                  : response.error();
+            batch->maybe_written = true;
             if (batch->attempts > static_cast<uint32_t>(config_.retries)) {
-                one.partition->reset_wanted = config_.enable_idempotence;
-                finish(*one.partition, one.batch_id, -1, std::move(why));
+                batch->in_flight = false;
+                give_up(*one.partition, one.batch_id, std::move(why));
             } else {
                 retry(*batch, std::move(why), now);
             }
@@ -292,18 +323,46 @@ void Producer::ask_producer_id(MonoTime now, Outbox& out) {
     producer_id_asked_ = true;
 }
 
-/// Numbers all waiting batches anew; nothing of the partition is in flight.
-void Producer::prepare_reset(Partition& partition) {
-    partition.reset_wanted = false;
+/// Closes the gap, if any: what waits behind it gets new numbers, under the next epoch. False: not
+/// yet, something is in flight still and no new batch may be sent.
+bool Producer::settle_reset(Partition& partition) {
+    if (partition.reset_from == kNoReset) {
+        return true;
+    }
+    Batcher& batcher = partition.batcher;
+    if (batcher.in_flight_count() > 0) {
+        return false;
+    }
+    if (!batcher.batches().empty()) {
+        // In front of the gap its own number still holds: it is sent again alone, until it is known
+        // what became of it.
+        const ClosedBatch& oldest = batcher.batches().front();
+        if (oldest.base_sequence != protocol::kNoSequence && oldest.id < partition.reset_from) {
+            return true;
+        }
+    }
+    partition.reset_from = kNoReset;
     if (partition.sequence.has_producer_id()) {
         partition.sequence.reset();
         if (!partition.sequence.has_producer_id()) {
             producer_id_ = kNoProducerId; // this one's epochs are used up: ask for another
         }
     }
-    for (ClosedBatch& batch : partition.batcher.batches()) {
-        batch.base_sequence = protocol::kNoSequence;
+    for (size_t i = 0; i < batcher.batches().size();) {
+        ClosedBatch& batch = batcher.batches()[i];
+        const bool is_numbered = batch.base_sequence != protocol::kNoSequence;
+        batch.base_sequence = protocol::kNoSequence; // also: giving up leaves no gap any more
+        if (is_numbered && batch.maybe_written) {
+            give_up(partition, batch.id,
+                    Error(Code::timed_out,
+                          partition.topic.name + "-" + std::to_string(partition.index) +
+                              ": a batch in front of this one failed, and it cannot be sent again "
+                              "without the risk of writing it twice"));
+        } else {
+            i++;
+        }
     }
+    return true;
 }
 
 /// Writes producer id and sequence into a batch that has none. False: they are not there yet.
@@ -327,14 +386,21 @@ bool Producer::stamp(Partition& partition, ClosedBatch& batch) {
     return true;
 }
 
-/// Gives up what is older than delivery.timeout.ms. Only from the front, and not what is in flight:
-/// its answer, or its request timeout, comes first.
+/// Gives up what is older than delivery.timeout.ms. Not what is in flight: its answer, or its
+/// request timeout, comes first.
 void Producer::expire(Partition& partition, MonoTime now) {
     const Duration patience = std::chrono::milliseconds(config_.delivery_timeout_ms);
     auto& batches = partition.batcher.batches();
-    while (!batches.empty() && !batches.front().in_flight &&
-           batches.front().created + patience <= now) {
-        const ClosedBatch& oldest = batches.front();
+    for (size_t i = 0; i < batches.size();) {
+        const ClosedBatch& batch = batches[i];
+        if (batch.failure) {
+            give_up(partition, batch.id, *batch.failure);
+            continue;
+        }
+        if (batch.in_flight || batch.created + patience > now) {
+            i++;
+            continue;
+        }
         Error why(Code::timed_out, "not delivered to " + partition.topic.name + "-" +
                                        std::to_string(partition.index) +
                                        " within delivery.timeout.ms");
@@ -342,30 +408,28 @@ void Producer::expire(Partition& partition, MonoTime now) {
         if (cause) {
             why.detail += "; last: " + to_string(*cause);
         }
-        partition.reset_wanted =
-            partition.reset_wanted || (config_.enable_idempotence && oldest.attempts > 0);
-        finish(partition, oldest.id, -1, std::move(why));
+        give_up(partition, batch.id, std::move(why));
     }
 }
 
-void Producer::send_all(MonoTime now, Outbox& out) {
+/// Closes what has lingered, gives up what is too old.
+void Producer::tidy(Partition& partition, MonoTime now) {
+    if (flushing_ || partition.batcher.linger_end() <= now) {
+        partition.batcher.close();
+    }
+    expire(partition, now);
+}
+
+/// One batch of each partition that may send. False: none could.
+bool Producer::send_round(MonoTime now, Outbox& out) {
     std::map<int32_t, std::vector<Sent>> by_node;
     std::map<int32_t, size_t> sizes;
     const size_t count = active_.size();
     for (size_t i = 0; i < count; i++) {
         Partition& partition = *active_[(next_active_ + i) % count];
         Batcher& batcher = partition.batcher;
-        if (flushing_ || batcher.linger_end() <= now) {
-            if (const auto closed = batcher.close(); !closed) {
-                last_failure_ = closed.error();
-            }
-        }
-        expire(partition, now);
-        if (partition.reset_wanted) {
-            if (batcher.in_flight_count() > 0) {
-                continue;
-            }
-            prepare_reset(partition);
+        if (!settle_reset(partition)) {
+            continue;
         }
         ClosedBatch* batch = batcher.next_to_send(now, kInFlightPerPartitionMax);
         if (batch == nullptr) {
@@ -401,6 +465,7 @@ void Producer::send_all(MonoTime now, Outbox& out) {
     for (const auto& [node_id, batches] : by_node) {
         send_to(node_id, batches, now, out);
     }
+    return !by_node.empty();
 }
 
 void Producer::send_to(int32_t node_id, const std::vector<Sent>& batches, MonoTime now,
@@ -414,8 +479,8 @@ void Producer::send_to(int32_t node_id, const std::vector<Sent>& batches, MonoTi
     if (!version) {
         for (const Sent& one : batches) {
             one.partition->batcher.find(one.batch_id)->in_flight = false;
-            finish(*one.partition, one.batch_id, -1,
-                   Error(Code::unsupported_version, "the broker has no Produce that we speak"));
+            give_up(*one.partition, one.batch_id,
+                    Error(Code::unsupported_version, "the broker has no Produce that we speak"));
         }
         return;
     }
@@ -467,7 +532,11 @@ void Producer::step(MonoTime now, Outbox& out) {
         }
     }
     ask_producer_id(now, out);
-    send_all(now, out);
+    for (Partition* partition : active_) {
+        tidy(*partition, now);
+    }
+    while (send_round(now, out)) {
+    }
     std::erase_if(active_, [](Partition* partition) {
         partition->is_active = !partition->batcher.empty();
         return !partition->is_active;

@@ -4,8 +4,11 @@
 // A batch is retried until delivery.timeout.ms on errors that may pass; with idempotence it is
 // never written twice and never out of order:
 //   batches 1 2 3 in flight, 1 fails  ->  2 and 3 come back out of order; 1 is sent alone, then 2..
-// A batch given up after it was sent leaves its sequence open: the partition waits until nothing of
-// it is in flight, then goes on under the next epoch (idempotence.h).
+// A batch given up after it was numbered leaves a gap, which no later sequence can pass: the
+// partition waits until nothing of it is in flight, then goes on under the next epoch
+// (idempotence.h). Batches behind the gap are numbered anew when each of their attempts was refused;
+// one that may have been written fails instead, saying so, for under a new number the broker would
+// write it a second time.
 #pragma once
 
 #include "lib/client/batcher.h"
@@ -60,6 +63,8 @@ public:
     [[nodiscard]] Cluster& cluster() { return cluster_; }
 
 private:
+    static constexpr uint64_t kNoReset = UINT64_MAX;
+
     struct Topic;
     struct Partition {
         Partition(Topic& its_topic, int32_t its_index, const BatchOptions& options)
@@ -70,8 +75,9 @@ private:
         int32_t index;
         Batcher batcher;
         PartitionSequence sequence;
-        bool reset_wanted = false; // before the next new batch, once nothing is in flight
-        bool is_active = false;    // in active_
+        /// The first batch behind a gap in the sequences: it and what follows needs new ones.
+        uint64_t reset_from = kNoReset;
+        bool is_active = false; // in active_
     };
     struct Topic {
         std::string name;
@@ -87,6 +93,8 @@ private:
     Result<Topic*> find_topic(std::string_view name);
     void deliver_unrouted(Topic& topic, int32_t partition, uint64_t tag, Error error);
     void finish(Partition& partition, uint64_t batch_id, int64_t base_offset, Result<void> result);
+    void give_up(Partition& partition, uint64_t batch_id, Error why);
+    void want_reset(Partition& partition, uint64_t batch_id) const;
     void on_produce_reply(Reply& reply, MonoTime now);
     void on_producer_id_reply(Reply& reply, MonoTime now);
     void on_batch_answer(Partition& partition, uint64_t batch_id,
@@ -94,10 +102,11 @@ private:
                          MonoTime now);
     void retry(ClosedBatch& batch, Error why, MonoTime now);
     void expire(Partition& partition, MonoTime now);
-    void prepare_reset(Partition& partition);
+    bool settle_reset(Partition& partition);
     bool stamp(Partition& partition, ClosedBatch& batch);
     void ask_producer_id(MonoTime now, Outbox& out);
-    void send_all(MonoTime now, Outbox& out);
+    void tidy(Partition& partition, MonoTime now);
+    bool send_round(MonoTime now, Outbox& out);
     void send_to(int32_t node_id, const std::vector<Sent>& batches, MonoTime now, Outbox& out);
 
     const config::ClientConfig config_;

@@ -15,7 +15,7 @@ class ConfluentTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.broker = cls.enterClassContext(Broker())
-        cls.admin = AdminClient({"bootstrap.servers": cls.broker.address})
+        cls.admin = AdminClient({"bootstrap.servers": cls.broker.address, "log_level": 0})
 
     def create(self, topic, partitions=1, **configs):
         self.broker.create_topic(topic, partitions, **configs)
@@ -28,8 +28,8 @@ class ConfluentTest(unittest.TestCase):
 
     def consumer(self, **options):
         consumer = Consumer({"bootstrap.servers": self.broker.address, "group.id": "unused",
-                             "log_level": 0, "enable.auto.commit": False, "enable.partition.eof": True,
-                             "check.crcs": True, "auto.offset.reset": "error",
+                             "log_level": 0, "enable.auto.commit": False,
+                             "enable.partition.eof": True, "check.crcs": True, "auto.offset.reset": "error",
                              **{key.replace("_", "."): value for key, value in options.items()}})
         self.addCleanup(consumer.close)
         return consumer
