@@ -32,6 +32,12 @@ public:
         return value;
     }
     [[nodiscard]] size_t size() const { return heap_.size(); }
+    /// Drops entries whose value `is_gone`; linear.
+    template <class IsGone>
+    void erase_if(IsGone&& is_gone) {
+        std::erase_if(heap_, [&](const Entry& entry) { return is_gone(entry.value); });
+        std::make_heap(heap_.begin(), heap_.end(), later);
+    }
 
 private:
     struct Entry {

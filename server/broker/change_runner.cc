@@ -11,8 +11,10 @@ void ChangeRunner::start(Token request, metadata::Operation& operation, MonoTime
     change.request = request;
     change.operation = &operation;
     change.deadline = deadline;
-    alarms_.push(deadline, token);
     decide(token, change, image, random);
+    if (changes_.find(token) != nullptr) { // else it is finished: nothing to write
+        alarms_.push(deadline, token);
+    }
 }
 
 void ChangeRunner::decide(Token token, Change& change, const metadata::Image& image,

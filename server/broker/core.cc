@@ -17,6 +17,7 @@ namespace {
 
 constexpr uint32_t kCloseDeadlineMs = 2000; // for what is still queued when a connection closes
 constexpr Duration kDrainMax = 5s;          // for requests under way when the broker stops
+constexpr size_t kDeadlinesKeptMax = 1024; // of finished requests, before they are swept
 constexpr Duration kTickInterval = 5s;      // idle connections, HTTP deadlines
 
 } // namespace
@@ -37,6 +38,9 @@ public:
             core_.counters_.bytes_sent.add(port::piece_size(piece));
         }
         core_.ports_.net->send(connection_.token, std::move(pieces));
+    }
+    [[nodiscard]] bool is_output_full() const override {
+        return core_.is_output_full(connection_.token);
     }
     void close(std::string_view reason) override {
         core_.close_connection(connection_.token, reason);
@@ -175,15 +179,18 @@ void Core::on_sent(Token token, uint64_t) {
     refresh_.push_back(token);
 }
 
+bool Core::is_output_full(Token connection) const {
+    return ports_.net->queued_bytes(connection) >
+           static_cast<uint64_t>(shared_.config.connection_output_bytes_max);
+}
+
 // Reads the socket exactly while the door wants bytes and the output queue is short.
 void Core::refresh_reading(Token token) {
     ConnectionSlot* connection = connections_.find(token);
     if (connection == nullptr || connection->closing || life_ == Life::starting) {
         return;
     }
-    const bool output_ok = ports_.net->queued_bytes(token) <=
-                           static_cast<uint64_t>(shared_.config.connection_output_bytes_max);
-    const bool read = life_ == Life::serving && output_ok &&
+    const bool read = life_ == Life::serving && !is_output_full(token) &&
                       (!connection->door || connection->door->wants_bytes());
     if (read == connection->is_read) {
         return;
@@ -296,7 +303,7 @@ void Core::cancel_watches(Token request, const std::vector<PartitionKey>& partit
     for (const PartitionKey& key : partitions) {
         const CoreId owner = shared_.owner(key);
         if (owner == ports_.id) {
-            partitions_.cancel_watch(ports_.id, request, key);
+            local_cancels_.push_back({request, key}); // behind the reads that may arm them
             continue;
         }
         auto& mail = cancel_mails_[owner.value()];
@@ -313,6 +320,10 @@ void Core::change(Token request, metadata::Operation& operation, MonoTime deadli
 
 void Core::set_deadline(Token request, MonoTime due) {
     deadlines_.push(due, request);
+    // Requests usually end before their deadline; what they leave here must not pile up.
+    if (deadlines_.size() > 2 * pending_.size() + kDeadlinesKeptMax) {
+        deadlines_.erase_if([this](const Token& token) { return pending_.find(token) == nullptr; });
+    }
 }
 
 void Core::finish(Token request, std::vector<port::Piece> pieces) {
@@ -409,14 +420,17 @@ void Core::run_to_quiet() {
         for (const Token token : std::exchange(refresh_, {})) {
             refresh_reading(token);
         }
-    } while (!local_requests_.empty() || !replies_.empty() || !wakes_.empty() ||
-             !refresh_.empty() || changes_.has_finished());
+    } while (!local_requests_.empty() || !local_cancels_.empty() || !replies_.empty() ||
+             !wakes_.empty() || !refresh_.empty() || changes_.has_finished());
 }
 
 void Core::run_partition_requests() {
     replica::Outbox out;
     for (replica::PartitionRequest& request : std::exchange(local_requests_, {})) {
         partitions_.handle(request, ports_.id, out);
+    }
+    for (const CancelWatchesMail::Item& item : std::exchange(local_cancels_, {})) {
+        partitions_.cancel_watch(ports_.id, item.request, item.partition);
     }
     deliver(out);
 }

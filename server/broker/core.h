@@ -72,6 +72,7 @@ private:
 
     void feed(ConnectionSlot& connection);
     void refresh_reading(Token connection);
+    [[nodiscard]] bool is_output_full(Token connection) const;
     void close_connection(Token connection, std::string_view reason);
     void drop_connection(Token connection);
     void add_pending(ConnectionSlot& connection, std::unique_ptr<request::Pending> pending,
@@ -107,6 +108,7 @@ private:
     request::ProducerIdBlock producer_ids_;
 
     std::vector<replica::PartitionRequest> local_requests_;
+    std::vector<CancelWatchesMail::Item> local_cancels_;
     std::vector<replica::PartitionReply> replies_;
     std::vector<replica::PartitionWake> wakes_;
     std::vector<std::unique_ptr<PartitionRequestsMail>> request_mails_; // by core; may be empty

@@ -29,6 +29,9 @@ public:
     virtual void add_pending(std::unique_ptr<Pending> pending, uint64_t slot) = 0;
     /// Queues bytes to the peer.
     virtual void send(std::vector<port::Piece> pieces) = 0;
+    /// More waits to be sent than connection.output.bytes.max: handle no further request now. The
+    /// core comes back with the bytes left over when the peer has read some.
+    [[nodiscard]] virtual bool is_output_full() const = 0;
     /// Closes after what was sent has left; no more bytes are handed in. Logged at debug.
     virtual void close(std::string_view reason) = 0;
 };
@@ -36,8 +39,8 @@ public:
 class Door {
 public:
     virtual ~Door() = default;
-    /// Parses what `in` holds and handles requests, until it needs more bytes or wants_bytes()
-    /// turns false. Ends with in.settle().
+    /// Parses what `in` holds and handles requests, until it needs more bytes, wants_bytes() turns
+    /// false or the host's output is full. Ends with in.settle().
     virtual void on_bytes(ReceiveBuffer& in, DoorHost& host) = 0;
     /// The answer to the request of this slot; empty pieces: none is owed.
     virtual void on_answer(uint64_t slot, std::vector<port::Piece> pieces, DoorHost& host) = 0;

@@ -47,9 +47,7 @@ public:
         const auto wait_ms = std::clamp(request_.max_wait_ms, 0, kWaitMaxMs);
         may_wait_ = wait_ms > 0 && request_.min_bytes > 0 && !reads_.empty();
         resolve();
-        if (may_wait_) {
-            services.set_deadline(self_, services.now() + std::chrono::milliseconds(wait_ms));
-        }
+        deadline_ = services.now() + std::chrono::milliseconds(wait_ms);
         std::vector<uint32_t> all;
         for (uint32_t index = 0; index < reads_.size(); index++) {
             if (!reads_[index].failed) {
@@ -64,8 +62,9 @@ public:
         Read& read = reads_[reply.index];
         if (reply.result) {
             read.result = std::get<replica::ReadResult>(*std::move(reply.result));
-            read.is_watched = may_wait_ && read.result.range.size < watch_below();
+            read.is_watched = read.is_watched && read.result.range.size < watch_below();
         } else {
+            read.is_watched = false;
             fail(read, std::move(reply.result).error());
         }
         outstanding_--;
@@ -234,6 +233,8 @@ private:
                                                          : replica::Isolation::read_committed;
             op.last_fetched_epoch = LeaderEpoch(item.last_fetched_epoch);
             op.watch_below_bytes = may_wait_ ? watch_below() : 0;
+            // Set before the answer: whoever gives up meanwhile must cancel what is being armed.
+            reads_[index].is_watched = may_wait_;
             ask.op = op;
         }
         outstanding_ += out.size();
@@ -258,6 +259,9 @@ private:
         }
         if (urgent || readable >= watch_below()) {
             answer(services);
+        } else if (!deadline_is_set_) {
+            deadline_is_set_ = true;
+            services.set_deadline(self_, deadline_);
         }
     }
 
@@ -411,6 +415,8 @@ private:
     int32_t session_id_ = 0; // 0: without a session
     bool is_incremental_ = false;
     bool may_wait_ = false;
+    MonoTime deadline_{};
+    bool deadline_is_set_ = false;
     std::vector<Read> reads_;
     size_t outstanding_ = 0;
 };

@@ -45,6 +45,18 @@ TEST_CASE("connection: a frame cut at any byte is answered as if it came whole")
     CHECK(bytewise.host.sent == whole.host.sent);
 }
 
+TEST_CASE("connection: requests wait while the peer does not read their answers") {
+    KafkaFixture fixture;
+    fixture.host.output_full = true;
+    fixture.host.feed(make_frame(ApiVersionsRequest{}, 0, 1));
+    CHECK(fixture.host.sent.empty());
+    CHECK(fixture.host.left() > 0);
+    fixture.host.output_full = false;
+    fixture.host.feed_again();
+    CHECK(!fixture.host.sent.empty());
+    CHECK(fixture.host.left() == 0);
+}
+
 TEST_CASE("connection: negative and oversized lengths close it, with a counter and a reason") {
     for (const int32_t length : {-1, INT32_MIN, 1024 * 1024 + 1, INT32_MAX}) {
         KafkaFixture fixture;

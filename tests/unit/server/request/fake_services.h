@@ -205,6 +205,7 @@ public:
     }
 
     metrics::CoreCounters counters_;
+    bool output_full = false;
     std::vector<std::byte> sent;
     std::vector<std::string> closes; // reasons
 
@@ -231,6 +232,7 @@ public:
         slots_[token] = slot;
         services_.start(token);
     }
+    [[nodiscard]] bool is_output_full() const override { return output_full; }
     void send(std::vector<port::Piece> pieces) override {
         for (const port::Piece& piece : pieces) {
             if (const auto* own = std::get_if<std::vector<std::byte>>(&piece)) {
