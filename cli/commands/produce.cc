@@ -22,7 +22,10 @@ namespace {
 constexpr Duration kWakeTime = 100ms;    // how soon a signal is noticed
 constexpr double kBurstTime_s = 0.01;    // --rate counts in slices of this length
 constexpr Duration kCatchUpTime = 100ms; // --rate makes up for a pause of at most this length
-constexpr size_t kJsonGrowth = 8;        // a byte may take \u0000 in JSON, and names come on top
+// batch.size when none is given. Lines come in bulk, so that what counts is few answers of the disk
+// behind the broker; a slow input is sent by linger.ms all the same. Below message.max.bytes.
+constexpr std::string_view kBatchBytes = "1000000";
+constexpr size_t kJsonGrowth = 8; // a byte may take \u0000 in JSON, and names come on top
 
 struct ProduceOptions {
     RecordOptions record;
@@ -86,7 +89,8 @@ private:
     uint64_t failed_ = 0;
     uint64_t slice_left_ = 0; // records that may go out before slice_end_
     MonoTime slice_end_{};
-    std::optional<ExitCode> status_; // of what failed so far
+    std::optional<int64_t> read_at_ms_; // when the lines at hand were read; with --rate: not used
+    std::optional<ExitCode> status_;    // of what failed so far
     bool hopeless_ = false;
     bool cut_ = false;                  // input was left unread
     client::BlockingProducer producer_; // last: calls on_delivery
@@ -117,7 +121,7 @@ void Producing::produce_line(std::string_view line) {
     client::ProducerRecord record;
     record.topic = options_.record.topic;
     record.partition = options_.partition ? options_.partition : parsed->partition;
-    record.timestamp_ms = parsed->timestamp_ms;
+    record.timestamp_ms = parsed->timestamp_ms ? parsed->timestamp_ms : read_at_ms_;
     record.key = parsed->key;
     record.value = parsed->value;
     for (const InputHeader& header : parsed->headers) {
@@ -130,11 +134,13 @@ void Producing::produce_line(std::string_view line) {
 
 /// Waits while the client's memory is full; its own delivery.timeout.ms ends that in the end.
 void Producing::send(const client::ProducerRecord& record, uint64_t number) {
+    MonoTime deadline = MonoTime::min(); // most often there is room: the clock is not looked at
     for (;;) {
-        const Result<void> sent = producer_.send(record, number, client::mono_now() + kWakeTime);
+        const Result<void> sent = producer_.send(record, number, deadline);
         if (sent) {
             return;
         }
+        deadline = client::mono_now() + kWakeTime;
         if (sent.error().code != Code::timed_out) {
             fail_line(number, sent.error());
             return;
@@ -185,6 +191,9 @@ bool Producing::read_more() {
             break;
         }
         if (*more) {
+            if (options_.rate <= 0) {
+                read_at_ms_ = client::wall_now_ms();
+            }
             return true;
         }
         if (stop_requested == 0) {
@@ -262,6 +271,7 @@ Result<ParseOptions> make_parse_options(const ProduceOptions& options) {
 
 std::vector<std::pair<std::string, std::string>> named_options(const ProduceOptions& options) {
     std::vector<std::pair<std::string, std::string>> named;
+    named.emplace_back("batch.size", kBatchBytes);
     if (!options.compression.empty()) {
         named.emplace_back("compression.type", options.compression);
     }

@@ -9,11 +9,18 @@ namespace qtool::client {
 
 using protocol::BatchBuilder;
 
+namespace {
+
+// However often batches are too large, later ones are not made smaller than this.
+constexpr size_t kSplitSizeMin = 1024;
+
+} // namespace
+
 Result<bool> Batcher::add(const RecordParts& record, uint64_t tag, uint64_t charged_bytes,
                           MonoTime now) {
     bool closed = false;
     const size_t size = BatchBuilder::record_size_max(record.key, record.value, record.headers);
-    if (!builder_.empty() && builder_.size_bytes() + size > options_.size_bytes_max) {
+    if (!builder_.empty() && builder_.size_bytes() + size > size_bytes_max_) {
         close();
         closed = true;
     }
@@ -23,7 +30,7 @@ Result<bool> Batcher::add(const RecordParts& record, uint64_t tag, uint64_t char
     }
     open_tags_.push_back(tag);
     open_charged_ += charged_bytes;
-    if (builder_.size_bytes() >= options_.size_bytes_max) {
+    if (builder_.size_bytes() >= size_bytes_max_) {
         close();
         closed = true;
     }
@@ -41,6 +48,7 @@ void Batcher::close() {
     if (open_tags_.empty()) {
         return;
     }
+    const size_t size = builder_.size_bytes();
     ClosedBatch batch;
     if (auto made = make_closed(builder_); made) {
         batch = std::move(*made);
@@ -53,13 +61,26 @@ void Batcher::close() {
     open_tags_.reserve(count);
     batch.charged_bytes = std::exchange(open_charged_, 0);
     batch.created = open_since_;
-    builder_ = BatchBuilder(options_.size_bytes_max);
+    // The next batch will be about as large; memory for the largest would be a waste when lines
+    // come slowly and each batch holds one.
+    builder_ = BatchBuilder(size + size / 16);
+    if (batch.failure) {
+        failed_.push_back(batch.id);
+    }
     batches_.push_back(std::move(batch));
 }
 
-size_t Batcher::in_flight_count() const {
-    return static_cast<size_t>(std::count_if(batches_.begin(), batches_.end(),
-                                             [](const ClosedBatch& b) { return b.in_flight; }));
+void Batcher::sent(ClosedBatch& batch) {
+    QT_ASSERT(!batch.in_flight);
+    batch.in_flight = true;
+    batch.attempts++;
+    in_flight_++;
+}
+
+void Batcher::returned(ClosedBatch& batch) {
+    QT_ASSERT(batch.in_flight);
+    batch.in_flight = false;
+    in_flight_--;
 }
 
 ClosedBatch* Batcher::next_to_send(MonoTime now, size_t in_flight_max) {
@@ -90,6 +111,9 @@ ClosedBatch Batcher::remove(uint64_t id) {
     const auto found = std::find_if(batches_.begin(), batches_.end(),
                                     [id](const ClosedBatch& b) { return b.id == id; });
     QT_ASSERT(found != batches_.end());
+    if (found->in_flight) {
+        returned(*found);
+    }
     ClosedBatch batch = std::move(*found);
     batches_.erase(found);
     return batch;
@@ -98,7 +122,7 @@ ClosedBatch Batcher::remove(uint64_t id) {
 Result<bool> Batcher::split(uint64_t id) {
     const auto found = std::find_if(batches_.begin(), batches_.end(),
                                     [id](const ClosedBatch& b) { return b.id == id; });
-    QT_ASSERT(found != batches_.end());
+    QT_ASSERT(found != batches_.end() && !found->in_flight);
     const size_t count = found->tags.size();
     if (count < 2) {
         return false;
@@ -123,6 +147,7 @@ Result<bool> Batcher::split(uint64_t id) {
     }
     QT_TRY_ASSIGN(ClosedBatch first, make_closed(builders[0]));
     QT_TRY_ASSIGN(ClosedBatch second, make_closed(builders[1]));
+    size_bytes_max_ = std::min(size_bytes_max_, std::max(kSplitSizeMin, found->bytes.size() / 2));
     ClosedBatch old = std::move(*found);
     const auto middle = old.tags.begin() + static_cast<std::ptrdiff_t>(count / 2);
     first.tags.assign(old.tags.begin(), middle);

@@ -12,6 +12,7 @@
 #include <deque>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace qtool::client {
@@ -49,7 +50,9 @@ struct ClosedBatch {
 
 class Batcher {
 public:
-    explicit Batcher(const BatchOptions& options) : options_(options) {}
+    explicit Batcher(const BatchOptions& options)
+        : options_(options),
+          size_bytes_max_(options.size_bytes_max) {}
 
     /// Adds a record to the open batch, closing the one before when it would grow too large. True:
     /// a batch was closed by this. Errors: too_large, invalid_timestamp.
@@ -66,23 +69,32 @@ public:
     /// Takes a batch out; it must be there.
     ClosedBatch remove(uint64_t id);
     ClosedBatch* find(uint64_t id);
-    /// Replaces a batch by two halves, in its place. False: it has one record only.
+    /// Replaces a batch by two halves, in its place; later batches will be no larger than these.
+    /// False: it has one record only.
     /// Errors: malformed, internal (the codec).
     Result<bool> split(uint64_t id);
 
     [[nodiscard]] bool empty() const { return batches_.empty() && open_tags_.empty(); }
     [[nodiscard]] std::deque<ClosedBatch>& batches() { return batches_; }
-    [[nodiscard]] size_t in_flight_count() const;
+    /// Marks a batch as in flight; returned() takes that back. Each at most once in turn.
+    void sent(ClosedBatch& batch);
+    void returned(ClosedBatch& batch);
+    [[nodiscard]] size_t in_flight_count() const { return in_flight_; }
+    /// The batches closed with a failure since the last call.
+    std::vector<uint64_t> take_failed() { return std::exchange(failed_, {}); }
 
 private:
     Result<ClosedBatch> make_closed(protocol::BatchBuilder& builder) const;
 
     const BatchOptions& options_; // the producer's
+    size_t size_bytes_max_;       // lower than in the options once a batch was too large
     protocol::BatchBuilder builder_;
     std::vector<uint64_t> open_tags_;
     uint64_t open_charged_ = 0;
     MonoTime open_since_;
     std::deque<ClosedBatch> batches_; // oldest first; in flight and waiting
+    std::vector<uint64_t> failed_;    // of batches_
+    size_t in_flight_ = 0;            // of batches_
     uint64_t next_id_ = 1;
 };
 

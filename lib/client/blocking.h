@@ -27,7 +27,8 @@ struct Header {
 /// A record to produce. All views are copied by send().
 struct ProducerRecord {
     std::string_view topic;
-    std::optional<int32_t> partition;    // absent: by key (murmur2, as Kafka's clients), sticky without
+    std::optional<int32_t>
+        partition; // absent: by key (murmur2, as Kafka's clients), sticky without
     std::optional<int64_t> timestamp_ms; // absent: now
     std::optional<std::string_view> key;
     std::optional<std::string_view> value;
@@ -46,7 +47,8 @@ struct Delivery {
 class BlockingProducer {
 public:
     using OnDelivery = std::function<void(const Delivery&)>;
-    /// `on_delivery` is called once for each record that send() took, from within calls of this object.
+    /// `on_delivery` is called once for each record that send() took, from within calls of this
+    /// object.
     BlockingProducer(config::ClientConfig config, OnDelivery on_delivery);
     ~BlockingProducer(); // drops what is not delivered: flush() first
 
@@ -117,11 +119,11 @@ public:
     /// Stops or resumes fetching one assigned partition; its position stays.
     void pause(const std::string& topic, int32_t partition);
     void resume(const std::string& topic, int32_t partition);
-    /// Next records of one fetched batch list, waiting until `until` for the first; empty: none came.
-    /// Offsets rise in each partition. Gaps (control batches, compaction) are skipped, see position().
-    /// Errors: offset_out_of_range, unknown_topic, storage_damaged, malformed (a broken batch: names
-    /// partition and offset) and what else cannot be mended by trying again.
-    /// Memory: at most fetch.max.bytes plus one decompressed batch.
+    /// Next records of one fetched batch list, waiting until `until` for the first; empty: none
+    /// came. Offsets rise in each partition. Gaps (control batches, compaction) are skipped, see
+    /// position(). Errors: offset_out_of_range, unknown_topic, storage_damaged, malformed (a broken
+    /// batch: names partition and offset) and what else cannot be mended by trying again. Memory:
+    /// at most fetch.max.bytes plus one decompressed batch.
     Result<const std::vector<ConsumerRecord>*> poll(MonoTime until);
     /// poll() would return records at once.
     [[nodiscard]] bool has_ready() const;
@@ -137,5 +139,7 @@ private:
 
 /// Monotonic now: what deadlines above are measured on.
 MonoTime mono_now();
+/// Milliseconds since 1970: what timestamps are measured in.
+int64_t wall_now_ms();
 
 } // namespace qtool::client

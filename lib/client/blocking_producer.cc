@@ -10,12 +10,6 @@ namespace qtool::client {
 
 namespace {
 
-int64_t wall_now_ms() {
-    return duration_cast<std::chrono::milliseconds>(
-               std::chrono::system_clock::now().time_since_epoch())
-        .count();
-}
-
 std::optional<ByteView> view_of(const std::optional<std::string_view>& text) {
     return text ? std::optional(as_bytes(*text)) : std::nullopt;
 }
@@ -67,6 +61,12 @@ struct BlockingProducer::State {
 
 MonoTime mono_now() {
     return net::Loop::now();
+}
+
+int64_t wall_now_ms() {
+    return duration_cast<std::chrono::milliseconds>(
+               std::chrono::system_clock::now().time_since_epoch())
+        .count();
 }
 
 BlockingProducer::BlockingProducer(config::ClientConfig config, OnDelivery on_delivery)

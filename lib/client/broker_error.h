@@ -1,5 +1,5 @@
-// A broker's error code as one of our errors, for the caller; what it says of our metadata and of the
-// batch it answers.
+// A broker's error code as one of our errors, for the caller; what it says of our metadata and of
+// the batch it answers.
 #pragma once
 
 #include "lib/base/error.h"

@@ -170,7 +170,6 @@ void Producer::give_up(Partition& partition, uint64_t batch_id, Error why) {
 }
 
 void Producer::retry(ClosedBatch& batch, Error why, MonoTime now) {
-    batch.in_flight = false;
     batch.retry_at = now + Backoff{config_.retry_backoff_ms, config_.retry_backoff_max_ms}.delay(
                                batch.attempts, prng_);
     last_failure_ = std::move(why);
@@ -180,10 +179,10 @@ void Producer::on_batch_answer(Partition& partition, uint64_t batch_id,
                                const protocol::ProduceResponsePartitionProduceResponse& answer,
                                MonoTime now) {
     ClosedBatch* batch = partition.batcher.find(batch_id);
-    if (batch == nullptr) {
-        return; // given up meanwhile
+    if (batch == nullptr || !batch->in_flight) {
+        return; // answered twice
     }
-    batch->in_flight = false;
+    partition.batcher.returned(*batch);
     const KafkaError error = protocol::kafka_error_of(answer.error_code);
     if (error == KafkaError::none || error == KafkaError::duplicate_sequence_number) {
         finish(partition, batch_id, error == KafkaError::none ? answer.base_offset : -1, {});
@@ -265,9 +264,9 @@ void Producer::on_produce_reply(Reply& reply, MonoTime now) {
         if (batch != nullptr && batch->in_flight) {
             Error why = response ? Error(Code::malformed, "the reply leaves out a partition")
                                  : response.error();
+            one.partition->batcher.returned(*batch);
             batch->maybe_written = true;
             if (batch->attempts > static_cast<uint32_t>(config_.retries)) {
-                batch->in_flight = false;
                 give_up(*one.partition, one.batch_id, std::move(why));
             } else {
                 retry(*batch, std::move(why), now);
@@ -391,13 +390,10 @@ bool Producer::stamp(Partition& partition, ClosedBatch& batch) {
 void Producer::expire(Partition& partition, MonoTime now) {
     const Duration patience = std::chrono::milliseconds(config_.delivery_timeout_ms);
     auto& batches = partition.batcher.batches();
-    for (size_t i = 0; i < batches.size();) {
+    // The oldest come first, so that most often one look is enough.
+    for (size_t i = 0; i < batches.size() && batches[i].created + patience <= now;) {
         const ClosedBatch& batch = batches[i];
-        if (batch.failure) {
-            give_up(partition, batch.id, *batch.failure);
-            continue;
-        }
-        if (batch.in_flight || batch.created + patience > now) {
+        if (batch.in_flight) {
             i++;
             continue;
         }
@@ -416,6 +412,9 @@ void Producer::expire(Partition& partition, MonoTime now) {
 void Producer::tidy(Partition& partition, MonoTime now) {
     if (flushing_ || partition.batcher.linger_end() <= now) {
         partition.batcher.close();
+    }
+    for (const uint64_t batch_id : partition.batcher.take_failed()) {
+        give_up(partition, batch_id, *partition.batcher.find(batch_id)->failure);
     }
     expire(partition, now);
 }
@@ -457,8 +456,7 @@ bool Producer::send_round(MonoTime now, Outbox& out) {
             continue;
         }
         size += batch->bytes.size();
-        batch->in_flight = true;
-        batch->attempts++;
+        batcher.sent(*batch);
         by_node[leader].push_back({&partition, batch->id});
     }
     next_active_ = count == 0 ? 0 : (next_active_ + 1) % count;
@@ -478,7 +476,6 @@ void Producer::send_to(int32_t node_id, const std::vector<Sent>& batches, MonoTi
                                                has_ids ? ProduceRequest::kVersionMax : int16_t{12});
     if (!version) {
         for (const Sent& one : batches) {
-            one.partition->batcher.find(one.batch_id)->in_flight = false;
             give_up(*one.partition, one.batch_id,
                     Error(Code::unsupported_version, "the broker has no Produce that we speak"));
         }

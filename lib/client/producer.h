@@ -6,9 +6,9 @@
 //   batches 1 2 3 in flight, 1 fails  ->  2 and 3 come back out of order; 1 is sent alone, then 2..
 // A batch given up after it was numbered leaves a gap, which no later sequence can pass: the
 // partition waits until nothing of it is in flight, then goes on under the next epoch
-// (idempotence.h). Batches behind the gap are numbered anew when each of their attempts was refused;
-// one that may have been written fails instead, saying so, for under a new number the broker would
-// write it a second time.
+// (idempotence.h). Batches behind the gap are numbered anew when each of their attempts was
+// refused; one that may have been written fails instead, saying so, for under a new number the
+// broker would write it a second time.
 #pragma once
 
 #include "lib/client/batcher.h"

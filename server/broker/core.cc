@@ -17,7 +17,7 @@ namespace {
 
 constexpr uint32_t kCloseDeadlineMs = 2000; // for what is still queued when a connection closes
 constexpr Duration kDrainMax = 5s;          // for requests under way when the broker stops
-constexpr size_t kDeadlinesKeptMax = 1024; // of finished requests, before they are swept
+constexpr size_t kDeadlinesKeptMax = 1024;  // of finished requests, before they are swept
 constexpr Duration kTickInterval = 5s;      // idle connections, HTTP deadlines
 
 } // namespace

@@ -30,14 +30,13 @@ TEST_CASE("batcher: a retry goes alone and nothing passes it") {
     }
     std::vector<uint64_t> ids;
     while (ClosedBatch* batch = batcher.next_to_send(kStart, 5)) {
-        batch->in_flight = true;
-        batch->attempts++;
+        batcher.sent(*batch);
         ids.push_back(batch->id);
     }
     REQUIRE(ids.size() == 3);
-    batcher.find(ids[1])->in_flight = false; // out of order, the first still out
+    batcher.returned(*batcher.find(ids[1])); // out of order, the first still out
     CHECK(batcher.next_to_send(kStart, 5) == nullptr);
-    batcher.find(ids[0])->in_flight = false;
+    batcher.returned(*batcher.find(ids[0]));
     batcher.find(ids[0])->retry_at = kStart + 1s;
     CHECK(batcher.next_to_send(kStart, 5) == nullptr);
     REQUIRE(batcher.next_to_send(kStart + 1s, 5) != nullptr);
@@ -60,6 +59,25 @@ TEST_CASE("batcher: a split batch keeps records, tags and place") {
     const auto alone = batcher.split(batcher.batches()[0].id);
     REQUIRE(alone);
     CHECK_FALSE(*alone);
+}
+
+TEST_CASE("batcher: what comes after a split is closed at the size of its halves") {
+    BatchOptions options;
+    options.size_bytes_max = 10'000;
+    Batcher batcher(options);
+    for (uint64_t tag = 0; tag < 95; tag++) {
+        add(batcher, std::string(90, 'v'), tag);
+    }
+    batcher.close();
+    REQUIRE(batcher.batches().size() == 1);
+    const size_t size = batcher.batches().front().bytes.size();
+    REQUIRE(batcher.split(batcher.batches().front().id));
+    for (uint64_t tag = 95; tag < 190; tag++) {
+        add(batcher, std::string(90, 'v'), tag);
+    }
+    REQUIRE(batcher.batches().size() >= 4);
+    CHECK(batcher.batches()[2].bytes.size() <= size / 2);
+    CHECK(batcher.batches()[2].bytes.size() > size / 4);
 }
 
 TEST_CASE("fetcher: a flipped bit is an error at the batch's position, a good batch reads back") {

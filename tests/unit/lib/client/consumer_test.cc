@@ -1,0 +1,73 @@
+// The consumer against a broker that is scripted step by step: where it goes on after a loss.
+#include "lib/client/consumer.h"
+#include "tests/unit/lib/client/fake_broker.h"
+
+using namespace qtool;
+using namespace qtool::client;
+
+namespace {
+
+std::vector<std::byte> batch_of(const std::string& value, int64_t offset) {
+    protocol::BatchBuilder builder;
+    REQUIRE(builder.append(std::nullopt, as_bytes(value), {}, 1000));
+    auto bytes = builder.finish({});
+    REQUIRE(bytes);
+    protocol::patch_base_offset_and_epoch(*bytes, Offset(offset), LeaderEpoch(0));
+    return *bytes;
+}
+
+} // namespace
+
+TEST_CASE("consumer: after a lost connection it fetches from where its records end") {
+    MonoTime now = MonoTime{} + 1000s;
+    Consumer consumer(config::ClientConfig{}, 1);
+    FakeBroker broker(consumer.cluster());
+    Outbox out;
+    const auto step = [&](Duration passed) {
+        now += passed;
+        for (int i = 0; i < 4; i++) {
+            consumer.step(now, out);
+            broker.apply(out, now);
+        }
+    };
+    for (int i = 0; i < 4; i++) {
+        REQUIRE(consumer.partition_count("t", now));
+        step(0ms);
+    }
+    consumer.assign({{"t", 0, 5}});
+    step(0ms);
+    REQUIRE(broker.fetched.size() == 1);
+    CHECK(broker.fetched[0].offset == 5);
+    const auto first = batch_of("five", 5);
+    broker.answer_fetch(first, 7, now, out);
+    broker.apply(out, now);
+    step(0ms);
+    std::vector<ConsumerRecord> records;
+    REQUIRE(consumer.take_records(records));
+    REQUIRE(records.size() == 1);
+    CHECK(*records[0].value == "five");
+
+    step(0ms);
+    REQUIRE_FALSE(broker.fetched.empty()); // the next one is out when the connection breaks
+    broker.is_up = false;
+    broker.cut(now);
+    for (int i = 0; i < 5; i++) {
+        step(1s);
+        REQUIRE(consumer.take_records(records));
+        CHECK(records.empty());
+    }
+    broker.is_up = true;
+    step(2s);
+    step(2s);
+    REQUIRE_FALSE(broker.fetched.empty());
+    CHECK(broker.fetched[0].offset == 6);
+    const auto second = batch_of("six", 6);
+    broker.answer_fetch(second, 7, now, out);
+    broker.apply(out, now);
+    step(0ms);
+    REQUIRE(consumer.take_records(records));
+    REQUIRE(records.size() == 1);
+    CHECK(*records[0].value == "six");
+    CHECK(consumer.position("t", 0) == 7);
+    CHECK(consumer.end_offset("t", 0) == 7);
+}
