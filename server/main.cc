@@ -255,6 +255,7 @@ int main_checked(int argc, char** argv) {
     app.add_flag("--help-options", list_options, "Every option that --set and --config take");
     app.footer(
         "Examples:\n  qbroker\n  qbroker --data-dir /var/lib/qbroker --listen :9092 "
+        "--advertise HOST:9092 "
         "--insecure-allow-remote\n  qbroker --set log.retention.hours=24 --ready-file ready");
     try {
         app.parse(argc, argv);

@@ -26,6 +26,15 @@ using WallTime = std::chrono::time_point<WallClockTag, std::chrono::milliseconds
 
 inline constexpr MonoTime kMonoNever = MonoTime::max();
 
+/// An option in milliseconds as a Duration. People write 2^63 - 1 for "never"; a century stands for
+/// that, so that adding it to now does not overflow.
+constexpr Duration clamped_ms(int64_t ms) {
+    constexpr int64_t kCenturyMs = 100LL * 366 * 24 * 3600 * 1000;
+    return std::chrono::milliseconds(ms < -kCenturyMs  ? -kCenturyMs
+                                     : ms > kCenturyMs ? kCenturyMs
+                                                       : ms);
+}
+
 using std::chrono::duration_cast;
 using namespace std::chrono_literals;
 

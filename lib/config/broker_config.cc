@@ -86,20 +86,27 @@ Result<void> check_addresses(const BrokerConfig& broker) {
             }
         }
     }
-    if (!broker.advertised_listeners.empty() &&
-        broker.advertised_listeners.size() != broker.listeners.size()) {
-        return Error(Code::invalid_config, "advertised.listeners names " +
-                                               std::to_string(broker.advertised_listeners.size()) +
-                                               " addresses but listeners names " +
-                                               std::to_string(broker.listeners.size()) +
-                                               "; give one for each");
+    const auto is_wildcard = [](const Endpoint& endpoint) {
+        return endpoint.host == "0.0.0.0" || endpoint.host == "::";
+    };
+    if (broker.advertised_listeners.size() > 1) {
+        return Error(Code::invalid_config,
+                     "advertised.listeners names " +
+                         std::to_string(broker.advertised_listeners.size()) +
+                         " addresses, but all clients are told the same one; give one");
     }
     for (const Endpoint& endpoint : broker.advertised_listeners) {
-        if (endpoint.port == 0 || endpoint.host == "0.0.0.0" || endpoint.host == "::") {
+        if (is_wildcard(endpoint)) {
             return Error(Code::invalid_config,
                          "advertised.listeners has " + to_string(endpoint) +
                              ", which no client can connect to; name a host and a port");
         }
+    }
+    if (broker.advertised_listeners.empty() && is_wildcard(broker.listeners.front())) {
+        return Error(Code::invalid_config,
+                     "listeners has " + to_string(broker.listeners.front()) +
+                         ", which no client can connect to; say where clients find this broker "
+                         "with --advertise HOST:PORT (advertised.listeners)");
     }
     return {};
 }

@@ -34,7 +34,7 @@ struct BrokerConfig {
     std::optional<std::string> rack;
     std::vector<Endpoint> listeners = {{"127.0.0.1", 9092}};
     std::vector<Endpoint> admin_listeners;      // empty: HTTP shares the listeners
-    std::vector<Endpoint> advertised_listeners; // empty: what is bound; else one a listener
+    std::vector<Endpoint> advertised_listeners; // empty: the first listener; else one
     bool insecure_allow_remote = false;
     std::string ready_file; // empty: none
     // Process.

@@ -27,7 +27,8 @@ constexpr OptionRow kRows[] = {
     {.name = "advertised.listeners",
      .type = OptionType::list,
      .default_is_null = true,
-     .meaning = "Addresses told to clients, one for each listener; null: those that were bound."},
+     .meaning = "The address told to clients, whichever listener they use; port 0: the one bound; "
+                "null: the first of listeners."},
     {.name = "auto.create.topics.enable",
      .type = OptionType::boolean,
      .default_text = "true",

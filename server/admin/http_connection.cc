@@ -18,7 +18,7 @@ std::vector<port::Piece> as_pieces(std::string_view text) {
 } // namespace
 
 void HttpConnection::on_bytes(request::ReceiveBuffer& in, request::DoorHost& host) {
-    while (wants_bytes() && !host.is_output_full() && !in.unread().empty()) {
+    while (wants_bytes() && host.wants_requests() && !in.unread().empty()) {
         in.consume(parser_.feed(in.unread()));
         if (parser_.state() != phase_) {
             phase_ = parser_.state();

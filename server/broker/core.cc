@@ -39,8 +39,8 @@ public:
         }
         core_.ports_.net->send(connection_.token, std::move(pieces));
     }
-    [[nodiscard]] bool is_output_full() const override {
-        return core_.is_output_full(connection_.token);
+    [[nodiscard]] bool wants_requests() const override {
+        return !connection_.closing && !core_.is_output_full(connection_.token);
     }
     void close(std::string_view reason) override {
         core_.close_connection(connection_.token, reason);
@@ -57,7 +57,7 @@ Core::Core(port::CorePorts ports, Shared& shared)
       counters_(*shared.counters[ports.id.value()]),
       partitions_(replica::Manager::Setup{
           ports, BrokerId(shared.config.node_id), shared.data_dir, &counters_,
-          std::chrono::milliseconds(shared.config.retention_check_interval_ms),
+          clamped_ms(shared.config.retention_check_interval_ms),
           shared.config.producer_id_expiration_ms,
           [&shared, id = ports.id](const PartitionKey& key) { return shared.owner(key) == id; }}),
       image_(std::make_shared<metadata::Image>()) {
@@ -138,8 +138,8 @@ void Core::on_received(Token token, size_t size) {
     counters_.bytes_received.add(size);
     connection->in.commit(size);
     connection->last_active = now();
-    if (connection->closing) {
-        connection->in.consume(size);
+    if (connection->closing || life_ > Life::serving) {
+        connection->in.consume(connection->in.unread().size());
         connection->in.settle(0);
         return;
     }
@@ -253,7 +253,7 @@ void Core::tick_connections(MonoTime at) {
             connection.door->on_tick(at, host);
         }
         if (idle_max_ms >= 0 && connection.pending.empty() &&
-            at - connection.last_active > std::chrono::milliseconds(idle_max_ms)) {
+            at - connection.last_active > clamped_ms(idle_max_ms)) {
             idle.push_back(connection.token);
         }
     });

@@ -129,11 +129,25 @@ void MetadataCore::publish(metadata::ImageRef image, metadata::Delta delta) {
     if (life_ < Life::opening || life_ >= Life::closing) {
         return; // cores get the first whole image when registration is done
     }
-    for (uint16_t core = 0; core < shared_.core_count; core++) {
-        auto mail = std::make_unique<ImageMail>(ports_.id);
-        mail->image = image_;
-        mail->delta = delta;
-        ports_.mailbox->post(CoreId(core), std::move(mail));
+    unpublished_.push_back({image_, std::move(delta)});
+    post_images();
+}
+
+// A topic that is created again under the name of a deleted one wants the same directories, maybe
+// on other cores: after a deletion nothing follows before all cores are done with it.
+void MetadataCore::post_images() {
+    while (!unpublished_.empty() && last_deletion_ <= applied_by_all()) {
+        const metadata::Replay::Step next = std::move(unpublished_.front());
+        unpublished_.pop_front();
+        if (!next.delta.topics_deleted.empty()) {
+            last_deletion_ = next.image->revision;
+        }
+        for (uint16_t core = 0; core < shared_.core_count; core++) {
+            auto mail = std::make_unique<ImageMail>(ports_.id);
+            mail->image = next.image;
+            mail->delta = next.delta;
+            ports_.mailbox->post(CoreId(core), std::move(mail));
+        }
     }
 }
 
@@ -201,6 +215,9 @@ void MetadataCore::on_image_applied(CoreId core, Revision revision) {
     const Revision all = applied_by_all();
     if (life_ == Life::opening && all >= image_->revision) {
         start_serving();
+    }
+    if (life_ < Life::closing) {
+        post_images();
     }
     answer_applied();
 }

@@ -76,6 +76,7 @@ private:
     void registration_step();
     Result<void> quarantine_strangers();
     void publish(metadata::ImageRef image, metadata::Delta delta);
+    void post_images();
     void on_image_applied(CoreId core, Revision revision);
     void answer(const Commit& commit, Result<Revision> result);
     [[nodiscard]] Revision applied_by_all() const;
@@ -95,8 +96,10 @@ private:
     metadata::ImageRef image_;
     ChangeRunner changes_; // our own: cluster id and registration
     SlotMap<Commit> commits_;
-    std::deque<Unapplied> unapplied_; // by revision
-    std::vector<Revision> applied_;   // by core
+    std::deque<Unapplied> unapplied_;                // by revision
+    std::vector<Revision> applied_;                  // by core
+    std::deque<metadata::Replay::Step> unpublished_; // images the cores have not been sent
+    Revision last_deletion_{0};                      // of the last image sent that deletes topics
     std::unique_ptr<metadata::EnsureCluster> ensure_cluster_;
     std::unique_ptr<metadata::RegisterBroker> register_broker_;
     std::vector<port::SocketAddress> listeners_;

@@ -10,7 +10,7 @@ constexpr size_t kLengthSize = 4;
 
 void Connection::on_bytes(request::ReceiveBuffer& in, request::DoorHost& host) {
     size_t frame_size = 0; // of the frame that is not whole yet, length field included
-    while (wants_bytes() && !host.is_output_full()) {
+    while (wants_bytes() && host.wants_requests()) {
         const ByteView unread = in.unread();
         if (unread.size() < kLengthSize) {
             frame_size = unread.empty() ? 0 : kLengthSize;

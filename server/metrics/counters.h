@@ -14,8 +14,7 @@ inline constexpr size_t kApiCount = 96; // api keys 0..95; a key beyond closes t
 
 struct ApiCounters {
     Counter requests;
-    Counter errors;         // answers that carry an error code, or none at all
-    Counter latency_us_sum; // from the whole frame to the answer
+    Counter errors; // answers that carry an error code, or none at all
 };
 
 struct CoreCounters {

@@ -118,8 +118,6 @@ std::string render_prometheus(const std::vector<const CoreCounters*>& cores,
     };
     by_api("requests_total", "requests by API", &ApiCounters::requests);
     by_api("request_errors_total", "requests whose answer carries an error", &ApiCounters::errors);
-    by_api("request_latency_microseconds_total", "time from whole frame to answer, summed",
-           &ApiCounters::latency_us_sum);
     append_header(text, "resident_memory_bytes", "resident memory of the process", true);
     text.append("qbroker_resident_memory_bytes ").append(std::to_string(resident_bytes()));
     text.append("\n");

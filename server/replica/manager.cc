@@ -33,6 +33,7 @@ void Manager::apply(const metadata::Image& image, const metadata::Delta& delta, 
             }
             if (Partition* known = find(PartitionKey{topic.id, index})) {
                 known->apply(topic, out);
+                touch(*known); // write.caching off: what is unsynced wants a flush now
             } else {
                 open(topic, index, out);
             }
@@ -113,6 +114,10 @@ void Manager::touch(Partition& partition) {
     if (partition.wants_flush()) {
         dirty_.push_back(partition.key());
     }
+    if (const MonoTime due = partition.flush_due_at(); due != kMonoNever) {
+        with_unflushed_.insert(partition.key());
+        flush_at_ = std::min(flush_at_, due);
+    }
     if (partition.has_parked() && with_parked_.insert(partition.key()).second &&
         expire_at_ == kMonoNever) {
         expire_at_ = setup_.ports.clock->mono() + kExpireInterval;
@@ -185,7 +190,7 @@ Duration Manager::maintain_interval() const {
 }
 
 MonoTime Manager::next_due() const {
-    return std::min({expire_at_, maintain_at_, recovery_points_at_});
+    return std::min({expire_at_, flush_at_, maintain_at_, recovery_points_at_});
 }
 
 void Manager::on_time(Outbox& out) {
@@ -200,6 +205,17 @@ void Manager::on_time(Outbox& out) {
                                                                   : std::next(at);
         }
         expire_at_ = with_parked_.empty() ? kMonoNever : now + kExpireInterval;
+    }
+    if (flush_at_ <= now) {
+        flush_at_ = kMonoNever;
+        for (const PartitionKey& key : std::exchange(with_unflushed_, {})) {
+            if (Partition* partition = find(key)) {
+                if (partition->flush_due_at() <= now) {
+                    partition->on_flush_due();
+                }
+                touch(*partition);
+            }
+        }
     }
     if (maintain_at_ <= now) {
         const WallTime wall = setup_.ports.clock->wall();

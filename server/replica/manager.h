@@ -77,12 +77,14 @@ private:
     Setup setup_;
     std::map<PartitionKey, Entry> partitions_;
     SlotMap<Flush> flushes_;
-    std::vector<PartitionKey> dirty_;    // may want a flush; checked at turn end
-    std::set<PartitionKey> with_parked_; // to be checked for expired appends
+    std::vector<PartitionKey> dirty_;       // may want a flush; checked at turn end
+    std::set<PartitionKey> with_parked_;    // to be checked for expired appends
+    std::set<PartitionKey> with_unflushed_; // write caching with flush.ms: to be flushed in time
     uint64_t next_epoch_ = 1;
     bool is_first_image_ = true;
     bool is_closed_ = false;
     MonoTime expire_at_ = kMonoNever;
+    MonoTime flush_at_ = kMonoNever;
     MonoTime maintain_at_ = kMonoNever;
     MonoTime recovery_points_at_ = kMonoNever;
 };

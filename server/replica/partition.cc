@@ -62,6 +62,9 @@ void Partition::apply(const metadata::TopicImage& topic, Outbox& out) {
     isr_size_ = static_cast<uint32_t>(image.isr.size());
     min_insync_replicas_ =
         std::min(topic.effective.min_insync_replicas, static_cast<int32_t>(image.replicas.size()));
+    if (write_caching_ && !topic.effective.write_caching && log_) {
+        cached_end_ = log_->log_end_offset(); // the high watermark never falls
+    }
     write_caching_ = topic.effective.write_caching;
     flush_messages_ = topic.effective.flush_messages;
     flush_ms_ = topic.effective.flush_ms;
@@ -75,7 +78,15 @@ Offset Partition::high_watermark() const {
     if (!log_) {
         return Offset{0};
     }
-    return write_caching_ ? log_->log_end_offset() : log_->synced_end_offset();
+    return write_caching_ ? log_->log_end_offset()
+                          : std::max(log_->synced_end_offset(), cached_end_);
+}
+
+MonoTime Partition::flush_due_at() const {
+    if (!write_caching_ || unflushed_since_ == kMonoNever || flush_ms_ == INT64_MAX) {
+        return kMonoNever;
+    }
+    return unflushed_since_ + clamped_ms(flush_ms_);
 }
 
 Result<void> Partition::check_request(const PartitionRequest& request) const {
@@ -365,10 +376,6 @@ void Partition::expire(MonoTime now, Outbox& out) {
 void Partition::maintain(WallTime wall, MonoTime now, Outbox& out) {
     if (!log_ || offline_) {
         return;
-    }
-    if (write_caching_ && unflushed_since_ != kMonoNever && flush_ms_ != INT64_MAX &&
-        now - unflushed_since_ >= std::chrono::milliseconds(flush_ms_)) {
-        flush_due_ = true;
     }
     Result<uint32_t> deleted = log_->apply_retention(wall, high_watermark());
     if (!deleted) {

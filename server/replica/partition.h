@@ -63,8 +63,13 @@ public:
 
     /// Answers parked appends whose time is over with timed_out.
     void expire(MonoTime now, Outbox& out);
-    /// Retention, rolling by age, flush.ms, and release of idle files.
+    /// Retention and release of idle files.
     void maintain(WallTime wall, MonoTime now, Outbox& out);
+
+    /// When flush.ms asks for a flush of what write caching left unsynced; kMonoNever: not at all.
+    [[nodiscard]] MonoTime flush_due_at() const;
+    /// That time has come: wants_flush() from now on.
+    void on_flush_due() { flush_due_ = true; }
 
     [[nodiscard]] bool has_parked() const { return !parked_.empty(); }
     [[nodiscard]] bool is_flushing() const { return flush_in_flight_; }
@@ -100,6 +105,7 @@ private:
     uint32_t isr_size_ = 0;
     int32_t min_insync_replicas_ = 1; // already min(option, replica count)
     bool write_caching_ = false;
+    Offset cached_end_{0}; // write caching was switched off here: readers have seen up to it
     bool flush_in_flight_ = false;
     uint32_t batches_since_flush_ = 0;
     int64_t records_since_flush_ = 0;

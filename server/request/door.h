@@ -29,9 +29,9 @@ public:
     virtual void add_pending(std::unique_ptr<Pending> pending, uint64_t slot) = 0;
     /// Queues bytes to the peer.
     virtual void send(std::vector<port::Piece> pieces) = 0;
-    /// More waits to be sent than connection.output.bytes.max: handle no further request now. The
-    /// core comes back with the bytes left over when the peer has read some.
-    [[nodiscard]] virtual bool is_output_full() const = 0;
+    /// False: more waits to be sent than connection.output.bytes.max, or the connection is closing;
+    /// no further request is handled now. The core comes back with the bytes left over.
+    [[nodiscard]] virtual bool wants_requests() const = 0;
     /// Closes after what was sent has left; no more bytes are handed in. Logged at debug.
     virtual void close(std::string_view reason) = 0;
 };

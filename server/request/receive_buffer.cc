@@ -64,15 +64,17 @@ void ReceiveBuffer::settle(size_t frame_size) {
         begin_ = end_ = 0;
         return;
     }
+    const size_t missing = frame_size > left ? frame_size - left : 1;
+    const bool fits =
+        !on_scratch_ && chunk_.is_unique() && chunk_->size() - end_ >= std::min(missing, kRoomMin);
+    if (fits) {
+        return;
+    }
     // Room for the whole frame, at most doubling what arrived once that is more than the first
     // step.
     const size_t wanted =
         std::max({left + 1, std::min(frame_size, std::max(kFirstChunkMax, 2 * left)),
                   std::min<size_t>(left * 2, kScratchSize)});
-    const bool fits = !on_scratch_ && chunk_.is_unique() && chunk_->size() - begin_ >= wanted;
-    if (fits) {
-        return;
-    }
     ChunkRef own = Chunk::allocate(wanted);
     std::memcpy(own->data(), chunk_->data() + begin_, left);
     chunk_ = std::move(own);

@@ -14,6 +14,7 @@ namespace qtool::request {
 
 inline constexpr size_t kScratchSize = 128 * KiB; // bytes one read may bring
 inline constexpr size_t kFirstChunkMax = 2 * MiB; // first allocation for an unfinished frame
+inline constexpr size_t kRoomMin = 16 * KiB;      // a chunk with less room behind is replaced
 inline constexpr size_t kCopyFrameMax = 16 * KiB; // frames up to this are copied out of scratch
 
 /// The shared scratch of one core.

@@ -460,6 +460,10 @@ Result<void> Log::remove_all() {
     if (!there) {
         return {};
     }
+    QT_TRY_ASSIGN(const std::optional<PartitionKey> owner, read_partition_meta(disk_, directory_));
+    if (owner && *owner != key_) {
+        return {}; // a topic of the same name was created meanwhile: its directory, not ours
+    }
     const std::string parent = parent_directory(directory_);
     const std::string name = deleted_directory_name(directory_, key_);
     QT_TRY(disk_.rename(directory_, parent + "/" + name));

@@ -72,8 +72,8 @@ Result<uint32_t> Log::delete_segments_below(Offset offset, WallTime now) {
         if (!result) {
             break;
         }
-        deleted_.push_back(
-            {deleted, now + std::chrono::milliseconds(config_.file_delete_delay_ms)});
+        deleted_.push_back({deleted, now + duration_cast<std::chrono::milliseconds>(
+                                               clamped_ms(config_.file_delete_delay_ms))});
         const std::string name = offset_file_name(oldest.base_offset());
         oldest.close_files();
         segments.pop_front();

@@ -102,7 +102,7 @@ class OptionsTest(unittest.TestCase):
         for listen in (":0", "0.0.0.0:0", "[::]:0"):
             text = self.refused("--data-dir", str(self.work / "data"), "--listen", listen)
             self.assertIn("--insecure-allow-remote", text)
-        broker = Broker("--insecure-allow-remote")
+        broker = Broker("--insecure-allow-remote", "--advertise", "127.0.0.1:0")
         try:
             broker.start(listen="0.0.0.0:0")
             with wire.Connection(broker.port) as connection:

@@ -7,6 +7,7 @@
 //      +--too little--> waiting --deadline--> answered
 #include "lib/protocol/msg/fetch.h"
 
+#include "lib/base/units.h"
 #include "server/kafka/error_map.h"
 #include "server/kafka/handlers/handlers.h"
 #include "server/kafka/leader_hint.h"
@@ -24,6 +25,8 @@ constexpr int16_t kSessionsVersionMin = 7;   // KIP-227
 constexpr int16_t kTopicIdsVersionMin = 13;  // KIP-516
 constexpr int16_t kEndpointsVersionMin = 16; // KIP-951
 constexpr int32_t kWaitMaxMs = 5 * 60 * 1000;
+// Of one answer, whose frame has an int32 length; the rest is room for the partitions' headers.
+constexpr uint64_t kRecordsBytesMax = INT32_MAX - 256 * MiB;
 
 constexpr int32_t kFinalEpoch = -1;  // session epoch: no session, or close the one named
 constexpr int32_t kInitialEpoch = 0; // session epoch: open one
@@ -311,12 +314,16 @@ private:
         FetchSession* session = sessions_.find(session_id_);
         response.session_id = session != nullptr ? session_id_ : 0;
         LeaderHints hints(*image_);
-        uint64_t left = static_cast<uint64_t>(
-            std::clamp(request_.max_bytes, 0, services.config().fetch_bytes_max));
+        uint64_t left = std::min(
+            kRecordsBytesMax, static_cast<uint64_t>(std::clamp(request_.max_bytes, 0,
+                                                               services.config().fetch_bytes_max)));
         bool is_first = true;
         bool failed = false;
         std::vector<port::FileRange> ranges; // in the order of their records in the answer
         for (Read& read : reads_) {
+            if (read.result.first_batch_size > kRecordsBytesMax) {
+                fail(read, Error(Code::message_too_large)); // no frame can carry it
+            }
             const uint64_t size = fit(read.result, left, is_first);
             left -= std::min(left, size);
             is_first = is_first && size == 0;

@@ -4,7 +4,7 @@
 #include "server/kafka/handlers/handlers.h"
 #include "server/kafka/handlers/partition_fan_out.h"
 
-#include <set>
+#include <map>
 
 namespace qtool::kafka {
 
@@ -39,10 +39,15 @@ public:
 
 private:
     void ask_all() override {
-        std::set<std::pair<std::string_view, int32_t>> seen;
+        std::map<std::pair<std::string_view, int32_t>, uint32_t> times;
         for (const auto& topic : request_.topics) {
             for (const auto& partition : topic.partitions) {
-                if (!seen.emplace(topic.name, partition.partition_index).second) {
+                times[{topic.name, partition.partition_index}]++;
+            }
+        }
+        for (const auto& topic : request_.topics) {
+            for (const auto& partition : topic.partitions) {
+                if (times.at({topic.name, partition.partition_index}) > 1) {
                     refuse(Error(Code::invalid_request, "the partition is asked for twice"));
                 } else {
                     ask_one(topic.name, partition);

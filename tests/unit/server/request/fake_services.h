@@ -232,7 +232,7 @@ public:
         slots_[token] = slot;
         services_.start(token);
     }
-    [[nodiscard]] bool is_output_full() const override { return output_full; }
+    [[nodiscard]] bool wants_requests() const override { return !output_full; }
     void send(std::vector<port::Piece> pieces) override {
         for (const port::Piece& piece : pieces) {
             if (const auto* own = std::get_if<std::vector<std::byte>>(&piece)) {
