@@ -210,6 +210,17 @@ TEST_CASE_FIXTURE(LogFixture, "index files may be lost, damaged or of another ti
     CHECK(read_all(0) == before);
 }
 
+TEST_CASE_FIXTURE(LogFixture, "a late removal leaves the directory of a topic of the same name") {
+    append();
+    const std::unique_ptr<Log> deleted = std::move(log);
+    hint.key = PartitionKey{topic_id(2), PartitionIndex(0)};
+    open(); // created again before the first one's files were removed
+    append();
+    REQUIRE(deleted->remove_all());
+    CHECK(disk.has("/data/t-0/00000000000000000000.log"));
+    CHECK(append().base_offset == Offset(1));
+}
+
 TEST_CASE_FIXTURE(LogFixture, "what another topic left under the name goes into quarantine") {
     append();
     flush();
