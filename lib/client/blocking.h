@@ -116,6 +116,9 @@ public:
                                                    int64_t timestamp_ms, MonoTime deadline);
     /// Replaces what is read, from these offsets.
     void assign(const std::vector<PartitionOffset>& positions);
+    /// Goes on reading one assigned partition from `offset`, also after poll() reported an error of
+    /// it. Errors: invalid_argument (not assigned, or a negative offset).
+    Result<void> seek(const std::string& topic, int32_t partition, int64_t offset);
     /// Stops or resumes fetching one assigned partition; its position stays.
     void pause(const std::string& topic, int32_t partition);
     void resume(const std::string& topic, int32_t partition);

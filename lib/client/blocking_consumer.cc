@@ -72,6 +72,10 @@ void BlockingConsumer::assign(const std::vector<PartitionOffset>& positions) {
     state_->consumer.assign(positions);
 }
 
+Result<void> BlockingConsumer::seek(const std::string& topic, int32_t partition, int64_t offset) {
+    return state_->consumer.seek(topic, partition, offset);
+}
+
 void BlockingConsumer::pause(const std::string& topic, int32_t partition) {
     state_->consumer.set_paused(topic, partition, true);
 }

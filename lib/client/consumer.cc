@@ -76,6 +76,20 @@ void Consumer::assign(const std::vector<PartitionOffset>& positions) {
     }
 }
 
+Result<void> Consumer::seek(const std::string& topic, int32_t partition, int64_t offset) {
+    const auto index = find_topic(topic);
+    const auto found = index ? partitions_.find({*index, partition}) : partitions_.end();
+    if (found == partitions_.end() || offset < 0) {
+        return Error(Code::invalid_argument,
+                     "cannot seek " + topic + "-" + std::to_string(partition) + " to " +
+                         std::to_string(offset) + ": not assigned, or a negative offset");
+    }
+    found->second.failed = false;
+    std::erase_if(failures_, [&](const Failure& failure) { return failure.key == found->first; });
+    restart(found->second, offset);
+    return {};
+}
+
 void Consumer::set_paused(const std::string& topic, int32_t partition, bool paused) {
     const auto index = find_topic(topic);
     const auto found = index ? partitions_.find({*index, partition}) : partitions_.end();

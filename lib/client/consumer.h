@@ -26,6 +26,8 @@ public:
     Consumer(const config::ClientConfig& config, uint64_t seed);
 
     void assign(const std::vector<PartitionOffset>& positions);
+    /// Errors: see BlockingConsumer::seek.
+    Result<void> seek(const std::string& topic, int32_t partition, int64_t offset);
     void set_paused(const std::string& topic, int32_t partition, bool paused);
     void step(MonoTime now, Outbox& out);
     [[nodiscard]] MonoTime next_due(MonoTime now) const;

@@ -70,4 +70,19 @@ TEST_CASE("consumer: after a lost connection it fetches from where its records e
     CHECK(*records[0].value == "six");
     CHECK(consumer.position("t", 0) == 7);
     CHECK(consumer.end_offset("t", 0) == 7);
+
+    // Back to the start, while a fetch from the old position is out: its answer is dropped.
+    step(0ms);
+    REQUIRE_FALSE(broker.fetched.empty());
+    CHECK(consumer.seek("t", 1, 0).error().code == Code::invalid_argument);
+    CHECK(consumer.seek("t", 0, -1).error().code == Code::invalid_argument);
+    REQUIRE(consumer.seek("t", 0, 5));
+    CHECK(consumer.position("t", 0) == 5);
+    broker.answer_fetch(batch_of("seven", 7), 8, now, out);
+    broker.apply(out, now);
+    step(0ms);
+    REQUIRE(consumer.take_records(records));
+    CHECK(records.empty());
+    REQUIRE_FALSE(broker.fetched.empty());
+    CHECK(broker.fetched[0].offset == 5);
 }
