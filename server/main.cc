@@ -186,6 +186,11 @@ Result<void> run(const config::BrokerConfig& config) {
 
     const uint16_t cores = core_count(config);
     QT_TRY_ASSIGN(std::unique_ptr<uv::UvWorld> world, uv::UvWorld::create(cores));
+    for (const auto* endpoints : {&config.listeners, &config.admin_listeners}) {
+        for (const config::Endpoint& endpoint : *endpoints) {
+            QT_TRY(world->reserve_listener(endpoint.host, endpoint.port));
+        }
+    }
     Life life(config.ready_file);
     broker::Broker::Setup setup;
     for (uint16_t i = 0; i <= cores; i++) {

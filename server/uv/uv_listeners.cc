@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <memory>
@@ -55,6 +56,27 @@ int open_listener(const addrinfo& address) {
     return fd;
 }
 
+/// Errors: invalid_argument, connection_failed.
+Result<int> open_listener(const std::string& host, uint16_t port) {
+    const std::string where = host + ":" + std::to_string(port);
+    addrinfo hints{};
+    hints.ai_socktype = SOCK_STREAM;
+    hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+    addrinfo* found = nullptr;
+    const int status = ::getaddrinfo(host.empty() ? nullptr : host.c_str(),
+                                     std::to_string(port).c_str(), &hints, &found);
+    if (status != 0) {
+        return Error(Code::invalid_argument,
+                     "cannot listen on " + where + ": " + ::gai_strerror(status));
+    }
+    const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> addresses(found, &::freeaddrinfo);
+    const int fd = open_listener(*addresses);
+    if (fd < 0) {
+        return Error(Code::connection_failed, "cannot listen on " + where, -fd);
+    }
+    return fd;
+}
+
 bool is_out_of_resources(int sys_errno) {
     return sys_errno == EMFILE || sys_errno == ENFILE || sys_errno == ENOBUFS ||
            sys_errno == ENOMEM;
@@ -74,23 +96,24 @@ UvListeners::~UvListeners() {
     QT_ASSERT(listeners_.empty());
 }
 
+Result<void> UvListeners::reserve(const std::string& host, uint16_t port) {
+    QT_TRY_ASSIGN(const int fd, open_listener(host, port));
+    reserved_.push_back({host, port, fd});
+    return {};
+}
+
 Result<port::SocketAddress> UvListeners::listen(const std::string& host, uint16_t port,
                                                 uint8_t listener) {
     const std::string where = host + ":" + std::to_string(port);
-    addrinfo hints{};
-    hints.ai_socktype = SOCK_STREAM;
-    hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-    addrinfo* found = nullptr;
-    const int status = ::getaddrinfo(host.empty() ? nullptr : host.c_str(),
-                                     std::to_string(port).c_str(), &hints, &found);
-    if (status != 0) {
-        return Error(Code::invalid_argument,
-                     "cannot listen on " + where + ": " + ::gai_strerror(status));
-    }
-    const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> addresses(found, &::freeaddrinfo);
-    const int fd = open_listener(*addresses);
-    if (fd < 0) {
-        return Error(Code::connection_failed, "cannot listen on " + where, -fd);
+    const auto reserved =
+        std::find_if(reserved_.begin(), reserved_.end(),
+                     [&](const Reserved& one) { return one.host == host && one.port == port; });
+    int fd = -1;
+    if (reserved != reserved_.end()) {
+        fd = reserved->fd;
+        reserved_.erase(reserved);
+    } else {
+        QT_TRY_ASSIGN(fd, open_listener(host, port));
     }
     if (reserve_fd_ < 0) {
         reserve_fd_ = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -124,6 +147,9 @@ int UvListeners::start(Listener& listener) {
 }
 
 void UvListeners::stop() {
+    for (const Reserved& unused : std::exchange(reserved_, {})) {
+        ::close(unused.fd);
+    }
     for (Listener& listener : listeners_) {
         listener.poll.close();
         ::close(listener.fd);

@@ -11,6 +11,7 @@
 #include <functional>
 #include <list>
 #include <string>
+#include <vector>
 
 namespace qtool::uv {
 
@@ -29,6 +30,9 @@ public:
     UvListeners(const UvListeners&) = delete;
     UvListeners& operator=(const UvListeners&) = delete;
 
+    /// Opens the socket now, so that clients may connect and wait; listen() with the same address
+    /// takes it over. Before the core's thread runs. Errors: as listen.
+    Result<void> reserve(const std::string& host, uint16_t port);
     /// As port::Net::listen.
     Result<port::SocketAddress> listen(const std::string& host, uint16_t port, uint8_t listener);
     /// Closes all; `deal` may call it.
@@ -44,6 +48,12 @@ private:
         net::Handle<uv_poll_t> poll;
     };
 
+    struct Reserved {
+        std::string host;
+        uint16_t port = 0;
+        int fd = -1;
+    };
+
     static int start(Listener& listener);
     void on_ready(const Listener& listener);
     enum class Shed : uint8_t { refused, nobody_waits, failed };
@@ -55,6 +65,7 @@ private:
     CoreContext& context_;
     std::function<void(AcceptedSocket)> deal_;
     std::list<Listener> listeners_; // a list: polls point to their listener
+    std::vector<Reserved> reserved_;
     net::Handle<uv_timer_t> resume_timer_;
     int reserve_fd_ = -1;  // given up to refuse a connection when descriptors ran out
     uint64_t refused_ = 0; // since the last line about it

@@ -37,6 +37,10 @@ public:
                                        uint8_t listener) override {
         return listeners_.listen(host, port, listener);
     }
+    /// See UvListeners::reserve.
+    Result<void> reserve_listener(const std::string& host, uint16_t port) {
+        return listeners_.reserve(host, port);
+    }
     void stop_listening() override { listeners_.stop(); }
     void send(Token connection, std::vector<port::Piece> pieces) override;
     [[nodiscard]] uint64_t queued_bytes(Token connection) const override;

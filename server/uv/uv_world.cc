@@ -254,6 +254,10 @@ port::CorePorts UvWorld::ports(CoreId core) {
     return state_->cores.at(core.value())->ports();
 }
 
+Result<void> UvWorld::reserve_listener(const std::string& host, uint16_t port) {
+    return state_->cores.front()->net().reserve_listener(host, port);
+}
+
 void UvWorld::attach(CoreId core, port::CoreEvents* events) {
     state_->cores.at(core.value())->attach(events);
 }

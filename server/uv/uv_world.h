@@ -25,6 +25,9 @@ public:
     [[nodiscard]] port::CorePorts ports(CoreId core);
     /// `events` must outlive stop().
     void attach(CoreId core, port::CoreEvents* events);
+    /// Before start: opens a socket that core 0 will listen on, so that a client that comes while
+    /// the broker starts waits for its answer instead of being refused. Errors: as Net::listen.
+    Result<void> reserve_listener(const std::string& host, uint16_t port);
     /// Starts the threads. Each calls `on_core_start` with its core before any event; the end of
     /// that first turn follows. Errors: internal; the world is then stopped.
     Result<void> start(std::function<void(CoreId)> on_core_start);
