@@ -4,22 +4,13 @@
 
 namespace qtool::sim {
 
-namespace {
-
-config::ClientConfig make_client_config() {
-    config::ClientConfig config;
-    config.bootstrap_servers = {{"127.0.0.1", 9092}};
-    return config;
-}
-
-} // namespace
-
 LibraryProducer::LibraryProducer(Client client, std::vector<PartitionPlace> partitions,
                                  uint32_t records, Duration interval)
     : client_(client),
       world_(*client.world),
       partitions_(std::move(partitions)),
-      machine_(make_client_config(), client.world->random().next()),
+      machine_(library_config(), client.world->random().next()),
+      links_(client, machine_.cluster(), [this] { step(); }),
       number_(client.checker->add_producer(true)),
       records_left_(records),
       interval_(interval) {}
@@ -64,7 +55,7 @@ void LibraryProducer::tick() {
 void LibraryProducer::step() {
     client::Outbox out;
     machine_.step(world_.now(), out);
-    carry_out(out);
+    links_.carry_out(out);
     take_deliveries();
     const MonoTime due = machine_.next_due(world_.now());
     if (due == kMonoNever) {
@@ -76,65 +67,6 @@ void LibraryProducer::step() {
             step();
         }
     });
-}
-
-void LibraryProducer::carry_out(client::Outbox& out) {
-    for (const client::LinkId link : out.closes) {
-        if (const auto at = streams_.find(link); at != streams_.end()) {
-            client_.network->close(at->second);
-            links_.erase(at->second);
-            streams_.erase(at);
-        }
-    }
-    for (const client::Outbox::Connect& connect : out.connects) {
-        const StreamId stream = client_.network->connect(this);
-        links_[stream] = connect.link;
-        streams_[connect.link] = stream;
-        world_.after(world_.between(20us, 1ms), [this, link = connect.link] {
-            if (streams_.count(link) > 0) {
-                client::Outbox more;
-                machine_.cluster().on_connected(link, world_.now(), more);
-                carry_out(more);
-                step();
-            }
-        });
-    }
-    for (const client::Outbox::Write& write : out.writes) {
-        if (const auto at = streams_.find(write.link); at != streams_.end()) {
-            for (const std::vector<std::byte>& buffer : write.buffers) {
-                client_.network->send(at->second, buffer);
-            }
-        }
-    }
-}
-
-void LibraryProducer::on_bytes(StreamId stream, ByteView bytes) {
-    while (!bytes.empty()) {
-        const auto at = links_.find(stream);
-        if (at == links_.end()) {
-            return;
-        }
-        const client::LinkId link = at->second;
-        const ByteSpan space = machine_.cluster().receive_space(link);
-        const size_t size = std::min(space.size(), bytes.size());
-        std::copy_n(bytes.begin(), size, space.begin());
-        bytes = bytes.subspan(size);
-        client::Outbox out;
-        machine_.cluster().on_received(link, size, world_.now(), out);
-        carry_out(out);
-    }
-    step();
-}
-
-void LibraryProducer::on_end(StreamId stream) {
-    if (const auto at = links_.find(stream); at != links_.end()) {
-        const client::LinkId link = at->second;
-        links_.erase(at);
-        streams_.erase(link);
-        machine_.cluster().on_closed(link, Error(Code::connection_failed, "the stream ended"),
-                                     world_.now());
-        step();
-    }
 }
 
 void LibraryProducer::take_deliveries() {

@@ -3,13 +3,14 @@
 #pragma once
 
 #include "lib/client/producer.h"
-#include "tests/sim/workload.h"
+#include "tests/sim/library_links.h"
 
-#include <map>
+#include <optional>
+#include <vector>
 
 namespace qtool::sim {
 
-class LibraryProducer final : public StreamEvents {
+class LibraryProducer {
 public:
     LibraryProducer(Client client, std::vector<PartitionPlace> partitions, uint32_t records,
                     Duration interval);
@@ -19,25 +20,19 @@ public:
         return records_left_ == 0 && machine_.undelivered_count() == 0;
     }
 
-    // StreamEvents
-    void on_bytes(StreamId stream, ByteView bytes) override;
-    void on_end(StreamId stream) override;
-
 private:
     void tick();
     void step();
-    void carry_out(client::Outbox& out);
     void take_deliveries();
 
     Client client_;
     World& world_;
     std::vector<PartitionPlace> partitions_;
     client::Producer machine_;
+    LibraryLinks links_;
     uint16_t number_;
     uint32_t records_left_;
     Duration interval_;
-    std::map<StreamId, client::LinkId> links_;
-    std::map<client::LinkId, StreamId> streams_;
     std::optional<Value> refused_; // made, but the machine had no metadata or memory for it
     size_t refused_partition_ = 0;
     uint64_t step_due_ = 0; // the latest alarm; older ones are void

@@ -1,5 +1,6 @@
 #include "tests/sim/scenario.h"
 
+#include "tests/sim/library_consumer.h"
 #include "tests/sim/library_producer.h"
 #include "tests/sim/sim_machine.h"
 #include "tests/sim/workload.h"
@@ -50,6 +51,9 @@ public:
         }
         for (const auto& reader : readers_) {
             reader->start();
+        }
+        if (library_consumer_) {
+            library_consumer_->start();
         }
         plan_faults();
         world_.run_until(world_.now() + horizon_, [] { return false; });
@@ -142,6 +146,9 @@ private:
             library_producer_ = std::make_unique<LibraryProducer>(
                 client_, places_, static_cast<uint32_t>(50 + random.below(400)),
                 world_.between(5ms, 60ms));
+        }
+        if (random.chance(600'000)) {
+            library_consumer_ = std::make_unique<LibraryConsumer>(client_, places_);
         }
         const uint64_t readers = 1 + random.below(2);
         for (uint64_t i = 0; i < readers; i++) {
@@ -270,6 +277,7 @@ private:
     std::unique_ptr<Operator> operator_;
     std::vector<std::unique_ptr<Producer>> producers_;
     std::unique_ptr<LibraryProducer> library_producer_; // in most seeds
+    std::unique_ptr<LibraryConsumer> library_consumer_; // may be absent
     std::vector<std::unique_ptr<Reader>> readers_;
     std::vector<std::unique_ptr<Reader>> audits_;
     Duration horizon_{};
