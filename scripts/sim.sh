@@ -42,7 +42,11 @@ done
 
 build() {
     [ -f "build/$preset/build.ninja" ] || cmake --preset "$preset" >/dev/null
-    cmake --build "build/$preset" --target "$1" >/dev/null
+    local output
+    output=$(cmake --build "build/$preset" --target "$1" 2>&1) || {
+        printf '%s\n' "$output" >&2
+        exit 1
+    }
 }
 
 is_port_plant() {

@@ -13,8 +13,8 @@ PLANTS = {
     # The high watermark rises when records are written, not when they are flushed.
     "ack_at_write": (
         "server/replica/partition.cc",
-        "return write_caching_ ? log_->log_end_offset() : log_->synced_end_offset();",
-        "return log_->log_end_offset();",
+        "std::max(log_->synced_end_offset(), cached_end_);",
+        "log_->log_end_offset();",
     ),
     # After a crash the broker does not know its producers any more.
     "producers_forgotten": (
