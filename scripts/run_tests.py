@@ -108,9 +108,8 @@ def changed_sources():
     for base in ("origin/main", "HEAD~1"):
         diff = subprocess.run(["git", "diff", "--name-only", "--diff-filter=d", f"{base}...HEAD"],
                               cwd=ROOT, capture_output=True, text=True)
-        names = [n for n in diff.stdout.split() if n.endswith(".cc")]
-        if diff.returncode == 0 and names:
-            return names
+        if diff.returncode == 0 and diff.stdout.strip():
+            return [name for name in diff.stdout.split() if name.endswith(".cc")]
     return [name for name in sources() if name.endswith(".cc")]
 
 
