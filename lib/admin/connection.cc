@@ -1,5 +1,7 @@
 #include "lib/admin/connection.h"
 
+#include "lib/net/loop.h"
+
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -19,7 +21,7 @@ namespace {
 /// Waits until the descriptor is ready for `events`.
 Result<void> wait_for(int fd, short events, MonoTime deadline) {
     while (true) {
-        const Duration left = deadline - mono_now();
+        const Duration left = deadline - net::Loop::now();
         if (left <= Duration::zero()) {
             return Error(Code::timed_out, "no answer in time");
         }
@@ -37,10 +39,6 @@ Result<void> wait_for(int fd, short events, MonoTime deadline) {
 }
 
 } // namespace
-
-MonoTime mono_now() {
-    return MonoTime(std::chrono::steady_clock::now().time_since_epoch());
-}
 
 Connection::Connection(Connection&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
 

@@ -10,9 +10,6 @@
 
 namespace qtool::admin {
 
-/// Now, on a clock that never falls: what deadlines below are measured on.
-MonoTime mono_now();
-
 class Connection {
 public:
     Connection() = default;

@@ -2,6 +2,7 @@
 
 #include "lib/admin/codec.h"
 #include "lib/base/assert.h"
+#include "lib/net/loop.h"
 #include "lib/stream/http1.h"
 
 #include <array>
@@ -40,7 +41,7 @@ Result<void> HttpClient::connect(MonoTime deadline) {
     bool all_timed_out = true;
     for (size_t i = 0; i < bootstrap_.size(); i++) {
         // A dead address must leave time for those after it.
-        const MonoTime now = mono_now();
+        const MonoTime now = net::Loop::now();
         const MonoTime due = now + (deadline - now) / static_cast<int64_t>(bootstrap_.size() - i);
         Result<Connection> opened = Connection::open(bootstrap_[i], due);
         if (opened) {
@@ -58,7 +59,7 @@ Result<void> HttpClient::connect(MonoTime deadline) {
 
 Result<std::string> HttpClient::call(std::string_view method, const std::string& target,
                                      std::string body) {
-    const MonoTime deadline = mono_now() + timeout_;
+    const MonoTime deadline = net::Loop::now() + timeout_;
     const bool reused = connection_.is_open();
     if (!reused) {
         QT_TRY(connect(deadline));

@@ -21,13 +21,6 @@ struct BlockingConsumer::State {
         driver.turn(std::min(until, consumer.next_due(mono_now())));
         step();
     }
-    [[nodiscard]] Error late(const std::string& what) {
-        const Cluster& cluster = consumer.cluster();
-        if (!cluster.ever_connected() && cluster.last_error()) {
-            return {Code::no_broker, to_string(*cluster.last_error())};
-        }
-        return {Code::timed_out, what};
-    }
 
     Consumer consumer;
     DriverUv driver;
@@ -48,7 +41,7 @@ Result<int32_t> BlockingConsumer::partition_count(const std::string& topic, Mono
             return *count;
         }
         if (mono_now() >= deadline) {
-            return state_->late("no metadata of " + topic + " came");
+            return state_->consumer.cluster().late("no metadata of " + topic + " came");
         }
         state_->turn(deadline);
     }
@@ -61,7 +54,7 @@ BlockingConsumer::list_offsets(const std::string& topic, const std::vector<int32
     QT_TRY(state_->consumer.list_offsets(topic, partitions, timestamp_ms));
     while (!state_->consumer.is_listed()) {
         if (mono_now() >= deadline) {
-            return state_->late("offsets of " + topic + " were not listed");
+            return state_->consumer.cluster().late("offsets of " + topic + " were not listed");
         }
         state_->turn(deadline);
     }

@@ -43,14 +43,6 @@ struct BlockingProducer::State {
         driver.turn(std::min(until, producer.next_due(mono_now())));
         step();
     }
-    /// Names why nothing came, when no broker ever answered.
-    [[nodiscard]] Error late(const char* what) {
-        const Cluster& cluster = producer.cluster();
-        if (!cluster.ever_connected() && cluster.last_error()) {
-            return {Code::no_broker, to_string(*cluster.last_error())};
-        }
-        return {Code::timed_out, what};
-    }
 
     OnDelivery on_delivery;
     Producer producer;
@@ -95,8 +87,9 @@ Result<void> BlockingProducer::send(const ProducerRecord& record, uint64_t tag, 
             return {};
         }
         if (now >= deadline) {
-            return state.late(take == Producer::Take::full ? "buffer.memory stayed full"
-                                                           : "no metadata of the topic came");
+            return state.producer.cluster().late(take == Producer::Take::full
+                                                     ? "buffer.memory stayed full"
+                                                     : "no metadata of the topic came");
         }
         state.turn(deadline);
     }
@@ -132,7 +125,7 @@ Result<void> BlockingProducer::flush(MonoTime deadline) {
     }
     state.producer.set_flushing(false);
     if (is_out()) {
-        return state.late("some records are not delivered yet");
+        return state.producer.cluster().late("some records are not delivered yet");
     }
     return {};
 }

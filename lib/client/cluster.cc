@@ -273,4 +273,11 @@ MonoTime Cluster::next_due(MonoTime now) const {
     return std::min(due, retry);
 }
 
+Error Cluster::late(std::string what) const {
+    if (!ever_connected_ && last_error_) {
+        return {Code::no_broker, to_string(*last_error_)};
+    }
+    return {Code::timed_out, std::move(what)};
+}
+
 } // namespace qtool::client

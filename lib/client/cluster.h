@@ -57,9 +57,11 @@ public:
     [[nodiscard]] const MetadataCache& metadata() const { return metadata_; }
     /// Bytes sent that the streams have not taken yet.
     [[nodiscard]] uint64_t unwritten_bytes() const;
-    /// The last thing that went wrong with a connection, for a deadline that passed.
+    /// The last thing that went wrong with a connection.
     [[nodiscard]] const std::optional<Error>& last_error() const { return last_error_; }
-    [[nodiscard]] bool ever_connected() const { return ever_connected_; }
+    /// Why `what` did not happen in time: no_broker with the last reason when none ever answered,
+    /// else timed_out.
+    [[nodiscard]] Error late(std::string what) const;
 
 private:
     struct Node {

@@ -184,10 +184,7 @@ void MetadataCore::on_store_committed(Token token, Result<Revision> result) {
     commits_.erase(token);
     if (result && !is_applied(commit, *result)) {
         // The watch may be later than the answer.
-        const auto at = std::upper_bound(
-            unapplied_.begin(), unapplied_.end(), *result,
-            [](Revision revision, const Unapplied& u) { return revision < u.revision; });
-        unapplied_.insert(at, Unapplied{commit, *result});
+        unapplied_.push_back(Unapplied{commit, *result});
         return;
     }
     answer(commit, std::move(result));

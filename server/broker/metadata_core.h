@@ -96,7 +96,7 @@ private:
     metadata::ImageRef image_;
     ChangeRunner changes_; // our own: cluster id and registration
     SlotMap<Commit> commits_;
-    std::deque<Unapplied> unapplied_;                // by revision
+    std::vector<Unapplied> unapplied_;
     std::vector<Revision> applied_;                  // by core
     std::deque<metadata::Replay::Step> unpublished_; // images the cores have not been sent
     Revision last_deletion_{0};                      // of the last image sent that deletes topics

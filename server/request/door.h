@@ -40,7 +40,7 @@ class Door {
 public:
     virtual ~Door() = default;
     /// Parses what `in` holds and handles requests, until it needs more bytes, wants_bytes() turns
-    /// false or the host's output is full. Ends with in.settle().
+    /// false or so does the host's wants_requests(). Ends with in.settle().
     virtual void on_bytes(ReceiveBuffer& in, DoorHost& host) = 0;
     /// The answer to the request of this slot; empty pieces: none is owed.
     virtual void on_answer(uint64_t slot, std::vector<port::Piece> pieces, DoorHost& host) = 0;

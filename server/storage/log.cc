@@ -213,7 +213,7 @@ Result<void> Log::append_roll(WallTime now) {
     Hot& hot = *hot_;
     hot.active().write_index();
     QT_TRY(add_segment(log_end_, now));
-    if (Result<void> written = write_producers(); !written) {
+    if (Result<void> written = write_producers(Durable::no); !written) {
         // Costs time at the next recovery, nothing else.
         log_line(LogLevel::warn, "producer_snapshot_not_written",
                  {{"partition", directory_}, {"error", to_string(written.error())}});
@@ -244,10 +244,21 @@ Result<void> Log::add_segment(Offset base, WallTime now) {
     return {};
 }
 
-Result<void> Log::write_producers() {
+std::string Log::snapshot_path(Offset taken_at) const {
+    return path(offset_file_name(taken_at) + std::string(kSnapshotExtension));
+}
+
+Result<void> Log::write_producers(Durable durable) {
     return write_small_file(
-        disk_, {directory_, offset_file_name(log_end_) + std::string(kSnapshotExtension), false},
+        disk_, {directory_, base_name(snapshot_path(log_end_)), durable == Durable::yes},
         hot_->producers.encode(log_end_));
+}
+
+Result<void> Log::sync_snapshot(Offset taken_at) {
+    QT_TRY_ASSIGN(const port::FileRef file,
+                  disk_.open(snapshot_path(taken_at), port::OpenMode::read_write));
+    QT_TRY(file->sync_blocking());
+    return disk_.sync_directory(directory_);
 }
 
 // The newest snapshot at or below `offset` becomes durable before older ones go: it may be all that
@@ -264,15 +275,11 @@ void Log::delete_snapshots_below(Offset offset) {
         return;
     }
     const auto kept = std::prev(behind);
-    const Result<port::FileRef> file =
-        disk_.open(path(offset_file_name(*kept) + std::string(kSnapshotExtension)),
-                   port::OpenMode::read_write);
-    if (!file || !(*file)->sync_blocking() || !disk_.sync_directory(directory_)) {
+    if (!sync_snapshot(*kept)) {
         return;
     }
     for (auto at = snapshots.begin(); at != kept; ++at) {
-        static_cast<void>(
-            disk_.remove(path(offset_file_name(*at) + std::string(kSnapshotExtension))));
+        static_cast<void>(disk_.remove(snapshot_path(*at)));
     }
 }
 
@@ -402,7 +409,7 @@ void Log::release_idle() {
 
 // A failure only means that the next append reads them from the log.
 void Log::release_write_producers() {
-    if (Result<void> written = write_producers(); !written) {
+    if (Result<void> written = write_producers(Durable::no); !written) {
         log_line(LogLevel::warn, "producer_snapshot_not_written",
                  {{"partition", directory_}, {"error", to_string(written.error())}});
         return;
@@ -414,8 +421,7 @@ void Log::release_write_producers() {
     }
     for (const Offset snapshot : listing->snapshots) {
         if (snapshot > hot_->active().base_offset() && snapshot < log_end_) {
-            static_cast<void>(
-                disk_.remove(path(offset_file_name(snapshot) + std::string(kSnapshotExtension))));
+            static_cast<void>(disk_.remove(snapshot_path(snapshot)));
         }
     }
 }

@@ -153,11 +153,14 @@ private:
     Result<void> append_create_directory();
     Result<void> append_roll(WallTime now);
     Result<void> add_segment(Offset base, WallTime now);
-    Result<void> write_producers();
+    enum class Durable : uint8_t { no, yes };
+    Result<void> write_producers(Durable durable);
+    Result<void> sync_snapshot(Offset taken_at);
     Result<void> flush_blocking();
     void delete_snapshots_below(Offset offset);
     void release_write_producers();
     void update_summary();
+    [[nodiscard]] std::string snapshot_path(Offset taken_at) const;
     [[nodiscard]] std::string path(const std::string& name) const {
         return directory_ + "/" + name;
     }

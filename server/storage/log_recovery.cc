@@ -155,8 +155,7 @@ Result<void> Log::recover(WallTime now) {
     epochs_.trim_below(log_start_);
     for (const Offset snapshot : listing.snapshots) {
         if (snapshot > log_end_) {
-            QT_TRY(
-                disk_.remove(path(offset_file_name(snapshot) + std::string(kSnapshotExtension))));
+            QT_TRY(disk_.remove(snapshot_path(snapshot)));
         }
     }
     if (!hot_->segments.empty()) {
@@ -377,7 +376,7 @@ Result<void> Log::load_producers(const Listing& listing, Offset up_to, WallTime 
         if (taken_at > up_to || taken_at < from) {
             continue;
         }
-        const std::string name = path(offset_file_name(taken_at) + std::string(kSnapshotExtension));
+        const std::string name = snapshot_path(taken_at);
         QT_TRY_ASSIGN(const auto bytes, read_small_file(disk_, name, kSmallFileMax));
         if (!bytes) {
             continue;

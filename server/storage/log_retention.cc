@@ -38,25 +38,18 @@ Result<void> Log::keep_producers(Offset first_kept, WallTime now) {
         if (taken_at < first_kept || taken_at > synced_end_) {
             continue;
         }
-        const std::string name = path(offset_file_name(taken_at) + std::string(kSnapshotExtension));
-        QT_TRY_ASSIGN(const auto bytes, read_small_file(disk_, name, kSmallFileMax));
-        if (!bytes || !ProducerState::decode(*bytes, taken_at)) {
-            continue;
+        QT_TRY_ASSIGN(const auto bytes,
+                      read_small_file(disk_, snapshot_path(taken_at), kSmallFileMax));
+        if (bytes && ProducerState::decode(*bytes, taken_at)) {
+            return sync_snapshot(taken_at);
         }
-        QT_TRY_ASSIGN(const port::FileRef file, disk_.open(name, port::OpenMode::read_write));
-        QT_TRY(file->sync_blocking());
-        return disk_.sync_directory(directory_);
     }
     QT_TRY(flush_blocking());
-    return write_small_file(
-        disk_, {directory_, offset_file_name(log_end_) + std::string(kSnapshotExtension), true},
-        hot_->producers.encode(log_end_));
+    return write_producers(Durable::yes);
 }
 
 Result<uint32_t> Log::delete_segments_below(Offset offset, WallTime now) {
     std::deque<Segment>& segments = hot_->segments;
-    uint32_t count = 0;
-    Result<void> result;
     size_t first_kept = 0;
     while (first_kept + 1 < segments.size() && segments[first_kept + 1].base_offset() <= offset) {
         first_kept++;
@@ -65,7 +58,9 @@ Result<uint32_t> Log::delete_segments_below(Offset offset, WallTime now) {
         return 0u;
     }
     QT_TRY(keep_producers(segments[first_kept].base_offset(), now));
-    while (segments.size() > 1 && segments[1].base_offset() <= offset) {
+    uint32_t count = 0;
+    Result<void> result;
+    while (count < first_kept) {
         Segment& oldest = segments.front();
         const std::string deleted = oldest.path() + std::string(kDeletedExtension);
         result = disk_.rename(oldest.path(), deleted);

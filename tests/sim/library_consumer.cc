@@ -25,16 +25,7 @@ void LibraryConsumer::step() {
     client::Outbox out;
     machine_.step(world_.now(), out);
     links_.carry_out(out);
-    const MonoTime due = machine_.has_ready() ? world_.now() : machine_.next_due(world_.now());
-    if (due == kMonoNever) {
-        return;
-    }
-    const uint64_t alarm = ++step_due_;
-    world_.at(std::max(due, world_.now() + 10us), [this, alarm] {
-        if (alarm == step_due_) {
-            step();
-        }
-    });
+    links_.set_alarm(machine_.has_ready() ? world_.now() : machine_.next_due(world_.now()));
 }
 
 void LibraryConsumer::take_records() {

@@ -25,7 +25,6 @@ private:
     client::Consumer machine_;
     LibraryLinks links_;
     std::vector<client::ConsumerRecord> records_;
-    uint64_t step_due_ = 0; // the latest alarm; older ones are void
 };
 
 } // namespace qtool::sim

@@ -40,6 +40,18 @@ void LibraryLinks::carry_out(client::Outbox& out) {
     }
 }
 
+void LibraryLinks::set_alarm(MonoTime due) {
+    const uint64_t alarm = ++alarm_;
+    if (due == kMonoNever) {
+        return;
+    }
+    world_.at(std::max(due, world_.now() + 10us), [this, alarm] {
+        if (alarm == alarm_) {
+            on_news_();
+        }
+    });
+}
+
 void LibraryLinks::on_bytes(StreamId stream, ByteView bytes) {
     while (!bytes.empty()) {
         const auto at = links_.find(stream);

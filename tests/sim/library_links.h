@@ -20,6 +20,8 @@ public:
           on_news_(std::move(on_news)) {}
 
     void carry_out(client::Outbox& out);
+    /// Steps at `due` (kMonoNever: not at all); replaces the earlier alarm.
+    void set_alarm(MonoTime due);
 
     // StreamEvents
     void on_bytes(StreamId stream, ByteView bytes) override;
@@ -32,6 +34,7 @@ private:
     std::function<void()> on_news_;
     std::map<StreamId, client::LinkId> links_;
     std::map<client::LinkId, StreamId> streams_;
+    uint64_t alarm_ = 0; // the latest; older ones are void
 };
 
 /// The options that every machine of the library runs with in here.

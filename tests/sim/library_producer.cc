@@ -57,16 +57,7 @@ void LibraryProducer::step() {
     machine_.step(world_.now(), out);
     links_.carry_out(out);
     take_deliveries();
-    const MonoTime due = machine_.next_due(world_.now());
-    if (due == kMonoNever) {
-        return;
-    }
-    const uint64_t alarm = ++step_due_;
-    world_.at(std::max(due, world_.now() + 10us), [this, alarm] {
-        if (alarm == step_due_) {
-            step();
-        }
-    });
+    links_.set_alarm(machine_.next_due(world_.now()));
 }
 
 void LibraryProducer::take_deliveries() {

@@ -35,7 +35,6 @@ private:
     Duration interval_;
     std::optional<Value> refused_; // made, but the machine had no metadata or memory for it
     size_t refused_partition_ = 0;
-    uint64_t step_due_ = 0; // the latest alarm; older ones are void
 };
 
 } // namespace qtool::sim
