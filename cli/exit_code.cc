@@ -47,6 +47,10 @@ ExitCode exit_code(Code code) noexcept {
     case Code::out_of_order_sequence:
     case Code::invalid_producer_epoch:
     case Code::invalid_txn_state:
+    case Code::coordinator_loading:
+    case Code::coordinator_not_available:
+    case Code::not_coordinator:
+    case Code::coordinator_fenced:
     case Code::not_leader:
     case Code::fenced_leader_epoch:
     case Code::unknown_leader_epoch:

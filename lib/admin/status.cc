@@ -80,6 +80,10 @@ int http_status(Code code) noexcept {
     case Code::storage_locked:
         return 500;
     case Code::offset_not_available:
+    case Code::coordinator_loading:
+    case Code::coordinator_not_available:
+    case Code::not_coordinator:
+    case Code::coordinator_fenced:
     case Code::not_leader:
     case Code::not_enough_replicas:
     case Code::not_enough_replicas_after_append:

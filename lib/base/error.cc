@@ -74,6 +74,14 @@ std::string_view to_string(Code code) noexcept {
         return "invalid_producer_epoch";
     case Code::invalid_txn_state:
         return "invalid_txn_state";
+    case Code::coordinator_loading:
+        return "coordinator_loading";
+    case Code::coordinator_not_available:
+        return "coordinator_not_available";
+    case Code::not_coordinator:
+        return "not_coordinator";
+    case Code::coordinator_fenced:
+        return "coordinator_fenced";
     case Code::not_leader:
         return "not_leader";
     case Code::fenced_leader_epoch:

@@ -52,6 +52,11 @@ enum class Code : uint8_t {
     unknown_leader_epoch,
     not_enough_replicas,
     not_enough_replicas_after_append,
+    // Coordinators of groups and transactions.
+    coordinator_loading,       // its log is being read; try again
+    coordinator_not_available, // no internal topic yet, or nobody leads its partition
+    not_coordinator,           // another broker is
+    coordinator_fenced,        // a newer coordinator wrote here
     // Fetch sessions.
     fetch_session_not_found,
     invalid_fetch_session_epoch,

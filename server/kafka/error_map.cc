@@ -73,6 +73,14 @@ protocol::KafkaError kafka_error(Code code) noexcept {
         return invalid_producer_epoch;
     case Code::invalid_txn_state:
         return invalid_txn_state;
+    case Code::coordinator_loading:
+        return coordinator_load_in_progress;
+    case Code::coordinator_not_available:
+        return coordinator_not_available;
+    case Code::not_coordinator:
+        return not_coordinator;
+    case Code::coordinator_fenced:
+        return transaction_coordinator_fenced;
     case Code::not_leader:
         return not_leader_or_follower;
     case Code::fenced_leader_epoch:

@@ -7,9 +7,11 @@
 #include "lib/base/result.h"
 #include "lib/base/slot_map.h"
 #include "lib/base/time.h"
+#include "lib/protocol/control_record.h"
 #include "server/port/disk.h"
 
 #include <optional>
+#include <string>
 #include <variant>
 #include <vector>
 
@@ -21,11 +23,18 @@ struct AppendOp {
     ByteSpan batch;
     int16_t acks = -1;      // 1: answer after the write; -1: when every in-sync replica has it
     MonoTime deadline = {}; // acks -1: timed_out then; the data stays in the log
+    /// A transactional batch of a producer that has no open transaction here is not
+    /// appended until the transaction coordinator said that the partition belongs to it (KIP-890):
+    /// the answer is then an AppendResult with a guard, and the append that follows carries it. A
+    /// marker in between makes the guard void, and the answer is a new one. 0: none yet.
+    uint64_t verification_guard = 0;
 };
 struct AppendResult {
     Offset base_offset = kNoOffset;
     int64_t log_append_time_ms = -1; // -1 unless the topic uses LogAppendTime
     Offset log_start_offset = kNoOffset;
+    /// Not 0: nothing was appended, the transaction is to be verified first; see AppendOp.
+    uint64_t verification_guard = 0;
 };
 
 enum class Isolation : uint8_t { read_uncommitted, read_committed };
@@ -48,6 +57,12 @@ struct ReadResult {
     port::FileRange range;         // size 0: nothing readable
     uint32_t first_batch_size = 0; // bytes of the first whole batch in range
     std::optional<std::pair<LeaderEpoch, Offset>> diverging; // epoch and its end offset
+    /// read_committed: aborted transactions that overlap `range`, in the order they ended.
+    struct Aborted {
+        ProducerId producer_id;
+        Offset first_offset;
+    };
+    std::vector<Aborted> aborted;
 };
 
 /// ListOffsets: timestamp is >= 0 or one of the special values of SEMANTICS (-1 .. -6).
@@ -77,6 +92,44 @@ struct EpochEndResult {
     Offset end_offset = kNoOffset;
 };
 
+/// Ends a producer's transaction in this partition: one control batch, written with acks=all.
+/// Errors: invalid_producer_epoch (older than the producer's epoch here; with transaction_version 2
+/// also the same while a transaction is open), coordinator_fenced (coordinator epoch below the last
+/// seen), those of an append.
+struct WriteMarkerOp {
+    protocol::TransactionMarker marker;
+    int16_t transaction_version = 0;
+    MonoTime deadline = {};
+};
+struct WriteMarkerResult {};
+
+/// DescribeProducers.
+struct ProducersOp {};
+struct ProducersResult {
+    struct Producer {
+        ProducerId id;
+        ProducerEpoch epoch;
+        int32_t last_sequence = -1;
+        int64_t last_timestamp_ms = -1;
+        int32_t coordinator_epoch = -1;
+        Offset transaction_start_offset = kNoOffset; // -1: none open
+    };
+    std::vector<Producer> producers; // by id
+};
+
+/// A request to the coordinator whose log this partition is (server/coordinator). The answer is the
+/// encoded response. Errors (nothing was looked at): coordinator_loading, not_coordinator.
+struct CoordinatorOp {
+    int16_t api_key = 0;
+    int16_t api_version = 0;
+    std::string client_id;
+    std::string client_host;     // "/127.0.0.1"
+    std::vector<std::byte> body; // encoded request, without header
+};
+struct CoordinatorResult {
+    std::vector<std::byte> body; // encoded response, without header
+};
+
 /// For `topic describe` and metrics.
 struct DescribeOp {};
 struct DescribeResult {
@@ -86,10 +139,11 @@ struct DescribeResult {
     uint64_t size_bytes = 0;
 };
 
-using PartitionOp =
-    std::variant<AppendOp, ReadOp, ListOffsetOp, DeleteRecordsOp, EpochEndOp, DescribeOp>;
-using PartitionResult = std::variant<AppendResult, ReadResult, ListOffsetResult,
-                                     DeleteRecordsResult, EpochEndResult, DescribeResult>;
+using PartitionOp = std::variant<AppendOp, ReadOp, ListOffsetOp, DeleteRecordsOp, EpochEndOp,
+                                 DescribeOp, WriteMarkerOp, ProducersOp, CoordinatorOp>;
+using PartitionResult =
+    std::variant<AppendResult, ReadResult, ListOffsetResult, DeleteRecordsResult, EpochEndResult,
+                 DescribeResult, WriteMarkerResult, ProducersResult, CoordinatorResult>;
 
 struct PartitionRequest {
     Token request;      // the pending request on the asking core
