@@ -29,7 +29,9 @@ PRIMITIVES = {  # type: (C++ type, least bytes on the wire, zero value)
 }
 LIMITS = {"-9223372036854775808": "INT64_MIN", "-2147483648": "INT32_MIN"}
 VERSIONS = re.compile(r"^\d+(\+|-\d+)?$")
-KEYWORDS = {"default", "operator", "namespace", "class", "new", "delete", "register", "union"}
+# Names that get an underscore; `version` would hide the argument of read and write.
+KEYWORDS = {"default", "operator", "namespace", "class", "new", "delete", "register", "union",
+            "version"}
 
 
 class SchemaError(Exception):
@@ -429,7 +431,11 @@ def struct_code(message, struct, scope):
                     "        TaggedSection section(out);"]
             for field in tagged:
                 condition = field.versions.test(within)
-                test = f"{field.cpp_name} != defaults.{field.cpp_name}"
+                # By presence where that says it all: a structure with bytes has no equality.
+                by_presence = (field.is_struct() and not field.is_array and
+                               field.default == "null")
+                test = (f"{field.cpp_name}.has_value()"
+                        if by_presence else f"{field.cpp_name} != defaults.{field.cpp_name}")
                 if condition is not None:
                     test = f"{condition} && {test}"
                 if condition is not None and not field.ignorable and message.kind == "request":
