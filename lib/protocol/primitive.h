@@ -38,6 +38,14 @@ struct RecordsRef {
     }
 };
 
+/// Equality of bytes by what they are, for comparing decoded messages.
+inline bool same_bytes(ByteView a, ByteView b) {
+    return as_text(a) == as_text(b);
+}
+inline bool same_bytes(const std::optional<ByteView>& a, const std::optional<ByteView>& b) {
+    return a.has_value() == b.has_value() && (!a || same_bytes(*a, *b));
+}
+
 /// Where external records belong: before the byte at `position` of what the encoder wrote (counted
 /// from the start of the ByteWriter). In order of position.
 struct RecordsSplit {
