@@ -201,6 +201,20 @@ Result<BrokerConfig> BrokerConfigBuilder::build() const {
     broker.retention_check_interval_ms = read.int64("log.retention.check.interval.ms");
     broker.producer_id_expiration_ms = read.int32("producer.id.expiration.ms");
 
+    broker.transaction_timeout_max_ms = read.int32("transaction.max.timeout.ms");
+    broker.transaction_abort_interval_ms =
+        read.int32("transaction.abort.timed.out.transaction.cleanup.interval.ms");
+    broker.transaction_expire_interval_ms =
+        read.int32("transaction.remove.expired.transaction.cleanup.interval.ms");
+    broker.transactional_id_expiration_ms = read.int32("transactional.id.expiration.ms");
+    broker.transaction_partition_verification_enable =
+        read.boolean("transaction.partition.verification.enable");
+    broker.transaction_state_partitions = read.int32("transaction.state.log.num.partitions");
+    broker.transaction_state_replication_factor =
+        read.int32("transaction.state.log.replication.factor");
+    broker.transaction_state_min_isr = read.int32("transaction.state.log.min.isr");
+    broker.transaction_state_segment_bytes = read.int32("transaction.state.log.segment.bytes");
+
     broker.socket_request_bytes_max = read.int32("socket.request.max.bytes");
     broker.fetch_bytes_max = read.int32("fetch.max.bytes");
     broker.connections_max = read.int32("max.connections");

@@ -49,6 +49,16 @@ struct BrokerConfig {
     int64_t retention_check_interval_ms = 300'000;
     int32_t producer_id_expiration_ms = 86'400'000;
     TopicConfig topic_defaults; // of a topic without options of its own
+    // Transactions.
+    int32_t transaction_timeout_max_ms = 900'000;
+    int32_t transaction_abort_interval_ms = 10'000;
+    int32_t transaction_expire_interval_ms = 3'600'000;
+    int32_t transactional_id_expiration_ms = 604'800'000;
+    bool transaction_partition_verification_enable = true;
+    int32_t transaction_state_partitions = 50;
+    int32_t transaction_state_replication_factor = 3;
+    int32_t transaction_state_min_isr = 2;
+    int32_t transaction_state_segment_bytes = 104'857'600;
     // Bounds. A frame beyond socket_request_bytes_max closes the connection.
     int32_t socket_request_bytes_max = 104'857'600;
     int32_t fetch_bytes_max = 57'671'680; // of one Fetch answer, whatever the client asks

@@ -70,6 +70,17 @@ TEST_CASE("broker config: every served option can be set and reaches its field")
                                            "delete.topic.enable=false\n"
                                            "log.retention.check.interval.ms=5\n"
                                            "producer.id.expiration.ms=6\n"
+                                           "transaction.max.timeout.ms=21\n"
+                                           "transaction.abort.timed.out.transaction.cleanup."
+                                           "interval.ms=22\n"
+                                           "transaction.remove.expired.transaction.cleanup."
+                                           "interval.ms=23\n"
+                                           "transactional.id.expiration.ms=24\n"
+                                           "transaction.partition.verification.enable=false\n"
+                                           "transaction.state.log.num.partitions=25\n"
+                                           "transaction.state.log.replication.factor=2\n"
+                                           "transaction.state.log.min.isr=3\n"
+                                           "transaction.state.log.segment.bytes=1048577\n"
                                            "socket.request.max.bytes=8\n"
                                            "fetch.max.bytes=1024\n"
                                            "max.connections=9\n"
@@ -93,6 +104,15 @@ TEST_CASE("broker config: every served option can be set and reaches its field")
     CHECK_FALSE(broker.delete_topic_enable);
     CHECK(broker.retention_check_interval_ms == 5);
     CHECK(broker.producer_id_expiration_ms == 6);
+    CHECK(broker.transaction_timeout_max_ms == 21);
+    CHECK(broker.transaction_abort_interval_ms == 22);
+    CHECK(broker.transaction_expire_interval_ms == 23);
+    CHECK(broker.transactional_id_expiration_ms == 24);
+    CHECK_FALSE(broker.transaction_partition_verification_enable);
+    CHECK(broker.transaction_state_partitions == 25);
+    CHECK(broker.transaction_state_replication_factor == 2);
+    CHECK(broker.transaction_state_min_isr == 3);
+    CHECK(broker.transaction_state_segment_bytes == 1'048'577);
     CHECK(broker.socket_request_bytes_max == 8);
     CHECK(broker.fetch_bytes_max == 1024);
     CHECK(broker.connections_max == 9);
