@@ -200,6 +200,16 @@ Result<BrokerConfig> BrokerConfigBuilder::build() const {
     broker.delete_topic_enable = read.boolean("delete.topic.enable");
     broker.retention_check_interval_ms = read.int64("log.retention.check.interval.ms");
     broker.producer_id_expiration_ms = read.int32("producer.id.expiration.ms");
+    broker.group_initial_rebalance_delay_ms = read.int32("group.initial.rebalance.delay.ms");
+    broker.group_session_timeout_min_ms = read.int32("group.min.session.timeout.ms");
+    broker.group_session_timeout_max_ms = read.int32("group.max.session.timeout.ms");
+    broker.group_size_max = read.int32("group.max.size");
+    broker.offset_metadata_bytes_max = read.int32("offset.metadata.max.bytes");
+    broker.offsets_retention_minutes = read.int32("offsets.retention.minutes");
+    broker.offsets_retention_check_interval_ms = read.int64("offsets.retention.check.interval.ms");
+    broker.offsets_topic_num_partitions = read.int32("offsets.topic.num.partitions");
+    broker.offsets_topic_replication_factor = read.int32("offsets.topic.replication.factor");
+    broker.offsets_topic_segment_bytes = read.int32("offsets.topic.segment.bytes");
 
     broker.transaction_timeout_max_ms = read.int32("transaction.max.timeout.ms");
     broker.transaction_abort_interval_ms =

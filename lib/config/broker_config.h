@@ -68,6 +68,18 @@ struct BrokerConfig {
     int32_t connection_inflight_requests_max = 64;          // then the socket is not read
     int32_t connection_output_bytes_max = 16 * 1024 * 1024; // waiting to be sent; then not read
 
+    // Groups and their offsets.
+    int32_t group_initial_rebalance_delay_ms = 3000;
+    int32_t group_session_timeout_min_ms = 6000;
+    int32_t group_session_timeout_max_ms = 1'800'000;
+    int32_t group_size_max = 2'147'483'647; // members
+    int32_t offset_metadata_bytes_max = 4096;
+    int32_t offsets_retention_minutes = 10'080;
+    int64_t offsets_retention_check_interval_ms = 600'000;
+    int32_t offsets_topic_num_partitions = 50; // these three: when __consumer_offsets is created
+    int32_t offsets_topic_replication_factor = 3;
+    int32_t offsets_topic_segment_bytes = 104'857'600;
+
     Settings settings; // what was set, by option name
 
     bool operator==(const BrokerConfig&) const = default;
