@@ -161,6 +161,14 @@ uint16_t core_count(const config::BrokerConfig& config) {
     return static_cast<uint16_t>(std::min<unsigned>(wanted, kCoresMax));
 }
 
+std::string joined(const std::vector<std::string>& names) {
+    std::string text;
+    for (const std::string& name : names) {
+        text += (text.empty() ? "" : ",") + name;
+    }
+    return text;
+}
+
 Uuid random_uuid(port::Random& random) {
     Uuid id;
     for (size_t half = 0; half < 2; half++) {
@@ -197,18 +205,22 @@ Result<void> run(const config::BrokerConfig& config) {
         setup.ports.push_back(world->ports(CoreId(i)));
     }
     const port::CorePorts& metadata_ports = setup.ports.back();
-    QT_TRY_ASSIGN(setup.data_dir, storage::DataDir::open(*metadata_ports.disk, config.log_dir,
-                                                         BrokerId(config.node_id),
-                                                         random_uuid(*metadata_ports.random)));
-    QT_TRY_ASSIGN(setup.store, metadata::SqliteStore::open(config.log_dir + "/metadata.db"));
+    storage::LogDirs::Setup dirs;
+    dirs.paths = config.log_dirs;
+    dirs.self = BrokerId(config.node_id);
+    dirs.reserve_bytes = config.log_dir_reserve_bytes;
+    dirs.new_id = [&] { return random_uuid(*metadata_ports.random); };
+    QT_TRY_ASSIGN(setup.log_dirs, storage::LogDirs::open(*metadata_ports.disk, dirs));
+    QT_TRY_ASSIGN(setup.store,
+                  metadata::SqliteStore::open(config.log_dirs.front() + "/metadata.db"));
     setup.config = config;
     setup.events = &life;
     log_line(LogLevel::info, "starting",
              {{"version", kVersion},
               {"node", config.node_id},
               {"cores", cores},
-              {"data_dir", config.log_dir},
-              {"last_stop", setup.data_dir->was_clean() ? "clean" : "none or unclean"}});
+              {"log_dirs", joined(config.log_dirs)},
+              {"last_stop", setup.log_dirs->was_clean() ? "clean" : "none or unclean"}});
 
     broker::Broker broker(std::move(setup));
     for (uint16_t i = 0; i <= cores; i++) {

@@ -185,12 +185,13 @@ Result<BrokerConfig> BrokerConfigBuilder::build() const {
     broker.ready_file = read.text("ready.file").value_or("");
     QT_TRY(check_addresses(broker));
 
-    const std::vector<std::string> dirs = to_list(read.needed("log.dirs"));
-    if (dirs.size() != 1) {
-        return Error(Code::invalid_config, "log.dirs names " + std::to_string(dirs.size()) +
-                                               " directories; this version serves one");
+    broker.log_dirs = to_list(read.needed("log.dirs"));
+    if (broker.log_dirs.size() > kLogDirsMax) {
+        return Error(Code::invalid_config,
+                     "log.dirs names " + std::to_string(broker.log_dirs.size()) +
+                         " directories; at most " + std::to_string(kLogDirsMax) + " are served");
     }
-    broker.log_dir = dirs.front();
+    broker.log_dir_reserve_bytes = read.int64("log.dir.reserve.bytes");
     broker.cores = read.int32("cores");
     broker.log_level = to_log_level(read.needed("log.level"));
 

@@ -27,6 +27,9 @@ struct Setting {
 };
 using Settings = std::map<std::string, Setting, std::less<>>;
 
+/// Directories of log.dirs: disks of one machine.
+inline constexpr size_t kLogDirsMax = 64;
+
 /// A default constructed BrokerConfig holds the defaults of the table.
 struct BrokerConfig {
     // Identity and addresses.
@@ -38,7 +41,8 @@ struct BrokerConfig {
     bool insecure_allow_remote = false;
     std::string ready_file; // empty: none
     // Process.
-    std::string log_dir = "./qbroker-data";
+    std::vector<std::string> log_dirs = {"./qbroker-data"}; // the first holds the metadata too
+    int64_t log_dir_reserve_bytes = -1;                     // -1: automatic; 0: none
     int32_t cores = 0; // 0: one for each CPU the process may use
     LogLevel log_level = LogLevel::info;
     // Topics.
@@ -109,7 +113,7 @@ public:
     Result<void> add_flag(std::string_view flag, std::string_view option, std::string_view value);
 
     /// Checks what spans options, e.g. that no listener leaves loopback unless
-    /// insecure.allow.remote is true, and that log.dirs names one directory.
+    /// insecure.allow.remote is true.
     [[nodiscard]] Result<BrokerConfig> build() const;
 
 private:

@@ -193,11 +193,21 @@ constexpr OptionRow kRows[] = {
      .served = Served::default_only,
      .reason = kNoCompaction,
      .meaning = "What happens to old segments: delete removes them by retention."},
+    {.name = "log.dir.reserve.bytes",
+     .type = OptionType::int64,
+     .default_text = "-1",
+     .valid = at_least(-1),
+     .unit = "bytes",
+     .meaning = "With less than this free in a log directory, produce to its ordinary topics is "
+                "refused, so that offsets, deletes and retention go on; -1: one percent of the "
+                "file system, at most 64 MiB; 0: off.",
+     .ours = true},
     {.name = "log.dirs",
      .type = OptionType::list,
      .default_text = "./qbroker-data",
      .valid = not_empty(),
-     .meaning = "Directory of all data; one in this version."},
+     .meaning = "Directories of all data, each on a disk of its own; the first holds the "
+                "metadata too."},
     {.name = "log.flush.interval.messages",
      .type = OptionType::int64,
      .default_text = kNever,

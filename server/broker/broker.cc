@@ -4,11 +4,11 @@
 
 namespace qtool::broker {
 
-Broker::Broker(Setup setup) : data_dir_(std::move(setup.data_dir)), store_(std::move(setup.store)) {
-    QT_ASSERT(setup.ports.size() >= 2 && data_dir_ && store_ && setup.events != nullptr);
+Broker::Broker(Setup setup) : log_dirs_(std::move(setup.log_dirs)), store_(std::move(setup.store)) {
+    QT_ASSERT(setup.ports.size() >= 2 && log_dirs_ && store_ && setup.events != nullptr);
     shared_.config = std::move(setup.config);
     shared_.core_count = static_cast<uint16_t>(setup.ports.size() - 1);
-    shared_.data_dir = data_dir_.get();
+    shared_.log_dirs = log_dirs_.get();
     shared_.started_at = setup.ports.back().clock->wall();
     for (uint16_t i = 0; i < shared_.core_count; i++) {
         shared_.counters.push_back(std::make_unique<metrics::CoreCounters>());

@@ -1,5 +1,5 @@
 // Broker: composition. It owns the data cores and the metadata core of one broker and is handed
-// everything they stand on: ports, data directory, metadata store. It starts no thread; whoever
+// everything they stand on: ports, log directories, metadata store. It starts no thread; whoever
 // runs the ports (server/main.cc on server/uv, tests/sim) calls each core on its own thread.
 #pragma once
 
@@ -17,7 +17,7 @@ public:
         config::BrokerConfig config;
         /// One a data core (CoreId 0..N-1), then the metadata core's (CoreId N).
         std::vector<port::CorePorts> ports;
-        std::unique_ptr<storage::DataDir> data_dir; // opened with the metadata core's disk
+        std::unique_ptr<storage::LogDirs> log_dirs; // opened with the metadata core's disk
         std::unique_ptr<port::MetadataStore> store; // lives on the metadata core
         BrokerEvents* events = nullptr;             // called on the metadata core
     };
@@ -34,7 +34,7 @@ public:
     void begin_stop() { metadata_->begin_stop(); }
 
 private:
-    std::unique_ptr<storage::DataDir> data_dir_;
+    std::unique_ptr<storage::LogDirs> log_dirs_;
     std::unique_ptr<port::MetadataStore> store_;
     Shared shared_;
     std::vector<std::unique_ptr<Core>> cores_;

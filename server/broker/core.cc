@@ -56,7 +56,7 @@ Core::Core(port::CorePorts ports, Shared& shared)
       shared_(shared),
       counters_(*shared.counters[ports.id.value()]),
       partitions_(replica::Manager::Setup{
-          ports, BrokerId(shared.config.node_id), shared.data_dir, &counters_,
+          ports, BrokerId(shared.config.node_id), shared.log_dirs, &counters_,
           clamped_ms(shared.config.retention_check_interval_ms),
           shared.config.producer_id_expiration_ms,
           [&shared, id = ports.id](const PartitionKey& key) { return shared.owner(key) == id; }}),
@@ -627,7 +627,7 @@ void Core::close_partitions() {
     partitions_.release_waiters(Code::shutting_down, out);
     deliver(out);
     auto mail = std::make_unique<ClosedMail>(ports_.id);
-    mail->partitions = partitions_.close();
+    mail->dirs = partitions_.close();
     connections_.for_each([&](ConnectionSlot& connection) {
         if (!connection.closing) {
             connection.closing = true;

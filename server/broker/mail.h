@@ -7,7 +7,7 @@
 #include "server/port/metadata_store.h"
 #include "server/port/net.h"
 #include "server/replica/requests.h"
-#include "server/storage/checkpoint.h"
+#include "server/storage/log_dirs.h"
 
 #include <vector>
 
@@ -104,9 +104,7 @@ struct CloseMail : BrokerMail {
 
 struct ClosedMail : BrokerMail {
     explicit ClosedMail(CoreId f) : BrokerMail(MailKind::closed, f) {}
-    /// State of every partition for the clean-shutdown checkpoint; an error: a log could not be
-    /// closed cleanly, so there must be no such checkpoint.
-    Result<std::vector<storage::PartitionState>> partitions;
+    std::vector<storage::LogDirs::Closed> dirs; // one a log directory
 };
 
 } // namespace qtool::broker

@@ -70,7 +70,7 @@ void MetadataCore::registration_step() {
             end(std::move(done));
             return;
         }
-        if (Result<void> mine = shared_.data_dir->bind_cluster(image_->cluster_id); !mine) {
+        if (Result<void> mine = shared_.log_dirs->bind_cluster(image_->cluster_id); !mine) {
             end(std::move(mine));
             return;
         }
@@ -117,7 +117,7 @@ Result<void> MetadataCore::quarantine_strangers() {
     };
     const auto was_deleted = [this](const TopicId& id) { return image_->trash.contains(id); };
     QT_TRY_ASSIGN(const std::vector<std::string> moved,
-                  shared_.data_dir->quarantine_unlisted(is_listed, was_deleted));
+                  shared_.log_dirs->quarantine_unlisted(is_listed, was_deleted));
     for (const std::string& name : moved) {
         log_line(LogLevel::warn, "quarantined", {{"partition", name}});
     }
@@ -261,17 +261,16 @@ void MetadataCore::on_drained() {
 }
 
 void MetadataCore::on_closed_mail(ClosedMail& mail) {
-    if (mail.partitions) {
-        std::move(mail.partitions->begin(), mail.partitions->end(),
-                  std::back_inserter(partition_states_));
-    } else if (outcome_) {
-        outcome_ = std::move(mail.partitions).error();
+    closed_dirs_.resize(mail.dirs.size());
+    for (size_t i = 0; i < mail.dirs.size(); i++) {
+        std::move(mail.dirs[i].states.begin(), mail.dirs[i].states.end(),
+                  std::back_inserter(closed_dirs_[i].states));
+        if (closed_dirs_[i].result) {
+            closed_dirs_[i].result = std::move(mail.dirs[i].result);
+        }
     }
     if (++cores_done_ == shared_.core_count) {
-        if (outcome_) {
-            outcome_ = shared_.data_dir->write_clean_shutdown(std::move(partition_states_));
-        }
-        end(std::move(outcome_));
+        end(shared_.log_dirs->write_clean_shutdown(std::move(closed_dirs_)));
     }
 }
 

@@ -108,8 +108,7 @@ private:
     bool stop_wanted_ = false;
     Life life_ = Life::loading;
     uint16_t cores_done_ = 0; // drained or closed
-    Result<void> outcome_;    // of the whole life, for on_ended
-    std::vector<storage::PartitionState> partition_states_;
+    std::vector<storage::LogDirs::Closed> closed_dirs_;
 };
 
 } // namespace qtool::broker

@@ -6,7 +6,7 @@
 #include "lib/config/broker_config.h"
 #include "server/metrics/counters.h"
 #include "server/port/net.h"
-#include "server/storage/data_dir.h"
+#include "server/storage/log_dirs.h"
 
 #include <atomic>
 #include <memory>
@@ -21,7 +21,7 @@ struct Shared {
     config::BrokerConfig config;
     uint16_t core_count = 1; // data cores; the metadata core has this number as its CoreId
     std::vector<std::unique_ptr<metrics::CoreCounters>> counters; // one per data core
-    storage::DataDir* data_dir = nullptr; // opened before the cores start; const while they run
+    storage::LogDirs* log_dirs = nullptr;
     std::atomic<uint64_t> connections_open{0}; // for max.connections over all cores
     std::atomic<uint32_t> fetch_sessions_open{0};
     std::atomic<bool> serving{false}; // what /healthz says

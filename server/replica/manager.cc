@@ -22,6 +22,9 @@ Manager::Manager(Setup setup) : setup_(std::move(setup)) {}
 // ---- images -------------------------------------------------------------------------------------
 
 void Manager::apply(const metadata::Image& image, const metadata::Delta& delta, Outbox& out) {
+    const bool is_first = std::exchange(is_first_image_, false);
+    const auto arrival =
+        is_first ? storage::LogDirs::Arrival::known : storage::LogDirs::Arrival::created;
     for (const TopicId& id : delta.topics_deleted) {
         remove_topic(id, out);
     }
@@ -35,11 +38,10 @@ void Manager::apply(const metadata::Image& image, const metadata::Delta& delta, 
                 known->apply(topic, out);
                 touch(*known); // write.caching off: what is unsynced wants a flush now
             } else {
-                open(topic, index, out);
+                open(topic, index, arrival, out);
             }
         }
     };
-    const bool is_first = std::exchange(is_first_image_, false);
     if (is_first) {
         for (const auto& [id, topic] : image.topics_by_id) {
             take(*topic);
@@ -59,18 +61,28 @@ void Manager::apply(const metadata::Image& image, const metadata::Delta& delta, 
     }
 }
 
-void Manager::open(const metadata::TopicImage& topic, PartitionIndex index, Outbox& out) {
+void Manager::open(const metadata::TopicImage& topic, PartitionIndex index,
+                   storage::LogDirs::Arrival arrival, Outbox& out) {
     const PartitionKey key{topic.id, index};
     std::string name = topic.name + "-" + std::to_string(index.value());
-    Result<std::unique_ptr<storage::Log>> log =
-        storage::Log::open(*setup_.ports.disk, setup_.data_dir->partition_path(topic.name, index),
-                           make_log_config(topic.effective, setup_.producer_id_expiration_ms),
-                           setup_.data_dir->hint(topic.id, index), setup_.ports.clock->wall());
     Entry& entry = partitions_[key];
     entry.epoch = next_epoch_++;
+    Result<std::unique_ptr<storage::Log>> log = [&]() -> Result<std::unique_ptr<storage::Log>> {
+        QT_TRY_ASSIGN(entry.dir,
+                      setup_.log_dirs->place(*setup_.ports.disk, topic.name, key, arrival));
+        const storage::LogDir& dir = setup_.log_dirs->at(*entry.dir);
+        if (dir.is_offline()) {
+            return dir.failure();
+        }
+        return storage::Log::open(
+            *setup_.ports.disk, dir.data()->partition_path(topic.name, index),
+            make_log_config(topic.effective, setup_.producer_id_expiration_ms),
+            dir.data()->hint(topic.id, index), setup_.ports.clock->wall());
+    }();
     entry.partition =
         std::make_unique<Partition>(key, std::move(name), setup_.self, std::move(log),
                                     setup_.producer_id_expiration_ms, *setup_.counters);
+    note_failure(entry);
     entry.partition->apply(topic, out);
 }
 
@@ -85,28 +97,93 @@ void Manager::remove_topic(const TopicId& id, Outbox& out) {
                          {{"partition", partition.name()}, {"error", to_string(removed.error())}});
             }
         }
+        if (at->second.dir) {
+            setup_.log_dirs->leave(*at->second.dir);
+        }
         with_parked_.erase(at->first);
         at = partitions_.erase(at);
     }
 }
 
-Partition* Manager::find(const PartitionKey& key) {
+Manager::Entry* Manager::find_entry(const PartitionKey& key) {
     const auto at = partitions_.find(key);
-    return at == partitions_.end() ? nullptr : at->second.partition.get();
+    return at == partitions_.end() ? nullptr : &at->second;
+}
+
+Partition* Manager::find(const PartitionKey& key) {
+    Entry* entry = find_entry(key);
+    return entry == nullptr ? nullptr : entry->partition.get();
+}
+
+// ---- directories --------------------------------------------------------------------------------
+
+// Called after whatever may have shown a partition that its disk fails.
+void Manager::note_failure(Entry& entry) {
+    if (!entry.partition->is_offline() || entry.is_failure_noted) {
+        return;
+    }
+    entry.is_failure_noted = true;
+    if (entry.dir && entry.partition->offline_reason().code == Code::storage_io) {
+        setup_.log_dirs->note_failure(*entry.dir, entry.partition->offline_reason());
+    }
+}
+
+// A directory that failed on this core or another takes its partitions with it.
+void Manager::follow_failures(Outbox& out) {
+    const uint64_t failures = setup_.log_dirs->failure_count();
+    if (failures == failures_seen_) {
+        return;
+    }
+    failures_seen_ = failures;
+    for (auto& [key, entry] : partitions_) {
+        if (!entry.dir || entry.partition->is_offline()) {
+            continue;
+        }
+        if (const storage::LogDir& dir = setup_.log_dirs->at(*entry.dir); dir.is_offline()) {
+            entry.partition->take_offline(dir.failure(), out);
+            entry.is_failure_noted = true;
+        }
+    }
+}
+
+// Before an append, so that a directory whose space came back is used again.
+void Manager::look_at_space(const Entry& entry) {
+    if (!entry.dir) {
+        return;
+    }
+    storage::LogDir& dir = setup_.log_dirs->at(*entry.dir);
+    dir.look(*setup_.ports.disk, setup_.ports.clock->mono());
+    entry.partition->set_low_space(dir.is_low());
 }
 
 // ---- requests -----------------------------------------------------------------------------------
 
 void Manager::handle(PartitionRequest& request, CoreId from, Outbox& out) {
-    Partition* partition = find(request.key);
-    if (partition == nullptr) {
+    Entry* entry = find_entry(request.key);
+    if (entry == nullptr) {
         const Code code = is_closed_ ? Code::shutting_down : Code::unknown_partition;
         out.answers.push_back({from, PartitionReply{request.request, request.index, Error(code)}});
         return;
     }
-    partition->handle(request, from, setup_.ports.clock->mono(), setup_.ports.clock->wall(), out);
-    if (std::holds_alternative<AppendOp>(request.op)) {
-        touch(*partition);
+    follow_failures(out);
+    Partition& partition = *entry->partition;
+    const auto* append = std::get_if<AppendOp>(&request.op);
+    if (append != nullptr) {
+        look_at_space(*entry);
+    }
+    const uint64_t full_before = setup_.counters->storage_full.value();
+    partition.handle(request, from, setup_.ports.clock->mono(), setup_.ports.clock->wall(), out);
+    note_failure(*entry);
+    if (append == nullptr) {
+        return;
+    }
+    touch(partition);
+    if (entry->dir) {
+        storage::LogDir& dir = setup_.log_dirs->at(*entry->dir);
+        dir.note_written(append->batch.size());
+        if (setup_.counters->storage_full.value() != full_before && !dir.is_low()) {
+            dir.note_full();
+        }
     }
 }
 
@@ -133,6 +210,7 @@ void Manager::cancel_watch(CoreId core, Token request, const PartitionKey& key) 
 // ---- flushes ------------------------------------------------------------------------------------
 
 void Manager::begin_flushes(Outbox& out) {
+    follow_failures(out);
     for (const PartitionKey& key : std::exchange(dirty_, {})) {
         const auto at = partitions_.find(key);
         if (at == partitions_.end() || !at->second.partition->wants_flush()) {
@@ -140,7 +218,8 @@ void Manager::begin_flushes(Outbox& out) {
         }
         std::optional<storage::FlushWork> work = at->second.partition->begin_flush(out);
         if (!work) {
-            continue; // it went offline
+            note_failure(at->second); // it went offline
+            continue;
         }
         const size_t file_count = work->files.size();
         QT_ASSERT(file_count > 0);
@@ -172,6 +251,7 @@ bool Manager::on_synced(Token token, Result<void> result, Outbox& out) {
     if (at != partitions_.end() && at->second.epoch == flush->epoch) {
         Partition& partition = *at->second.partition;
         partition.on_flushed(flush->work, flush->result, out);
+        note_failure(at->second);
         if (partition.wants_flush()) {
             dirty_.push_back(flush->partition); // what was written meanwhile rides the next one
         }
@@ -221,6 +301,7 @@ void Manager::on_time(Outbox& out) {
         const WallTime wall = setup_.ports.clock->wall();
         for (auto& [key, entry] : partitions_) {
             entry.partition->maintain(wall, now, out);
+            note_failure(entry);
             touch(*entry.partition);
         }
         maintain_at_ = now + maintain_interval();
@@ -232,19 +313,24 @@ void Manager::on_time(Outbox& out) {
 }
 
 void Manager::write_recovery_points() {
-    std::vector<storage::PartitionState> states;
-    states.reserve(partitions_.size());
+    std::vector<std::vector<storage::PartitionState>> states(setup_.log_dirs->size());
     for (auto& [key, entry] : partitions_) {
         if (storage::Log* log = entry.partition->log()) {
-            states.push_back(log->state_for_checkpoint());
+            states[entry.dir.value()].push_back(log->state_for_checkpoint());
         }
     }
-    // Only hints are lost when this fails: recovery then reads more of the log.
-    if (Result<void> written =
-            setup_.data_dir->write_recovery_points(*setup_.ports.disk, setup_.ports.id, states);
-        !written) {
-        log_line(LogLevel::warn, "recovery_points_not_written",
-                 {{"error", to_string(written.error())}});
+    for (size_t i = 0; i < states.size(); i++) {
+        const storage::LogDir& dir = setup_.log_dirs->at(i);
+        if (dir.is_offline()) {
+            continue;
+        }
+        // Only hints are lost when this fails: recovery then reads more of the log.
+        if (Result<void> written =
+                dir.data()->write_recovery_points(*setup_.ports.disk, setup_.ports.id, states[i]);
+            !written) {
+            log_line(LogLevel::warn, "recovery_points_not_written",
+                     {{"directory", dir.path()}, {"error", to_string(written.error())}});
+        }
     }
 }
 
@@ -257,30 +343,30 @@ void Manager::release_waiters(Code code, Outbox& out) {
     with_parked_.clear();
 }
 
-Result<std::vector<storage::PartitionState>> Manager::close() {
-    std::vector<storage::PartitionState> states;
-    Result<void> clean;
+std::vector<storage::LogDirs::Closed> Manager::close() {
+    std::vector<storage::LogDirs::Closed> closed(setup_.log_dirs->size());
     for (auto& [key, entry] : partitions_) {
+        if (!entry.dir) {
+            continue; // in a directory that is offline as a whole
+        }
+        storage::LogDirs::Closed& dir = closed[*entry.dir];
         storage::Log* log = entry.partition->log();
         if (log == nullptr || entry.partition->is_offline()) {
-            clean = Error(Code::storage_offline, entry.partition->name() + " is offline");
+            dir.result = Error(Code::storage_offline, entry.partition->name() + " is offline");
             continue;
         }
-        if (Result<void> closed = log->close(); !closed) {
+        if (Result<void> result = log->close(); !result) {
             log_line(
                 LogLevel::error, "partition_not_closed",
-                {{"partition", entry.partition->name()}, {"error", to_string(closed.error())}});
-            clean = std::move(closed);
+                {{"partition", entry.partition->name()}, {"error", to_string(result.error())}});
+            dir.result = std::move(result);
             continue;
         }
-        states.push_back(log->state_for_checkpoint());
+        dir.states.push_back(log->state_for_checkpoint());
     }
     partitions_.clear();
     is_closed_ = true;
-    if (!clean) {
-        return std::move(clean).error();
-    }
-    return states;
+    return closed;
 }
 
 } // namespace qtool::replica

@@ -7,8 +7,7 @@
 #include "server/metrics/counters.h"
 #include "server/port/core_events.h"
 #include "server/replica/partition.h"
-#include "server/storage/checkpoint.h"
-#include "server/storage/data_dir.h"
+#include "server/storage/log_dirs.h"
 
 #include <functional>
 #include <map>
@@ -23,7 +22,7 @@ public:
     struct Setup {
         port::CorePorts ports;
         BrokerId self;
-        storage::DataDir* data_dir = nullptr;
+        storage::LogDirs* log_dirs = nullptr;
         metrics::CoreCounters* counters = nullptr;
         Duration retention_check_interval{};
         int64_t producer_id_expiration_ms = 86'400'000;
@@ -50,9 +49,10 @@ public:
     /// Stop: answers all that is parked, and refuses what comes.
     void release_waiters(Code code, Outbox& out);
     [[nodiscard]] bool is_flushing() const { return flushes_.size() > 0; }
-    /// Flushes and closes each log; their states for the clean-shutdown checkpoint.
-    /// Error: one could not be closed cleanly, so the next start must recover.
-    Result<std::vector<storage::PartitionState>> close();
+    /// Flushes and closes each log; their states for the clean-shutdown checkpoints, by directory.
+    /// Error: one could not be closed cleanly, so the next start must recover those of its
+    /// directory.
+    std::vector<storage::LogDirs::Closed> close();
 
 private:
     struct Flush {
@@ -65,10 +65,17 @@ private:
     struct Entry {
         std::unique_ptr<Partition> partition;
         uint64_t epoch = 0;
+        std::optional<size_t> dir; // nothing: it lives in a directory that did not open
+        bool is_failure_noted = false;
     };
 
+    Entry* find_entry(const PartitionKey& key);
     Partition* find(const PartitionKey& key);
-    void open(const metadata::TopicImage& topic, PartitionIndex index, Outbox& out);
+    void open(const metadata::TopicImage& topic, PartitionIndex index,
+              storage::LogDirs::Arrival arrival, Outbox& out);
+    void note_failure(Entry& entry);
+    void follow_failures(Outbox& out);
+    void look_at_space(const Entry& entry);
     void remove_topic(const TopicId& id, Outbox& out);
     void touch(Partition& partition);
     [[nodiscard]] Duration maintain_interval() const;
@@ -81,6 +88,7 @@ private:
     std::set<PartitionKey> with_parked_;    // to be checked for expired appends
     std::set<PartitionKey> with_unflushed_; // write caching with flush.ms: to be flushed in time
     uint64_t next_epoch_ = 1;
+    uint64_t failures_seen_ = 0; // LogDirs::failure_count
     bool is_first_image_ = true;
     bool is_closed_ = false;
     MonoTime expire_at_ = kMonoNever;

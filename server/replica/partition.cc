@@ -66,6 +66,7 @@ void Partition::apply(const metadata::TopicImage& topic, Outbox& out) {
         cached_end_ = log_->log_end_offset(); // the high watermark never falls
     }
     write_caching_ = topic.effective.write_caching;
+    is_internal_ = topic.is_internal();
     flush_messages_ = topic.effective.flush_messages;
     flush_ms_ = topic.effective.flush_ms;
     if (log_) {
@@ -400,6 +401,19 @@ void Partition::set_offline(Error error) {
         counters_.partitions_offline.add();
     }
     offline_ = std::move(error);
+}
+
+void Partition::take_offline(const Error& reason, Outbox& out) {
+    if (log_) {
+        log_->fail(reason); // nothing more is written, and nothing is closed as if it were whole
+    }
+    go_offline(reason, out);
+}
+
+void Partition::set_low_space(bool is_low) {
+    if (log_) {
+        log_->set_low_space(is_low && !is_internal_);
+    }
 }
 
 void Partition::go_offline(Error error, Outbox& out) {

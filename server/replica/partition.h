@@ -74,6 +74,13 @@ public:
     [[nodiscard]] bool has_parked() const { return !parked_.empty(); }
     [[nodiscard]] bool is_flushing() const { return flush_in_flight_; }
     [[nodiscard]] bool is_offline() const { return offline_.has_value(); }
+    /// Call only when it is offline.
+    [[nodiscard]] const Error& offline_reason() const { return offline_.value(); }
+    /// Its log directory went offline.
+    void take_offline(const Error& reason, Outbox& out);
+    /// Its log directory has less free than the reserve: what clients produce is refused with
+    /// storage_full, unless the topic is internal.
+    void set_low_space(bool is_low);
     [[nodiscard]] Offset high_watermark() const;
     [[nodiscard]] const PartitionKey& key() const { return key_; }
     [[nodiscard]] const std::string& name() const { return name_; }
@@ -105,6 +112,7 @@ private:
     uint32_t isr_size_ = 0;
     int32_t min_insync_replicas_ = 1; // already min(option, replica count)
     bool write_caching_ = false;
+    bool is_internal_ = false;
     Offset cached_end_{0}; // write caching was switched off here: readers have seen up to it
     bool flush_in_flight_ = false;
     uint32_t batches_since_flush_ = 0;

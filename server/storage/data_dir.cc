@@ -11,7 +11,6 @@ namespace qtool::storage {
 
 namespace {
 
-constexpr const char* kIdentityName = "data-dir.meta";
 constexpr const char* kQuarantineName = ".quarantine";
 constexpr size_t kTopicNameMax = 249;
 constexpr int kQuarantineTriesMax = 10'000;
@@ -256,6 +255,17 @@ DataDir::quarantine_unlisted(const std::function<bool(const PartitionName&)>& is
         moved.push_back(entry.name);
     }
     return moved;
+}
+
+Result<std::vector<std::string>> DataDir::partition_directories() const {
+    QT_TRY_ASSIGN(std::vector<port::DirectoryEntry> entries, disk_.list(path_));
+    std::vector<std::string> names;
+    for (port::DirectoryEntry& entry : entries) {
+        if (entry.is_directory && parse_partition_name(entry.name)) {
+            names.push_back(std::move(entry.name));
+        }
+    }
+    return names;
 }
 
 Result<void> DataDir::write_clean_shutdown(std::vector<PartitionState> states) const {

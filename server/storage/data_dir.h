@@ -23,6 +23,9 @@ namespace qtool::storage {
 
 inline constexpr uint32_t kDataDirVersion = 1;
 
+/// Whose directory it is; written before anything else.
+inline constexpr const char* kIdentityName = "data-dir.meta";
+
 /// "orders-3" into its parts; nothing when the name is not of that form.
 struct PartitionName {
     std::string topic;
@@ -66,6 +69,10 @@ public:
 
     [[nodiscard]] std::string partition_path(std::string_view topic, PartitionIndex index) const;
     [[nodiscard]] OpenHint hint(const TopicId& topic_id, PartitionIndex index) const;
+    /// A checkpoint of the last run names the partition, with or without files.
+    [[nodiscard]] bool knows(const PartitionKey& key) const { return states_.contains(key); }
+    /// Names of the directories of partitions. Errors: storage_io.
+    [[nodiscard]] Result<std::vector<std::string>> partition_directories() const;
 
     [[nodiscard]] const std::string& path() const { return path_; }
     [[nodiscard]] const std::string& cluster_id() const { return cluster_id_; } // empty: not bound

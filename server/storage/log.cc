@@ -128,7 +128,10 @@ Result<AppendInfo> Log::append(ByteSpan batch, LeaderEpoch epoch, WallTime now) 
     if (log_end_.value() > std::numeric_limits<int64_t>::max() - kRelativeOffsetMax) {
         return Error(Code::invalid_request, directory_ + ": offsets are used up");
     }
-    Result<AppendInfo> appended = append_checked(*hot, batch, header, epoch, now);
+    Result<AppendInfo> appended =
+        is_low_ ? Error(Code::storage_full,
+                        directory_ + ": less space is free than log.dir.reserve.bytes keeps")
+                : append_checked(*hot, batch, header, epoch, now);
     if (!appended && appended.error().code == Code::storage_full && header.has_producer_id()) {
         hot->producers.note_refused(header, now);
     }

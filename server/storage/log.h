@@ -75,6 +75,9 @@ public:
     Log& operator=(const Log&) = delete;
 
     void set_config(const LogConfig& config) { config_ = config; }
+    /// While set, append refuses new batches with storage_full: the rest of the space is kept for
+    /// what must go on.
+    void set_low_space(bool is_low) { is_low_ = is_low; }
 
     /// Appends as leader exactly one batch that a producer sent, patched in place (base offset,
     /// epoch; times when the topic asks for it) and written from the same memory; `batch` may be
@@ -201,6 +204,7 @@ private:
     uint32_t segment_count_ = 0;
     int64_t oldest_max_timestamp_ = -1;
     WallTime last_wall_{};
+    bool is_low_ = false;
     bool has_directory_ = false;
     bool has_producers_ = false; // cold: a snapshot at log_end_ holds them
     bool is_clean_ = false;

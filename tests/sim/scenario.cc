@@ -108,6 +108,7 @@ private:
         if (random.chance(200'000)) {
             set("log.roll.ms", random.between(200, 3000));
         }
+        config.log_dir_reserve_bytes = random.below(2) == 0 ? 0 : -1; // else the disk never says no
         if (plant == Plant::write_caching) {
             config.settings["write.caching"] = {"true", "scenario"};
         }

@@ -308,10 +308,6 @@ Result<void> Device::sync(Inode& inode, uint64_t mark) {
     return {};
 }
 
-bool Device::take_lock() {
-    return !std::exchange(is_locked_, true);
-}
-
 // ---- power loss ---------------------------------------------------------------------------------
 
 void Device::power_loss() {

@@ -20,6 +20,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -81,8 +82,8 @@ public:
     [[nodiscard]] uint64_t sync_mark() const { return sequence_; }
     Result<void> sync(Inode& inode, uint64_t mark);
 
-    bool take_lock(); // false: held
-    void drop_lock() { is_locked_ = false; }
+    bool take_lock(const std::string& path) { return locks_.insert(path).second; } // false: held
+    void drop_lock(const std::string& path) { locks_.erase(path); }
 
 private:
     struct Side {
@@ -120,7 +121,7 @@ private:
     std::function<void()> on_halt_;
     bool halted_ = false;
     bool is_full_ = false;
-    bool is_locked_ = false;
+    std::set<std::string> locks_;
     uint32_t sync_errors_ = 0;
 };
 

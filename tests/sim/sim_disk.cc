@@ -37,13 +37,14 @@ private:
 
 class SimLock final : public port::DirectoryLock {
 public:
-    explicit SimLock(Device& device) : device_(device) {}
-    ~SimLock() override { device_.drop_lock(); }
+    SimLock(Device& device, std::string path) : device_(device), path_(std::move(path)) {}
+    ~SimLock() override { device_.drop_lock(path_); }
     SimLock(const SimLock&) = delete;
     SimLock& operator=(const SimLock&) = delete;
 
 private:
     Device& device_;
+    std::string path_;
 };
 
 } // namespace
@@ -89,10 +90,10 @@ Result<port::DiskSpace> SimDisk::space(const std::string&) {
 
 Result<std::unique_ptr<port::DirectoryLock>> SimDisk::lock(const std::string& path) {
     QT_TRY(device_.open(path + "/.lock", true));
-    if (!device_.take_lock()) {
+    if (!device_.take_lock(path)) {
         return Error(Code::storage_locked, "directory '" + path + "' is used by another process");
     }
-    return std::unique_ptr<port::DirectoryLock>(std::make_unique<SimLock>(device_));
+    return std::unique_ptr<port::DirectoryLock>(std::make_unique<SimLock>(device_, path));
 }
 
 void SimDisk::sync(port::FileRef file, Token token) {

@@ -16,7 +16,10 @@ Machine::Machine(World& world, config::BrokerConfig config, uint16_t core_count,
       core_count_(core_count),
       device_(world),
       network_(world) {
-    config_.log_dir = "/var/qbroker";
+    config_.log_dirs = {"/var/qbroker"};
+    if (world.chance_percent(50)) {
+        config_.log_dirs.emplace_back("/var/qbroker-2");
+    }
     // The parent is there before qbroker is: made by whoever installed the machine.
     QT_ASSERT(device_.make_directory("/var").has_value());
     QT_ASSERT(device_.sync_directory("/").has_value());

@@ -160,15 +160,18 @@ Result<void> Process::start() {
     const CoreId metadata(setup_.core_count);
     CoreSide& last = *cores_.back();
     broker::Broker::Setup setup;
-    Uuid directory_id = make_uuid(last.random.next(), last.random.next());
-    Result<std::unique_ptr<storage::DataDir>> data_dir = storage::DataDir::open(
-        last.disk, setup_.config.log_dir, BrokerId(setup_.config.node_id), directory_id);
-    if (!data_dir) {
-        outcome_ = std::move(data_dir).error();
+    storage::LogDirs::Setup dirs;
+    dirs.paths = setup_.config.log_dirs;
+    dirs.self = BrokerId(setup_.config.node_id);
+    dirs.reserve_bytes = setup_.config.log_dir_reserve_bytes;
+    dirs.new_id = [&last] { return make_uuid(last.random.next(), last.random.next()); };
+    Result<std::unique_ptr<storage::LogDirs>> log_dirs = storage::LogDirs::open(last.disk, dirs);
+    if (!log_dirs) {
+        outcome_ = std::move(log_dirs).error();
         life_ = *alive_ ? Life::ended : Life::dead;
         return outcome_;
     }
-    setup.data_dir = *std::move(data_dir);
+    setup.log_dirs = *std::move(log_dirs);
     setup.store =
         std::make_unique<SimStore>(*setup_.world, *setup_.store, alive_,
                                    [this, metadata](const std::function<void()>& action) {

@@ -22,9 +22,10 @@ public:
     MemoryDisk() : root_(std::make_shared<Node>()) { root_->is_directory = true; }
 
     // ---- faults ----
-    bool is_full = false;            // creating and growing files: storage_full
-    bool fails_sync = false;         // syncs of files: storage_io
-    bool fails_open = false;         // opens: storage_io
+    bool is_full = false;    // creating and growing files: storage_full
+    bool fails_sync = false; // syncs of files: storage_io
+    bool fails_open = false; // opens: storage_io
+    port::DiskSpace free_space{1, 1};
     std::optional<int> changes_left; // then every change fails with storage_io and does nothing
 
     /// The machine loses power: only what was synced is there. Open files must be gone.
@@ -145,9 +146,7 @@ public:
         node->durable = node->entries;
         return {};
     }
-    Result<port::DiskSpace> space(const std::string& /*path*/) override {
-        return port::DiskSpace{1, 1};
-    }
+    Result<port::DiskSpace> space(const std::string& /*path*/) override { return free_space; }
     Result<std::unique_ptr<port::DirectoryLock>> lock(const std::string& path) override {
         if (!locks_.insert(path).second) {
             return Error(Code::storage_locked, path);

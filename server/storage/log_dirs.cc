@@ -1,0 +1,289 @@
+#include "server/storage/log_dirs.h"
+
+#include "lib/base/assert.h"
+#include "lib/base/log.h"
+#include "server/storage/partition_files.h"
+
+#include <algorithm>
+
+namespace qtool::storage {
+
+namespace {
+
+constexpr const char* kKnownName = "log-dirs.meta";
+
+// What the operator has to change, rather than a disk that broke.
+bool is_misconfiguration(Code code) {
+    return code == Code::storage_locked || code == Code::invalid_config ||
+           code == Code::unsupported_version;
+}
+
+} // namespace
+
+// ---- start --------------------------------------------------------------------------------------
+
+Result<std::unique_ptr<LogDirs>> LogDirs::open(port::Disk& disk, const Setup& setup) {
+    QT_ASSERT(!setup.paths.empty());
+    std::unique_ptr<LogDirs> dirs(new LogDirs());
+    QT_TRY(dirs->open_first(disk, setup));
+    for (size_t i = 1; i < setup.paths.size(); i++) {
+        QT_TRY(dirs->open_other(disk, setup, setup.paths[i]));
+    }
+    QT_TRY(dirs->write_known(disk, setup));
+    return dirs;
+}
+
+std::unique_ptr<LogDirs> LogDirs::of(port::Disk& /*disk*/, std::unique_ptr<DataDir> only) {
+    std::unique_ptr<LogDirs> dirs(new LogDirs());
+    const std::string path = only->path();
+    dirs->add(Setup{}, path, std::move(only));
+    return dirs;
+}
+
+void LogDirs::add(const Setup& setup, const std::string& path,
+                  Result<std::unique_ptr<DataDir>> data) {
+    dirs_.push_back(std::make_unique<LogDir>(path, std::move(data), setup.reserve_bytes));
+    if (dirs_.back()->is_offline()) {
+        failure_count_.fetch_add(1, std::memory_order_release);
+    }
+}
+
+Result<void> LogDirs::open_first(port::Disk& disk, const Setup& setup) {
+    QT_TRY_ASSIGN(std::unique_ptr<DataDir> first,
+                  DataDir::open(disk, setup.paths.front(), setup.self, setup.new_id()));
+    add(setup, setup.paths.front(), std::move(first));
+    return load_known(disk);
+}
+
+Result<void> LogDirs::open_other(port::Disk& disk, const Setup& setup, const std::string& path) {
+    const Uuid new_id = setup.new_id();
+    const bool is_known = std::any_of(known_.begin(), known_.end(),
+                                      [&](const Known& known) { return known.path == path; });
+    Result<std::unique_ptr<DataDir>> data = [&]() -> Result<std::unique_ptr<DataDir>> {
+        if (is_known) {
+            QT_TRY_ASSIGN(const bool there, disk.exists(path + "/" + kIdentityName));
+            if (!there) {
+                return Error(Code::storage_offline,
+                             path + " held a log directory and is empty now: is its disk mounted? "
+                                    "(To give it up, take it out of log.dirs and start once.)");
+            }
+        }
+        return DataDir::open(disk, path, setup.self, new_id);
+    }();
+    if (!data && is_misconfiguration(data.error().code)) {
+        return std::move(data).error();
+    }
+    some_missing_ = some_missing_ || !data;
+    add(setup, path, std::move(data));
+    return {};
+}
+
+Result<void> LogDirs::load_known(port::Disk& disk) {
+    QT_TRY_ASSIGN(const auto lines, read_text_file(disk, dirs_.front()->path() + "/" + kKnownName));
+    if (!lines) {
+        return {};
+    }
+    for (size_t i = 0;; i++) {
+        const auto line = text_value(*lines, "directory." + std::to_string(i));
+        if (!line) {
+            break;
+        }
+        const size_t blank = line->find(' ');
+        const Result<Uuid> id = parse_uuid(line->substr(0, blank));
+        if (!id || blank == std::string::npos) {
+            return Error(Code::storage_damaged, dirs_.front()->path() + "/" + kKnownName +
+                                                    ": directory." + std::to_string(i) +
+                                                    " cannot be read");
+        }
+        known_.push_back({*id, line->substr(blank + 1)});
+    }
+    return {};
+}
+
+Result<void> LogDirs::write_known(port::Disk& disk, const Setup& setup) {
+    std::vector<Known> now;
+    for (const auto& dir : dirs_) {
+        if (dir->data() != nullptr) {
+            now.push_back({dir->data()->directory_id(), dir->path()});
+        }
+    }
+    for (const Known& known : known_) {
+        const bool is_here = std::any_of(now.begin(), now.end(),
+                                         [&](const Known& one) { return one.id == known.id; });
+        if (is_here) {
+            continue;
+        }
+        if (std::find(setup.paths.begin(), setup.paths.end(), known.path) == setup.paths.end()) {
+            log_line(LogLevel::warn, "log_dir_given_up",
+                     {{"directory", known.path}, {"id", to_string(known.id)}});
+            continue;
+        }
+        some_missing_ = true;
+        now.push_back(known);
+    }
+    const bool is_same =
+        std::equal(now.begin(), now.end(), known_.begin(), known_.end(),
+                   [](const Known& a, const Known& b) { return a.id == b.id && a.path == b.path; });
+    const bool is_plain = now.size() == 1 && known_.empty(); // one directory needs no list
+    known_ = std::move(now);
+    if (is_same || is_plain) {
+        return {};
+    }
+    std::string lines = "version=1\n";
+    for (size_t i = 0; i < known_.size(); i++) {
+        lines += "directory." + std::to_string(i) + "=" + to_string(known_[i].id) + " " +
+                 known_[i].path + "\n";
+    }
+    return write_small_file(disk, {dirs_.front()->path(), kKnownName, true},
+                            as_bytes(encode_text_file(lines)));
+}
+
+Result<void> LogDirs::bind_cluster(std::string_view cluster_id) {
+    for (const auto& dir : dirs_) {
+        if (dir->data() == nullptr) {
+            continue;
+        }
+        Result<void> bound = dir->data()->bind_cluster(cluster_id);
+        if (!bound && (dir == dirs_.front() || is_misconfiguration(bound.error().code))) {
+            return bound;
+        }
+        if (!bound && dir->fail(bound.error())) {
+            some_missing_ = true;
+            failure_count_.fetch_add(1, std::memory_order_release);
+        }
+    }
+    return {};
+}
+
+Result<std::vector<std::string>>
+LogDirs::quarantine_unlisted(const std::function<bool(const PartitionName&)>& is_listed,
+                             const std::function<bool(const TopicId&)>& was_deleted) {
+    std::vector<std::string> moved;
+    const auto look_at = [&](size_t i) -> Result<void> {
+        QT_TRY_ASSIGN(const std::vector<std::string> names,
+                      dirs_[i]->data()->quarantine_unlisted(is_listed, was_deleted));
+        for (const std::string& name : names) {
+            moved.push_back(dirs_[i]->path() + "/" + name);
+        }
+        if (dirs_.size() == 1) {
+            return {}; // there is nothing to choose from
+        }
+        QT_TRY_ASSIGN(const std::vector<std::string> partitions,
+                      dirs_[i]->data()->partition_directories());
+        for (const std::string& name : partitions) {
+            found_[name].push_back(i);
+        }
+        return {};
+    };
+    for (size_t i = 0; i < dirs_.size(); i++) {
+        if (dirs_[i]->is_offline()) {
+            continue;
+        }
+        if (Result<void> looked = look_at(i); !looked) {
+            if (i == 0) {
+                return std::move(looked).error();
+            }
+            some_missing_ = true;
+            if (dirs_[i]->fail(looked.error())) {
+                failure_count_.fetch_add(1, std::memory_order_release);
+            }
+        }
+    }
+    return moved;
+}
+
+// ---- where partitions live ----------------------------------------------------------------------
+
+std::optional<size_t> LogDirs::find(port::Disk& disk, std::string_view topic,
+                                    const PartitionKey& key) const {
+    const auto named = found_.find(partition_directory_name(topic, key.index));
+    if (named != found_.end()) {
+        const std::vector<size_t>& places = named->second;
+        if (places.size() == 1) {
+            return places.front();
+        }
+        // A topic was deleted while one directory was offline, and created again under its name.
+        for (const size_t place : places) {
+            const auto owner =
+                read_partition_meta(disk, dirs_[place]->data()->partition_path(topic, key.index));
+            if (owner && *owner == key) {
+                return place;
+            }
+        }
+    }
+    for (size_t i = 0; i < dirs_.size(); i++) {
+        if (dirs_[i]->data() != nullptr && dirs_[i]->data()->knows(key)) {
+            return i;
+        }
+    }
+    return std::nullopt;
+}
+
+Result<size_t> LogDirs::place(port::Disk& disk, std::string_view topic, const PartitionKey& key,
+                              Arrival arrival) {
+    std::optional<size_t> chosen;
+    if (dirs_.size() == 1) {
+        chosen = 0;
+    } else if (arrival == Arrival::known) {
+        chosen = find(disk, topic, key);
+        if (!chosen && some_missing_) {
+            return Error(Code::storage_offline, partition_directory_name(topic, key.index) +
+                                                    " is in none of the log directories that work, "
+                                                    "so it is in one that is offline");
+        }
+    }
+    if (!chosen) {
+        for (size_t i = 0; i < dirs_.size(); i++) {
+            if (!dirs_[i]->is_offline() &&
+                (!chosen || dirs_[i]->partition_count() < dirs_[*chosen]->partition_count())) {
+                chosen = i;
+            }
+        }
+    }
+    if (!chosen) {
+        return Error(Code::storage_offline, "all log directories are offline");
+    }
+    dirs_[*chosen]->add_partition();
+    return *chosen;
+}
+
+void LogDirs::leave(size_t dir) {
+    dirs_.at(dir)->remove_partition();
+}
+
+// ---- trouble and end ----------------------------------------------------------------------------
+
+void LogDirs::note_failure(size_t dir, const Error& reason) {
+    if (dirs_.size() > 1 && dirs_.at(dir)->fail(reason)) {
+        failure_count_.fetch_add(1, std::memory_order_release);
+    }
+}
+
+uint32_t LogDirs::offline_count() const {
+    return static_cast<uint32_t>(std::count_if(dirs_.begin(), dirs_.end(),
+                                               [](const auto& dir) { return dir->is_offline(); }));
+}
+
+Result<void> LogDirs::write_clean_shutdown(std::vector<Closed> closed) const {
+    QT_ASSERT(closed.size() == dirs_.size());
+    Result<void> outcome;
+    for (size_t i = 0; i < dirs_.size(); i++) {
+        Result<void> result =
+            dirs_[i]->is_offline() ? dirs_[i]->failure() : std::move(closed[i].result);
+        if (result) {
+            result = dirs_[i]->data()->write_clean_shutdown(std::move(closed[i].states));
+        }
+        if (!result && outcome) {
+            outcome = std::move(result);
+        }
+    }
+    return outcome;
+}
+
+bool LogDirs::was_clean() const {
+    return std::all_of(dirs_.begin(), dirs_.end(), [](const auto& dir) {
+        return dir->data() != nullptr && dir->data()->was_clean();
+    });
+}
+
+} // namespace qtool::storage
