@@ -31,7 +31,7 @@ public:
         TopicSummary summary;
         summary.name = request_.name;
         summary.id = to_string(result.id);
-        summary.internal = request_.name.starts_with("__");
+        summary.internal = metadata::is_internal_topic(request_.name);
         summary.partition_count = result.partition_count;
         summary.replication_factor = result.replication_factor;
         answer(self_, reply_json(request_.validate_only ? 200 : 201, encode(summary)), services);

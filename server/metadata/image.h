@@ -15,6 +15,14 @@
 
 namespace qtool::metadata {
 
+/// Internal topics: the logs of the group and the transaction coordinators, written by them alone.
+inline constexpr std::string_view kGroupTopic = "__consumer_offsets";
+inline constexpr std::string_view kTransactionTopic = "__transaction_state";
+
+constexpr bool is_internal_topic(std::string_view name) {
+    return name == kGroupTopic || name == kTransactionTopic;
+}
+
 struct PartitionImage {
     std::vector<BrokerId> replicas; // assignment order; the first is the preferred leader
     std::vector<BrokerId> isr;
@@ -34,7 +42,7 @@ struct TopicImage {
     config::TopicConfig effective;              // overrides over the broker's defaults
     Revision configs_revision;                  // of its configs key; 0 when there is none
 
-    [[nodiscard]] bool is_internal() const { return name.starts_with("__"); }
+    [[nodiscard]] bool is_internal() const { return is_internal_topic(name); }
 };
 
 struct BrokerImage {

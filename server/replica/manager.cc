@@ -187,6 +187,13 @@ void Manager::handle(PartitionRequest& request, CoreId from, Outbox& out) {
     }
 }
 
+Result<storage::AppendInfo> Manager::append_own(Partition& partition, ByteSpan batch, Outbox& out) {
+    Result<storage::AppendInfo> appended = partition.append_own(
+        batch, setup_.ports.clock->mono(), setup_.ports.clock->wall(), out);
+    touch(partition);
+    return appended;
+}
+
 void Manager::touch(Partition& partition) {
     if (partition.wants_flush()) {
         dirty_.push_back(partition.key());

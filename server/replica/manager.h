@@ -36,6 +36,10 @@ public:
 
     void handle(PartitionRequest& request, CoreId from, Outbox& out);
     void cancel_watch(CoreId core, Token request, const PartitionKey& partition);
+    /// As Partition::append_own; its flush begins with the turn's others.
+    Result<storage::AppendInfo> append_own(Partition& partition, ByteSpan batch, Outbox& out);
+    /// nullptr: not one of this core. Valid until its topic is deleted.
+    Partition* find(const PartitionKey& key);
 
     /// Starts a flush for each partition that wants one: called once at the end of a turn, so that
     /// all appends of the turn share it (group commit).
@@ -70,7 +74,6 @@ private:
     };
 
     Entry* find_entry(const PartitionKey& key);
-    Partition* find(const PartitionKey& key);
     void open(const metadata::TopicImage& topic, PartitionIndex index,
               storage::LogDirs::Arrival arrival, Outbox& out);
     void note_failure(Entry& entry);

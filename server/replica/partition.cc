@@ -146,6 +146,61 @@ void Partition::handle(PartitionRequest& request, CoreId from, MonoTime now, Wal
         {from, PartitionReply{request.request, request.index, std::move(result)}});
 }
 
+Result<void> Partition::check_min_isr() const {
+    if (static_cast<int64_t>(isr_size_) < min_insync_replicas_) {
+        return Error(Code::not_enough_replicas,
+                     name_ + ": " + std::to_string(isr_size_) + " replicas are in sync, " +
+                         std::to_string(min_insync_replicas_) + " are needed");
+    }
+    return {};
+}
+
+// Into the log, and what is to be counted about it. A log that breaks takes the partition offline.
+Result<storage::AppendInfo> Partition::write(ByteSpan batch, MonoTime now, WallTime wall,
+                                             Outbox& out) {
+    Result<storage::AppendInfo> appended = log_->append(batch, leader_epoch_, wall);
+    if (!appended) {
+        counters_.append_errors.add();
+        if (appended.error().code == Code::storage_full) {
+            counters_.storage_full.add();
+        }
+        if (breaks_the_log(appended.error().code)) {
+            go_offline(appended.error(), out);
+        }
+        return appended;
+    }
+    if (!appended->appended) {
+        counters_.batches_duplicate.add();
+        return appended;
+    }
+    const int64_t records = appended->last_offset - appended->base_offset + 1;
+    batches_since_flush_++;
+    records_since_flush_ += records;
+    counters_.batches_appended.add();
+    counters_.records_appended.add(static_cast<uint64_t>(records));
+    counters_.bytes_appended.add(batch.size());
+    if (write_caching_) {
+        unflushed_since_ = std::min(unflushed_since_, now);
+        flush_due_ = flush_due_ || records_since_flush_ >= flush_messages_;
+    }
+    return appended;
+}
+
+Result<storage::AppendInfo> Partition::append_own(ByteSpan batch, MonoTime now, WallTime wall,
+                                                  Outbox& out) {
+    last_used_ = now;
+    if (!is_leader()) {
+        return Error(Code::not_coordinator, name_ + ": this broker does not lead the partition");
+    }
+    if (offline_) {
+        return *offline_;
+    }
+    QT_TRY(check_min_isr());
+    QT_TRY_ASSIGN(const storage::AppendInfo appended, write(batch, now, wall, out));
+    advance(out);
+    return appended;
+}
+
 void Partition::append(PartitionRequest& request, const AppendOp& op, CoreId from, MonoTime now,
                        WallTime wall, Outbox& out) {
     const auto answer = [&](Result<PartitionResult> result) {
@@ -156,37 +211,16 @@ void Partition::append(PartitionRequest& request, const AppendOp& op, CoreId fro
         answer(std::move(checked).error());
         return;
     }
-    if (op.acks == -1 && static_cast<int64_t>(isr_size_) < min_insync_replicas_) {
-        answer(Error(Code::not_enough_replicas,
-                     name_ + ": " + std::to_string(isr_size_) + " replicas are in sync, " +
-                         std::to_string(min_insync_replicas_) + " are needed"));
-        return;
+    if (op.acks == -1) {
+        if (Result<void> enough = check_min_isr(); !enough) {
+            answer(std::move(enough).error());
+            return;
+        }
     }
-    Result<storage::AppendInfo> appended = log_->append(op.batch, leader_epoch_, wall);
+    const Result<storage::AppendInfo> appended = write(op.batch, now, wall, out);
     if (!appended) {
-        counters_.append_errors.add();
-        if (appended.error().code == Code::storage_full) {
-            counters_.storage_full.add();
-        }
-        if (breaks_the_log(appended.error().code)) {
-            go_offline(appended.error(), out);
-        }
-        answer(std::move(appended).error());
+        answer(appended.error());
         return;
-    }
-    if (appended->appended) {
-        batches_since_flush_++;
-        records_since_flush_ += appended->last_offset - appended->base_offset + 1;
-        counters_.batches_appended.add();
-        counters_.records_appended.add(
-            static_cast<uint64_t>(appended->last_offset - appended->base_offset + 1));
-        counters_.bytes_appended.add(op.batch.size());
-        if (write_caching_) {
-            unflushed_since_ = std::min(unflushed_since_, now);
-            flush_due_ = flush_due_ || records_since_flush_ >= flush_messages_;
-        }
-    } else {
-        counters_.batches_duplicate.add();
     }
     AppendResult result;
     result.base_offset = appended->base_offset;

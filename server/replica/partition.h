@@ -52,6 +52,10 @@ public:
 
     /// Handles one request; the answer is in `out` now, or comes later (parked append).
     void handle(PartitionRequest& request, CoreId from, MonoTime now, WallTime wall, Outbox& out);
+    /// Appends a batch that this broker made itself (a coordinator's records). It is committed when
+    /// the high watermark passes it. Errors: as of an AppendOp with acks=all.
+    Result<storage::AppendInfo> append_own(ByteSpan batch, MonoTime now, WallTime wall,
+                                           Outbox& out);
     void cancel_watch(CoreId core, Token request) { watches_.cancel(core, request); }
 
     /// True when there are unsynced bytes that a reader or an acknowledgement waits for and no
@@ -82,6 +86,7 @@ public:
     /// storage_full, unless the topic is internal.
     void set_low_space(bool is_low);
     [[nodiscard]] Offset high_watermark() const;
+    [[nodiscard]] LeaderEpoch leader_epoch() const { return leader_epoch_; }
     [[nodiscard]] const PartitionKey& key() const { return key_; }
     [[nodiscard]] const std::string& name() const { return name_; }
     /// nullptr when the log could not be opened.
@@ -96,6 +101,8 @@ private:
     Result<PartitionResult> delete_records(const DeleteRecordsOp& op, Outbox& out);
     Result<PartitionResult> epoch_end(const EpochEndOp& op);
     Result<PartitionResult> describe();
+    [[nodiscard]] Result<void> check_min_isr() const;
+    Result<storage::AppendInfo> write(ByteSpan batch, MonoTime now, WallTime wall, Outbox& out);
     void append(PartitionRequest& request, const AppendOp& op, CoreId from, MonoTime now,
                 WallTime wall, Outbox& out);
     Result<void> check_request(const PartitionRequest& request) const;

@@ -191,7 +191,7 @@ std::vector<metadata::NewTopic> topics_to_create(const MetadataRequest& request,
     std::set<std::string_view> seen;
     for (const auto& topic : *request.topics) {
         if (topic.name && !topic.name->empty() && topic.topic_id.is_zero() &&
-            !topic.name->starts_with("__") && services.image()->topic(*topic.name) == nullptr &&
+            !metadata::is_internal_topic(*topic.name) && services.image()->topic(*topic.name) == nullptr &&
             seen.insert(*topic.name).second) {
             topics.emplace_back().name = *topic.name;
         }
