@@ -4,6 +4,7 @@
 #include "lib/base/log.h"
 #include "server/admin/http_connection.h"
 #include "server/broker/first_byte.h"
+#include "server/broker/internal_requests.h"
 #include "server/kafka/api_table.h"
 #include "server/kafka/connection.h"
 #include "server/metrics/prometheus.h"
@@ -19,6 +20,11 @@ constexpr uint32_t kCloseDeadlineMs = 2000; // for what is still queued when a c
 constexpr Duration kDrainMax = 5s;          // for requests under way when the broker stops
 constexpr size_t kDeadlinesKeptMax = 1024;  // of finished requests, before they are swept
 constexpr Duration kTickInterval = 5s;      // idle connections, HTTP deadlines
+
+// The machine behind each internal topic.
+std::map<std::string, coordinator::Runtime::MakeMachine> machine_makers() {
+    return {};
+}
 
 } // namespace
 
@@ -60,6 +66,11 @@ Core::Core(port::CorePorts ports, Shared& shared)
           clamped_ms(shared.config.retention_check_interval_ms),
           shared.config.producer_id_expiration_ms,
           [&shared, id = ports.id](const PartitionKey& key) { return shared.owner(key) == id; }}),
+      coordinators_(coordinator::Runtime::Setup{
+          machine_makers(), &partitions_, ports.clock, ports.random, &shared.config,
+          BrokerId(shared.config.node_id),
+          [&shared, id = ports.id](const PartitionKey& key) { return shared.owner(key) == id; },
+          [this] { return take_producer_id(); }, &counters_}),
       image_(std::make_shared<metadata::Image>()) {
     request_mails_.resize(shared.core_count);
     reply_mails_.resize(shared.core_count);
@@ -276,6 +287,24 @@ void Core::add_pending(ConnectionSlot& connection, std::unique_ptr<request::Pend
     object.start(token, *this);
 }
 
+void Core::add_internal(std::unique_ptr<request::Pending> pending) {
+    request::Pending& object = *pending;
+    const Token token = pending_.emplace(PendingSlot{std::move(pending), Token{}, 0, true});
+    counters_.requests_pending.set(pending_.size());
+    object.start(token, *this);
+}
+
+std::optional<ProducerId> Core::take_producer_id() {
+    if (producer_ids_.next < producer_ids_.end) {
+        return ProducerId(producer_ids_.next++);
+    }
+    if (!std::exchange(is_refilling_producer_ids_, true)) {
+        add_internal(
+            std::make_unique<ProducerIdRefill>([this] { is_refilling_producer_ids_ = false; }));
+    }
+    return std::nullopt;
+}
+
 std::unique_ptr<request::Pending> Core::take_pending(Token request) {
     PendingSlot* slot = pending_.find(request);
     QT_ASSERT(slot != nullptr);
@@ -289,12 +318,12 @@ std::unique_ptr<request::Pending> Core::take_pending(Token request) {
 }
 
 void Core::submit(std::vector<replica::PartitionRequest> requests) {
-    for (const replica::PartitionRequest& request : requests) {
+    for (replica::PartitionRequest& request : requests) {
         const CoreId owner = shared_.owner(request.key);
         if (owner == ports_.id) {
-            local_requests_.push_back(request);
+            local_requests_.push_back(std::move(request));
         } else {
-            requests_to(owner).requests.push_back(request);
+            requests_to(owner).requests.push_back(std::move(request));
         }
     }
 }
@@ -373,7 +402,7 @@ void Core::on_timer() {
     alarm_at_ = kMonoNever;
     const MonoTime at = now();
     while (const std::optional<Token> request = deadlines_.pop_due(at)) {
-        if (PendingSlot* slot = pending_.find(*request); slot != nullptr && slot->connection) {
+        if (PendingSlot* slot = pending_.find(*request); slot != nullptr && slot->is_wanted()) {
             slot->pending->on_deadline(*this);
         }
     }
@@ -381,6 +410,11 @@ void Core::on_timer() {
     if (partitions_.next_due() <= at) {
         replica::Outbox out;
         partitions_.on_time(out);
+        deliver(out);
+    }
+    if (coordinators_.next_due() <= at) {
+        replica::Outbox out;
+        coordinators_.on_time(out);
         deliver(out);
     }
     if (tick_at_ <= at) {
@@ -401,7 +435,7 @@ void Core::on_turn_end() {
     }
     post_mails();
     MonoTime due = std::min({deadlines_.next_due(), changes_.next_due(), partitions_.next_due(),
-                             tick_at_, drain_deadline_});
+                             coordinators_.next_due(), tick_at_, drain_deadline_});
     if (due != alarm_at_) {
         alarm_at_ = due;
         ports_.timer->set_alarm(due);
@@ -420,14 +454,37 @@ void Core::run_to_quiet() {
         for (const Token token : std::exchange(refresh_, {})) {
             refresh_reading(token);
         }
+        run_coordinators(); // last: answers of markers and appends above are effects on them
     } while (!local_requests_.empty() || !local_cancels_.empty() || !replies_.empty() ||
              !wakes_.empty() || !refresh_.empty() || changes_.has_finished());
+}
+
+void Core::handle_partition_request(replica::PartitionRequest& request, CoreId from,
+                                    replica::Outbox& out) {
+    if (std::holds_alternative<replica::CoordinatorOp>(request.op)) {
+        coordinators_.handle(request, from, out);
+    } else {
+        partitions_.handle(request, from, out);
+    }
+}
+
+void Core::run_coordinators() {
+    replica::Outbox out;
+    coordinators_.on_progress(out);
+    deliver(out);
+    for (coordinator::Runtime::Marker& marker : coordinators_.take_markers()) {
+        add_internal(std::make_unique<MarkerWrite>(
+            std::move(marker),
+            [this](const coordinator::Runtime::Marker& done, Result<void> result) {
+                coordinators_.on_marker_written(done.shard, done.request.id, result);
+            }));
+    }
 }
 
 void Core::run_partition_requests() {
     replica::Outbox out;
     for (replica::PartitionRequest& request : std::exchange(local_requests_, {})) {
-        partitions_.handle(request, ports_.id, out);
+        handle_partition_request(request, ports_.id, out);
     }
     for (const CancelWatchesMail::Item& item : std::exchange(local_cancels_, {})) {
         partitions_.cancel_watch(ports_.id, item.request, item.partition);
@@ -444,7 +501,7 @@ void Core::run_answers() {
         }
         slot->pending->on_partition_reply(std::move(reply), *this);
         slot = pending_.find(request);
-        if (slot != nullptr && !slot->connection && !slot->pending->holds_borrowed_bytes()) {
+        if (slot != nullptr && !slot->is_wanted() && !slot->pending->holds_borrowed_bytes()) {
             graveyard_.push_back(take_pending(request));
         }
     }
@@ -517,7 +574,7 @@ void Core::on_mail(std::unique_ptr<port::Mail> mail) {
         replica::Outbox out;
         for (replica::PartitionRequest& request :
              static_cast<PartitionRequestsMail&>(broker_mail).requests) {
-            partitions_.handle(request, broker_mail.from, out);
+            handle_partition_request(request, broker_mail.from, out);
         }
         deliver(out);
         return;
@@ -564,7 +621,9 @@ void Core::apply_image(ImageMail& mail) {
     image_ = std::move(mail.image);
     if (life_ < Life::drained) {
         replica::Outbox out;
+        coordinators_.forget_deleted(mail.delta, out);
         partitions_.apply(*image_, mail.delta, out);
+        coordinators_.apply(image_, mail.delta);
         deliver(out);
     }
     ports_.mailbox->post(shared_.metadata_core(),
@@ -591,6 +650,9 @@ void Core::begin_drain() {
     }
     connections_.for_each(
         [&](ConnectionSlot& connection) { refresh_.push_back(connection.token); });
+    replica::Outbox out;
+    coordinators_.begin_drain(out);
+    deliver(out);
     std::vector<Token> waiting;
     pending_.for_each([&](Token token, PendingSlot& slot) {
         if (slot.connection) {
@@ -625,6 +687,8 @@ void Core::close_partitions() {
     life_ = Life::closed;
     replica::Outbox out;
     partitions_.release_waiters(Code::shutting_down, out);
+    deliver(out);
+    coordinators_.close(out);
     deliver(out);
     auto mail = std::make_unique<ClosedMail>(ports_.id);
     mail->dirs = partitions_.close();

@@ -11,6 +11,7 @@
 #include "server/broker/connection_table.h"
 #include "server/broker/mail.h"
 #include "server/broker/shared.h"
+#include "server/coordinator/runtime.h"
 #include "server/port/core_events.h"
 #include "server/replica/manager.h"
 #include "server/request/services.h"
@@ -65,8 +66,11 @@ public:
 private:
     struct PendingSlot {
         std::unique_ptr<request::Pending> pending;
-        Token connection; // no generation: abandoned, alive only for borrowed bytes
+        Token connection; // no generation: abandoned, alive only for borrowed bytes; or internal
         uint64_t slot = 0;
+        bool is_internal = false; // the broker's own: no connection ever
+
+        [[nodiscard]] bool is_wanted() const { return is_internal || connection; }
     };
     class Host; // DoorHost of one connection
 
@@ -77,7 +81,12 @@ private:
     void drop_connection(Token connection);
     void add_pending(ConnectionSlot& connection, std::unique_ptr<request::Pending> pending,
                      uint64_t slot);
+    void add_internal(std::unique_ptr<request::Pending> pending);
     std::unique_ptr<request::Pending> take_pending(Token request);
+    std::optional<ProducerId> take_producer_id();
+    void handle_partition_request(replica::PartitionRequest& request, CoreId from,
+                                  replica::Outbox& out);
+    void run_coordinators();
     void run_to_quiet();
     void run_partition_requests();
     void run_answers();
@@ -104,8 +113,10 @@ private:
     TimerHeap<Token> deadlines_;
     ChangeRunner changes_;
     replica::Manager partitions_;
+    coordinator::Runtime coordinators_;
     metadata::ImageRef image_;
     request::ProducerIdBlock producer_ids_;
+    bool is_refilling_producer_ids_ = false;
 
     std::vector<replica::PartitionRequest> local_requests_;
     std::vector<CancelWatchesMail::Item> local_cancels_;

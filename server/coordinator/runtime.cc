@@ -57,9 +57,9 @@ void Runtime::handle(const replica::PartitionRequest& request, CoreId from, repl
     const auto at = shards_.find(request.key);
     if (at == shards_.end() || is_draining_) {
         out.answers.push_back(
-            {from, replica::PartitionReply{request.request, request.index,
-                                           Error(Code::not_coordinator,
-                                                 "this broker does not coordinate it")}});
+            {from, replica::PartitionReply{
+                       request.request, request.index,
+                       Error(Code::not_coordinator, "this broker does not coordinate it")}});
         return;
     }
     at->second->handle(request, from, out);
@@ -91,6 +91,13 @@ void Runtime::on_marker_written(const PartitionKey& shard, uint64_t id,
     if (const auto at = shards_.find(shard); at != shards_.end()) {
         at->second->on_marker_written(id, result);
     }
+}
+
+void Runtime::close(replica::Outbox& out) {
+    for (auto& [key, shard] : shards_) {
+        shard->release(Code::not_coordinator, out);
+    }
+    shards_.clear();
 }
 
 void Runtime::begin_drain(replica::Outbox& out) {

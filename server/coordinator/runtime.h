@@ -1,6 +1,6 @@
 // Runtime: the machines of one core, one for each partition of an internal topic that the core owns
-// and this broker leads. It reads their logs, hands them requests, appends what they decide and lets
-// answers out once they are committed. Lives on its core, owned by broker::Core.
+// and this broker leads. It reads their logs, hands them requests, appends what they decide and
+// lets answers out once they are committed. Lives on its core, owned by broker::Core.
 //
 // Of one shard:   loading  --log read to its end-->  loaded
 //                 any      --log offline or unreadable-->  failed     (coordinator_not_available)
@@ -69,6 +69,8 @@ public:
     /// The broker stops: what machines keep parked is answered not_coordinator, and so is what
     /// comes. Answers that wait for their commit still leave.
     void begin_drain(replica::Outbox& out);
+    /// Before the partitions close: no shard is left.
+    void close(replica::Outbox& out);
 
 private:
     friend class Shard;

@@ -123,9 +123,8 @@ Result<void> Shard::append(const NewBatch& batch) {
     Offset offset = info.base_offset;
     for (const NewRecord& record : batch.records) {
         const Result<void> replayed = machine_->replay(
-            Record{record.key,
-                   record.value ? std::optional<ByteView>(*record.value) : std::nullopt, offset,
-                   timestamp, batch.producer_id, batch.producer_epoch});
+            Record{record.key, record.value ? std::optional<ByteView>(*record.value) : std::nullopt,
+                   offset, timestamp, batch.producer_id, batch.producer_epoch});
         QT_ASSERT(replayed.has_value()); // its own record
         offset = offset + 1;
     }
@@ -195,10 +194,10 @@ Result<void> Shard::replay_batch(const protocol::BatchView& batch) {
         if (record->offset < replayed_end_ || !record->record.key) {
             continue;
         }
-        QT_TRY(machine_->replay(Record{
-            *record->record.key, record->record.value, record->offset, record->timestamp,
-            transactional ? batch.header.producer_id : kNoProducerId,
-            transactional ? batch.header.producer_epoch : kNoProducerEpoch}));
+        QT_TRY(machine_->replay(
+            Record{*record->record.key, record->record.value, record->offset, record->timestamp,
+                   transactional ? batch.header.producer_id : kNoProducerId,
+                   transactional ? batch.header.producer_epoch : kNoProducerEpoch}));
     }
     return records.status();
 }
@@ -231,11 +230,11 @@ void Shard::on_progress(replica::Outbox& out) {
     const Offset high = partition_.high_watermark();
     while (!waiting_.empty() && waiting_.front().needs <= high) {
         Waiting& done = waiting_.front();
-        out.answers.push_back({done.asker.core,
-                               replica::PartitionReply{done.asker.request, done.asker.index,
-                                                       replica::PartitionResult(
-                                                           replica::CoordinatorResult{
-                                                               std::move(done.body)})}});
+        out.answers.push_back(
+            {done.asker.core,
+             replica::PartitionReply{
+                 done.asker.request, done.asker.index,
+                 replica::PartitionResult(replica::CoordinatorResult{std::move(done.body)})}});
         waiting_.pop_front();
     }
 }

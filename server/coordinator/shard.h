@@ -59,10 +59,10 @@ private:
     replica::Partition& partition_; // of Manager; the shard is dropped before it
     std::unique_ptr<Machine> machine_;
     State state_ = State::loading;
-    Offset replayed_end_; // the machine has seen all below
-    SlotMap<Asker> asked_; // not answered by the machine yet
-    std::deque<Waiting> waiting_; // answered, not committed yet; `needs` never falls
-    replica::Outbox effects_; // of appends; drained by on_progress
+    Offset replayed_end_;                // the machine has seen all below
+    SlotMap<Asker> asked_;               // not answered by the machine yet
+    std::deque<Waiting> waiting_;        // answered, not committed yet; `needs` never falls
+    replica::Outbox effects_;            // of appends; drained by on_progress
     std::vector<std::byte> read_buffer_; // while loading
 };
 

@@ -42,8 +42,9 @@ int32_t java_string_hash(std::string_view text) {
 PartitionIndex shard_of(std::string_view key, int32_t partition_count) {
     QT_ASSERT(partition_count >= 1);
     const int32_t hash = java_string_hash(key);
-    const int32_t positive =
-        hash == std::numeric_limits<int32_t>::min() ? 0 : hash < 0 ? -hash : hash;
+    const int32_t positive = hash == std::numeric_limits<int32_t>::min() ? 0
+                             : hash < 0                                  ? -hash
+                                                                         : hash;
     return PartitionIndex(positive % partition_count);
 }
 

@@ -10,6 +10,7 @@
 #include "lib/protocol/msg/describe_configs.h"
 #include "lib/protocol/msg/describe_topic_partitions.h"
 #include "lib/protocol/msg/fetch.h"
+#include "lib/protocol/msg/find_coordinator.h"
 #include "lib/protocol/msg/incremental_alter_configs.h"
 #include "lib/protocol/msg/init_producer_id.h"
 #include "lib/protocol/msg/list_offsets.h"
@@ -43,6 +44,7 @@ constexpr ApiRow kTable[] = {
     row<protocol::FetchRequest>(handle_fetch),
     row<protocol::ListOffsetsRequest>(handle_list_offsets),
     row<protocol::MetadataRequest>(handle_metadata),
+    row<protocol::FindCoordinatorRequest>(handle_find_coordinator),
     row<protocol::ApiVersionsRequest>(handle_api_versions),
     row<protocol::CreateTopicsRequest>(handle_create_topics),
     row<protocol::DeleteTopicsRequest>(handle_delete_topics),

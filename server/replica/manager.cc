@@ -188,8 +188,8 @@ void Manager::handle(PartitionRequest& request, CoreId from, Outbox& out) {
 }
 
 Result<storage::AppendInfo> Manager::append_own(Partition& partition, ByteSpan batch, Outbox& out) {
-    Result<storage::AppendInfo> appended = partition.append_own(
-        batch, setup_.ports.clock->mono(), setup_.ports.clock->wall(), out);
+    Result<storage::AppendInfo> appended =
+        partition.append_own(batch, setup_.ports.clock->mono(), setup_.ports.clock->wall(), out);
     touch(partition);
     return appended;
 }

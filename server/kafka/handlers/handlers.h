@@ -10,6 +10,7 @@ Outcome handle_fetch(const Context& context);
 Outcome handle_list_offsets(const Context& context);
 Outcome handle_metadata(const Context& context);
 Outcome handle_api_versions(const Context& context);
+Outcome handle_find_coordinator(const Context& context);
 Outcome handle_create_topics(const Context& context);
 Outcome handle_delete_topics(const Context& context);
 Outcome handle_delete_records(const Context& context);

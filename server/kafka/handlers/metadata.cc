@@ -191,8 +191,8 @@ std::vector<metadata::NewTopic> topics_to_create(const MetadataRequest& request,
     std::set<std::string_view> seen;
     for (const auto& topic : *request.topics) {
         if (topic.name && !topic.name->empty() && topic.topic_id.is_zero() &&
-            !metadata::is_internal_topic(*topic.name) && services.image()->topic(*topic.name) == nullptr &&
-            seen.insert(*topic.name).second) {
+            !metadata::is_internal_topic(*topic.name) &&
+            services.image()->topic(*topic.name) == nullptr && seen.insert(*topic.name).second) {
             topics.emplace_back().name = *topic.name;
         }
     }

@@ -76,7 +76,7 @@ protected:
         request.index = static_cast<uint32_t>(slots_.size());
         request.key = PartitionKey{topic->id, PartitionIndex(index)};
         request.current_leader_epoch = current_leader_epoch;
-        request.op = op;
+        request.op = std::move(op);
         slots_.emplace_back();
     }
 

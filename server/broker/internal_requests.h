@@ -1,0 +1,45 @@
+// Requests the broker makes of itself: no connection waits for them. They are pending requests like
+// any other, so that partitions and metadata need no second way to answer. Live on one core.
+#pragma once
+
+#include "server/coordinator/runtime.h"
+#include "server/metadata/decide_ids.h"
+#include "server/request/services.h"
+
+#include <functional>
+
+namespace qtool::broker {
+
+/// Writes a transaction marker for a coordinator of this core.
+class MarkerWrite final : public request::Pending {
+public:
+    using Done = std::function<void(const coordinator::Runtime::Marker&, Result<void>)>;
+    MarkerWrite(coordinator::Runtime::Marker marker, Done done)
+        : marker_(std::move(marker)),
+          done_(std::move(done)) {}
+
+    void start(Token self, request::Services& services) override;
+    void on_partition_reply(replica::PartitionReply reply, request::Services& services) override;
+
+private:
+    coordinator::Runtime::Marker marker_;
+    Done done_;
+    Token self_;
+};
+
+/// Refills the core's block of producer ids.
+class ProducerIdRefill final : public request::Pending {
+public:
+    using Done = std::function<void()>;
+    explicit ProducerIdRefill(Done done) : done_(std::move(done)) {}
+
+    void start(Token self, request::Services& services) override;
+    void on_changed(request::Services& services) override;
+
+private:
+    metadata::AllocateProducerIds operation_;
+    Done done_;
+    Token self_;
+};
+
+} // namespace qtool::broker
