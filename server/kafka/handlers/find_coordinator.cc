@@ -102,16 +102,16 @@ metadata::NewTopic new_internal_topic(int8_t key_type, const request::Services& 
     metadata::NewTopic topic;
     topic.name = internal_topic(key_type);
     const bool is_group = key_type == kGroup;
-    topic.partition_count = is_group ? config.offsets_topic_num_partitions
-                                     : config.transaction_state_log_num_partitions;
+    topic.partition_count =
+        is_group ? config.offsets_topic_num_partitions : config.transaction_state_partitions;
     const int32_t replicas = is_group ? config.offsets_topic_replication_factor
-                                      : config.transaction_state_log_replication_factor;
+                                      : config.transaction_state_replication_factor;
     topic.replication_factor =
         static_cast<int16_t>(std::min(static_cast<size_t>(replicas), brokers));
-    topic.configs = {
-        {"segment.bytes", std::to_string(is_group ? config.offsets_topic_segment_bytes
-                                                  : config.transaction_state_log_segment_bytes)},
-        {"write.caching", "false"}};
+    const int32_t segment_bytes =
+        is_group ? config.offsets_topic_segment_bytes : config.transaction_state_segment_bytes;
+    topic.configs.push_back({"segment.bytes", std::to_string(segment_bytes)});
+    topic.configs.push_back({"write.caching", "false"});
     return topic;
 }
 
