@@ -98,7 +98,7 @@ TEST_CASE("incremental alter configs: each resource is all or nothing") {
         auto& bad = add_resource(request, 2, "events").configs.emplace_back();
         bad.name = "no.such.option";
         bad.value = "1";
-        auto& null = add_resource(request, 2, "__internal").configs.emplace_back();
+        auto& null = add_resource(request, 2, "__consumer_offsets").configs.emplace_back();
         null.name = "retention.ms";
         null.value.reset();
         add_resource(request, 2, "missing");

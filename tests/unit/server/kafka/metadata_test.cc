@@ -56,7 +56,7 @@ TEST_CASE("metadata: every version lists brokers and topics") {
         CHECK(response.brokers[0].port == 9092);
         CHECK(response.brokers[0].rack == std::nullopt);
         REQUIRE(response.topics.size() == 3);
-        CHECK(response.topics[0].name == "__internal");
+        CHECK(response.topics[0].name == "__consumer_offsets");
         CHECK(response.topics[0].is_internal == (version >= 1));
         CHECK(response.topics[2].name == "orders");
         REQUIRE(response.topics[2].partitions.size() == 3);
@@ -173,7 +173,8 @@ TEST_CASE("metadata: nothing is created when request or broker forbids it, nor i
     MetadataRequest request = ask({"fresh"});
     request.allow_auto_topic_creation = false;
     CHECK(fixture.call<MetadataResponse>(request, 4).topics.at(0).error_code == 3);
-    CHECK(fixture.call<MetadataResponse>(ask({"__offsets"}), 4).topics.at(0).error_code == 3);
+    CHECK(fixture.call<MetadataResponse>(ask({"__transaction_state"}), 4).topics.at(0).error_code ==
+          3);
     fixture.services.config_.auto_create_topics_enable = false;
     CHECK(fixture.call<MetadataResponse>(ask({"fresh"}), 0).topics.at(0).error_code == 3);
     CHECK(fixture.services.changes.empty());
@@ -209,7 +210,7 @@ TEST_CASE("describe topic partitions: pages follow each other until the cursor i
     DescribeTopicPartitionsRequest request;
     request.response_partition_limit = 2;
     auto first = fixture.call<DescribeTopicPartitionsResponse>(request, 0);
-    // __internal-0 and events-0 fill the page.
+    // __consumer_offsets-0 and events-0 fill the page.
     REQUIRE(first.topics.size() == 2);
     CHECK(first.topics[1].name == "events");
     CHECK(first.topics[1].partitions.at(0).eligible_leader_replicas == std::vector<int32_t>{});

@@ -140,7 +140,7 @@ TEST_CASE("delete records: every version; errors per partition; internal topics 
         KafkaFixture fixture;
         DeleteRecordsRequest request;
         request.timeout_ms = 1000;
-        for (const std::string_view name : {"orders", "__internal", "missing"}) {
+        for (const std::string_view name : {"orders", "__consumer_offsets", "missing"}) {
             auto& topic = request.topics.emplace_back();
             topic.name = name;
             topic.partitions.emplace_back().offset = -1;

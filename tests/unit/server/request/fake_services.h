@@ -46,7 +46,7 @@ inline void add_topic(metadata::Image& image, std::shared_ptr<const metadata::To
 }
 
 /// Broker 1 at broker.example:9092; topics events (1 partition), orders (3, retention.ms=1000) and
-/// __internal (1).
+/// __consumer_offsets (1).
 inline std::shared_ptr<metadata::Image> make_image() {
     auto image = std::make_shared<metadata::Image>();
     image->revision = Revision(5);
@@ -60,7 +60,7 @@ inline std::shared_ptr<metadata::Image> make_image() {
     auto orders = make_topic("orders", 2, 3);
     orders->configs["retention.ms"] = "1000";
     add_topic(*image, orders);
-    add_topic(*image, make_topic("__internal", 3, 1));
+    add_topic(*image, make_topic("__consumer_offsets", 3, 1));
     return image;
 }
 
