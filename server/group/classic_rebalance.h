@@ -24,9 +24,13 @@ void on_sync_due(ShardState& state, const TimerKey& key, coordinator::Host& host
 /// The shard is loaded: sessions of all members start.
 void start_classic(ShardState& state, ClassicGroup& group, coordinator::Host& host);
 
+/// group.max.size, within our own bound.
+size_t group_size_max(const config::BrokerConfig& config);
+
 /// The answer to a member that has the group's generation. The leader gets the members.
+/// `skip_assignment`: it shall not assign, what is assigned stays.
 void answer_joined(const ClassicGroup& group, const ClassicMember& member, Parked to,
-                   coordinator::Host& host);
+                   coordinator::Host& host, bool skip_assignment = false);
 void answer_join_error(KafkaError error, std::string_view member_id, Parked to,
                        coordinator::Host& host);
 /// The assignment, or an error.
