@@ -90,6 +90,14 @@ public:
     [[nodiscard]] int32_t rebalance_timeout_ms() const;
     [[nodiscard]] bool all_joined() const; // every member's join is parked, nobody is expected
 
+    /// Empty when there is none. Valid until the next change.
+    [[nodiscard]] std::string_view protocol_name() const {
+        return protocol ? std::string_view(*protocol) : std::string_view();
+    }
+    [[nodiscard]] std::string_view leader_id() const {
+        return leader ? std::string_view(*leader) : std::string_view();
+    }
+
     ClassicMember& add_member(ClassicMember member);
     void remove_member(std::string_view member_id);
     /// A static member under a new id; what waits in it stays with it.

@@ -258,8 +258,8 @@ void answer_joined(const ClassicGroup& group, const ClassicMember& member, Parke
     response.skip_assignment = skip_assignment;
     response.generation_id = group.generation;
     response.protocol_type = group.type;
-    response.protocol_name = group.protocol.value_or("");
-    response.leader = group.leader.value_or("");
+    response.protocol_name = group.protocol_name();
+    response.leader = group.leader_id();
     response.member_id = member.id;
     if (group.leader && *group.leader == member.id) {
         for (const auto& [member_id, known] : group.members) {

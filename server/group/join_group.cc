@@ -142,7 +142,7 @@ void replace_static(const Join& join, ClassicGroup& group, ClassicMember& old) {
         JoinGroupResponse response;
         response.generation_id = group.generation;
         response.protocol_type = group.type;
-        response.protocol_name = group.protocol.value_or("");
+        response.protocol_name = group.protocol_name();
         response.leader = old_id;
         response.member_id = new_id;
         answer(response, join.from.id, join.from.api_version, join.host);
