@@ -20,7 +20,7 @@ int64_t saturating_add(int64_t a, int64_t b) {
 
 } // namespace
 
-Result<protocol::BatchHeader> check_append(ByteSpan batch, const LogConfig& config, WallTime now) {
+Result<CheckedBatch> check_append(ByteView batch, const LogConfig& config, WallTime now) {
     // One per core, since a core is a thread: compressed batches need a window to look through.
     static thread_local protocol::CheckScratch scratch;
     const bool is_create_time = config.timestamp_type == protocol::TimestampType::create_time;
@@ -33,15 +33,12 @@ Result<protocol::BatchHeader> check_append(ByteSpan batch, const LogConfig& conf
     }
     QT_TRY_ASSIGN(const protocol::BatchFacts facts,
                   protocol::check_producer_batch(batch, rules, scratch));
-    protocol::BatchHeader header = facts.header;
+    const protocol::BatchHeader& header = facts.header;
     if (batch.size() > config.segment_bytes) {
         return Error(Code::record_list_too_large,
                      "a batch of " + std::to_string(batch.size()) +
                          " bytes does not fit into a segment of segment.bytes=" +
                          std::to_string(config.segment_bytes));
-    }
-    if (header.is_transactional()) {
-        return Error(Code::invalid_txn_state, "transactions are not served by this broker");
     }
     if (config.compacted && facts.null_key_index) {
         return Error(Code::invalid_record, "record " + std::to_string(*facts.null_key_index) +
@@ -58,15 +55,19 @@ Result<protocol::BatchHeader> check_append(ByteSpan batch, const LogConfig& conf
                          std::to_string(rules.timestamp_max) +
                          "] (message.timestamp.before.max.ms, message.timestamp.after.max.ms)");
     }
-    if (!is_create_time) {
+    return CheckedBatch{header, facts.max_timestamp};
+}
+
+void set_batch_time(ByteSpan batch, const LogConfig& config, WallTime now, CheckedBatch& checked) {
+    protocol::BatchHeader& header = checked.header;
+    if (config.timestamp_type != protocol::TimestampType::create_time) {
         protocol::patch_log_append_time(batch, now);
         header.attributes = static_cast<int16_t>(header.attributes | protocol::kBatchLogAppendTime);
-        header.max_timestamp = now_ms;
-    } else if (facts.max_timestamp != header.max_timestamp) {
-        protocol::patch_max_timestamp(batch, facts.max_timestamp);
-        header.max_timestamp = facts.max_timestamp;
+        header.max_timestamp = now.time_since_epoch().count();
+    } else if (checked.max_timestamp != header.max_timestamp) {
+        protocol::patch_max_timestamp(batch, checked.max_timestamp);
+        header.max_timestamp = checked.max_timestamp;
     }
-    return header;
 }
 
 } // namespace qtool::storage

@@ -1,5 +1,5 @@
-// The gate of a leader's append: is this batch what the topic accepts? Changes only what the topic
-// asks for: times. Stateless; the core's scratch memory is shared by all logs of the core.
+// The gate of a leader's append: is this batch what the topic accepts? Stateless; the core's
+// scratch memory is shared by all logs of the core.
 #pragma once
 
 #include "lib/base/bytes.h"
@@ -10,9 +10,17 @@
 
 namespace qtool::storage {
 
-/// Checks `batch` and, where the topic wants it, sets LogAppendTime or corrects max_timestamp.
-/// Returns the header as it then is. Errors: corrupt, invalid_record, unsupported_compression,
-/// message_too_large, record_list_too_large, invalid_timestamp, invalid_txn_state.
-Result<protocol::BatchHeader> check_append(ByteSpan batch, const LogConfig& config, WallTime now);
+struct CheckedBatch {
+    protocol::BatchHeader header;
+    int64_t max_timestamp = protocol::kNoTimestamp; // the real one; the header's may lie
+};
+
+/// Changes nothing: the batch may come again. Errors: corrupt, invalid_record,
+/// unsupported_compression, message_too_large, record_list_too_large, invalid_timestamp.
+Result<CheckedBatch> check_append(ByteView batch, const LogConfig& config, WallTime now);
+
+/// The batch goes into the log: where the topic wants it, sets LogAppendTime or corrects
+/// max_timestamp, in the bytes and in the header.
+void set_batch_time(ByteSpan batch, const LogConfig& config, WallTime now, CheckedBatch& checked);
 
 } // namespace qtool::storage

@@ -12,8 +12,8 @@ namespace qtool::storage {
 
 namespace {
 
-constexpr uint32_t kStatesMagic = 0x51505354; // "QPST"
-constexpr uint32_t kStatesVersion = 1;
+constexpr uint32_t kStatesMagic = 0x51505354;                        // "QPST"
+constexpr uint32_t kStatesVersion = 2;                               // 1 had no transactions
 constexpr size_t kStatesHeaderSize = 16;                             // magic, version, crc, count
 constexpr size_t kStateSizeMin = 16 + 4 + 1 + 3 * 8 + 8 + 4 + 8 + 4; // without epochs
 constexpr size_t kEpochSize = 4 + 8;
@@ -42,6 +42,7 @@ void encode_state(ByteWriter& out, const PartitionState& state) {
     out.be<uint64_t>(state.size_bytes);
     out.be<uint32_t>(state.segment_count);
     out.be<int64_t>(state.oldest_max_timestamp);
+    out.be<int64_t>(state.first_open_transaction.value());
     out.be<uint32_t>(static_cast<uint32_t>(state.epochs.size()));
     for (const EpochStart& epoch : state.epochs) {
         out.be<int32_t>(epoch.epoch.value());
@@ -49,7 +50,7 @@ void encode_state(ByteWriter& out, const PartitionState& state) {
     }
 }
 
-PartitionState decode_state(SpanReader& in) {
+PartitionState decode_state(SpanReader& in, uint32_t version) {
     PartitionState state;
     for (uint8_t& byte : state.key.topic_id.bytes) {
         byte = in.be<uint8_t>();
@@ -65,6 +66,9 @@ PartitionState decode_state(SpanReader& in) {
     state.size_bytes = in.be<uint64_t>();
     state.segment_count = in.be<uint32_t>();
     state.oldest_max_timestamp = in.be<int64_t>();
+    if (version >= 2) {
+        state.first_open_transaction = Offset(in.be<int64_t>());
+    }
     const auto epochs = in.be<uint32_t>();
     if (epochs > in.left() / kEpochSize) {
         in.fail();
@@ -180,10 +184,10 @@ Result<std::vector<PartitionState>> decode_partition_states(ByteView bytes) {
         return Error(Code::malformed, "no partition states");
     }
     // The version comes first: where a newer program keeps its checksum is not known here.
-    if (version != kStatesVersion) {
+    if (version < 1 || version > kStatesVersion) {
         return Error(Code::unsupported_version,
                      "partition states of version " + std::to_string(version) +
-                         ", this program reads version " + std::to_string(kStatesVersion));
+                         ", this program reads versions up to " + std::to_string(kStatesVersion));
     }
     if (crc32c(bytes.subspan(12)) != crc) {
         return Error(Code::corrupt, "partition states with a wrong checksum");
@@ -195,7 +199,7 @@ Result<std::vector<PartitionState>> decode_partition_states(ByteView bytes) {
     std::vector<PartitionState> states;
     states.reserve(count);
     for (uint32_t i = 0; i < count && in.ok(); i++) {
-        states.push_back(decode_state(in));
+        states.push_back(decode_state(in, version));
     }
     if (!in.ok() || in.left() != 0) {
         return Error(Code::malformed, "partition states that contradict themselves");

@@ -36,8 +36,9 @@ struct PartitionState {
     Offset synced_end_offset; // lower bound: everything below is on the device
     uint64_t size_bytes = 0;  // of all .log files
     uint32_t segment_count = 0;
-    int64_t oldest_max_timestamp = -1; // of the first segment, ms; -1: unknown
-    std::vector<EpochStart> epochs;    // rising in both members
+    int64_t oldest_max_timestamp = -1;         // of the first segment, ms; -1: unknown
+    Offset first_open_transaction = kNoOffset; // first record of the oldest one; kNoOffset: none
+    std::vector<EpochStart> epochs;            // rising in both members
 
     bool operator==(const PartitionState&) const = default;
 };

@@ -9,7 +9,8 @@
 namespace qtool::storage {
 
 /// Producer ids a partition remembers. Beyond it those longest without writes are forgotten, as if
-/// they had expired; each costs about 200 bytes.
+/// they had expired; each costs about 200 bytes. Those with an open transaction stay whatever their
+/// number.
 inline constexpr size_t kProducersPerPartitionMax = 10'000;
 
 /// Batches a producer's window holds: Kafka clients have at most five requests in flight.
@@ -33,6 +34,9 @@ inline constexpr size_t kHeaderWindowSize = 4 * KiB;
 
 /// Largest small file of ours (checkpoints, snapshots) that is read: 100,000 partitions fit.
 inline constexpr uint64_t kSmallFileMax = 64 * MiB;
+
+/// Largest index of a segment's aborted transactions: 36 bytes for each of at least 156 in the log.
+inline constexpr uint64_t kAbortedIndexSizeMax = 512 * MiB;
 
 /// Decompressed size of one batch when a record inside is looked for by time.
 inline constexpr size_t kDecompressedBatchMax = 1 * GiB;

@@ -53,6 +53,7 @@ Result<std::unique_ptr<Log>> Log::open(port::Disk& disk, std::string directory,
         log->oldest_max_timestamp_ = state.oldest_max_timestamp;
         log->has_directory_ = state.has_directory;
         log->has_producers_ = state.has_producers;
+        log->first_open_ = state.first_open_transaction;
         log->is_clean_ = true;
         return log;
     }
@@ -102,19 +103,27 @@ uint64_t Log::producers_evicted() const {
 
 // ---- append -------------------------------------------------------------------------------------
 
-Result<AppendInfo> Log::append(ByteSpan batch, LeaderEpoch epoch, WallTime now) {
-    QT_TRY(check_usable());
-    last_wall_ = now;
-    QT_TRY_ASSIGN(protocol::BatchHeader header, check_append(batch, config_, now));
+Result<Log::Hot*> Log::load_with_producers(WallTime now) {
     QT_TRY_ASSIGN(Hot * hot, load(now));
-    const bool log_append_time = config_.timestamp_type == protocol::TimestampType::log_append_time;
     if (!hot->producers_loaded) {
         QT_TRY_ASSIGN(const Listing listing, list_files());
         QT_TRY(note_damage(load_producers(listing, log_end_, now)));
     }
+    return hot;
+}
+
+Result<AppendInfo> Log::append(ByteSpan batch, LeaderEpoch epoch, WallTime now,
+                               const TransactionProof& proof) {
+    QT_TRY(check_usable());
+    last_wall_ = now;
+    QT_TRY_ASSIGN(CheckedBatch checked, check_append(batch, config_, now));
+    const protocol::BatchHeader& header = checked.header;
+    QT_TRY_ASSIGN(Hot * hot, load_with_producers(now));
+    const bool log_append_time = config_.timestamp_type == protocol::TimestampType::log_append_time;
     if (header.has_producer_id()) {
-        QT_TRY_ASSIGN(const std::optional<ProducerState::Batch> known,
-                      hot->producers.check(header, now, config_.producer_id_expiration_ms));
+        QT_TRY_ASSIGN(
+            const std::optional<ProducerState::Batch> known,
+            hot->producers.check(header, now, config_.producer_id_expiration_ms, proof.is_v2));
         if (known) {
             AppendInfo info;
             info.base_offset = known->base_offset;
@@ -124,10 +133,18 @@ Result<AppendInfo> Log::append(ByteSpan batch, LeaderEpoch epoch, WallTime now) 
             info.log_start_offset = log_start_;
             return info;
         }
+        if (hot->producers.begins_transaction(header)) {
+            QT_TRY_ASSIGN(const bool is_verified, hot->producers.is_verified(header, proof.guard));
+            if (!is_verified) {
+                AppendInfo info;
+                info.appended = false;
+                info.log_start_offset = log_start_;
+                info.verification_guard = hot->producers.begin_verification(header, ++last_guard_);
+                return info;
+            }
+        }
     }
-    if (log_end_.value() > std::numeric_limits<int64_t>::max() - kRelativeOffsetMax) {
-        return Error(Code::invalid_request, directory_ + ": offsets are used up");
-    }
+    set_batch_time(batch, config_, now, checked);
     Result<AppendInfo> appended =
         is_low_ ? Error(Code::storage_full,
                         directory_ + ": less space is free than log.dir.reserve.bytes keeps")
@@ -140,7 +157,11 @@ Result<AppendInfo> Log::append(ByteSpan batch, LeaderEpoch epoch, WallTime now) 
 
 // The batch passed the gate: finds room for it and writes it.
 Result<AppendInfo> Log::append_checked(Hot& hot, ByteSpan batch, protocol::BatchHeader header,
-                                       LeaderEpoch epoch, WallTime now) {
+                                       LeaderEpoch epoch, WallTime now,
+                                       const protocol::TransactionMarker* marker) {
+    if (log_end_.value() > std::numeric_limits<int64_t>::max() - kRelativeOffsetMax) {
+        return Error(Code::invalid_request, directory_ + ": offsets are used up");
+    }
     QT_TRY(append_create_directory());
     if (hot.segments.empty()) {
         QT_TRY(add_segment(log_end_, now));
@@ -166,19 +187,24 @@ Result<AppendInfo> Log::append_checked(Hot& hot, ByteSpan batch, protocol::Batch
     header.partition_leader_epoch = epoch;
     protocol::patch_base_offset_and_epoch(batch, log_end_, epoch);
     const uint64_t position = active.size();
+    std::optional<AbortedTransaction> aborted;
+    if (marker != nullptr && marker->type == protocol::ControlType::abort) {
+        aborted = hot.producers.preview_abort(marker->producer_id, log_end_);
+    }
+    if (aborted) {
+        QT_TRY(append_note_abort(active, *aborted));
+    }
     if (Result<void> written = active.append(header, batch, config_.index_interval_bytes);
         !written) {
-        // Whatever part was written must go, or the next append would follow garbage.
-        if (Result<void> repaired = active.repair(); !repaired) {
-            failure_ =
-                Error(Code::storage_io, active.path() + ": a failed write could not be undone: " +
-                                            to_string(repaired.error()));
-        }
+        append_undo(active, aborted.has_value());
         return std::move(written).error();
     }
     is_clean_ = false;
     epochs_.assign(epoch, header.base_offset);
-    if (header.has_producer_id()) {
+    if (marker != nullptr) {
+        static_cast<void>(hot.producers.first_unstable(synced_end_)); // forgets what is past
+        hot.producers.end_transaction(*marker, header.base_offset, now);
+    } else if (header.has_producer_id()) {
         hot.producers.update(header, now);
     }
     hot.tail.push({header.base_offset, header.last_offset(), position, header.size_bytes});
@@ -315,6 +341,7 @@ Result<std::optional<FlushWork>> Log::begin_flush() {
     }
     FlushWork work;
     work.end_offset = log_end_;
+    std::vector<port::FileRef> aborted_files;
     for (Segment& segment : hot_->segments) {
         if (segment.synced_size < segment.size() || segment.needs_sync) {
             QT_TRY_ASSIGN(port::FileRef file, segment.file());
@@ -322,7 +349,12 @@ Result<std::optional<FlushWork>> Log::begin_flush() {
             work.files.push_back(std::move(file));
             work.parts.push_back({segment.base_offset(), segment.size()});
         }
+        QT_TRY_ASSIGN(std::optional<port::FileRef> aborted, segment.aborted().take_unsynced());
+        if (aborted) {
+            aborted_files.push_back(*std::move(aborted));
+        }
     }
+    std::move(aborted_files.begin(), aborted_files.end(), std::back_inserter(work.files));
     if (work.files.empty()) { // all that was written is in segments that retention deleted
         synced_end_ = log_end_;
         return std::optional<FlushWork>();
@@ -399,6 +431,7 @@ void Log::release_idle() {
         }
         hot.active().write_index();
         if (hot.producers_loaded) {
+            set_first_open();
             has_producers_ = hot.producers.size() > 0;
             if (has_producers_) {
                 release_write_producers();
@@ -452,6 +485,7 @@ PartitionState Log::state_for_checkpoint() const {
     state.is_clean = is_clean_ && !hot_ && !failure_;
     state.has_directory = has_directory_;
     state.has_producers = has_producers_;
+    state.first_open_transaction = first_open_;
     state.log_start_offset = log_start_;
     state.log_end_offset = log_end_;
     state.synced_end_offset = synced_end_;

@@ -18,8 +18,10 @@
 #include "server/storage/checkpoint.h"
 #include "server/storage/epoch_cache.h"
 #include "server/storage/log_config.h"
+#include "server/storage/producer_state.h"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,6 +37,15 @@ struct AppendInfo {
     int64_t log_append_time_ms = -1; // -1 unless the topic uses LogAppendTime
     bool appended = true; // false: a duplicate of a batch that is in the log at these offsets
     Offset log_start_offset;
+    /// Not 0: nothing was appended: the batch begins a transaction, of which the coordinator is to
+    /// be asked first; it comes again with this guard (KIP-890).
+    uint64_t verification_guard = 0;
+};
+
+/// What a producer's transactional batch comes with.
+struct TransactionProof {
+    uint64_t guard = 0;
+    bool is_v2 = false; // of a client that speaks transactions of version 2
 };
 
 struct ReadInfo {
@@ -56,7 +67,7 @@ struct FlushWork {
         uint64_t size_bytes = 0; // written, and covered by this flush
     };
     std::vector<port::FileRef> files; // to fdatasync, at least one
-    std::vector<Part> parts;          // the segments of `files`, in the same order
+    std::vector<Part> parts;          // the segments of the first `files`, in the same order
     Offset end_offset;                // everything below is durable afterwards
 };
 
@@ -85,13 +96,32 @@ public:
     /// unsupported_compression, message_too_large, record_list_too_large, invalid_timestamp),
     /// out_of_order_sequence, invalid_producer_epoch, invalid_txn_state; storage_full (nothing is
     /// lost; try again later); storage_io, storage_offline, storage_damaged.
-    Result<AppendInfo> append(ByteSpan batch, LeaderEpoch epoch, WallTime now);
+    Result<AppendInfo> append(ByteSpan batch, LeaderEpoch epoch, WallTime now,
+                              const TransactionProof& proof = {});
+    /// Appends a batch this broker made itself (a coordinator's records): without the gate, the
+    /// producers' rules and verification. A transactional one, without sequence, begins or goes on
+    /// with its producer's transaction. Errors: record_list_too_large and those of storage.
+    Result<AppendInfo> append_own(ByteSpan batch, LeaderEpoch epoch, WallTime now);
+    /// Ends a producer's transaction, also one that wrote nothing here; a marker without a time has
+    /// `now`. transaction_version 2: the epoch must be above the one that wrote (KIP-890). Errors:
+    /// invalid_producer_epoch, coordinator_fenced, and those of storage.
+    Result<AppendInfo> append_marker(const protocol::TransactionMarker& marker,
+                                     int16_t transaction_version, LeaderEpoch epoch, WallTime now);
 
     /// Whole batches from the one that holds `from` up to, not including, the first at or behind
     /// `end_exclusive`; within one segment; the first batch whatever its size, more within
     /// `bytes_max`. Nothing is read but headers. Errors: offset_out_of_range; storage_io,
     /// storage_damaged, storage_offline.
     Result<ReadInfo> read(Offset from, Offset end_exclusive, uint32_t bytes_max);
+
+    /// Aborted transactions that overlap what `read` from `from` gave, in the order they ended.
+    /// Errors: storage_io, storage_damaged, storage_offline, storage_full.
+    Result<std::vector<AbortedTransaction>> aborted_in(Offset from, const ReadInfo& read);
+    /// The first record of a transaction that is open, or whose marker lies at or behind
+    /// `high_watermark`, which never falls; kNoOffset: none.
+    [[nodiscard]] Offset first_unstable_offset(Offset high_watermark);
+    /// Whom the log knows, by id. Errors: those of storage.
+    Result<std::vector<ProducerState::Description>> producers(WallTime now);
 
     [[nodiscard]] Offset log_start_offset() const { return log_start_; }
     [[nodiscard]] Offset log_end_offset() const { return log_end_; }
@@ -151,8 +181,10 @@ private:
     Result<void> check_usable() const;
     Error damaged(std::string detail);
     Result<Hot*> load(WallTime now);
+    Result<Hot*> load_with_producers(WallTime now);
     Result<AppendInfo> append_checked(Hot& hot, ByteSpan batch, protocol::BatchHeader header,
-                                      LeaderEpoch epoch, WallTime now);
+                                      LeaderEpoch epoch, WallTime now,
+                                      const protocol::TransactionMarker* marker = nullptr);
     Result<void> append_create_directory();
     Result<void> append_roll(WallTime now);
     Result<void> add_segment(Offset base, WallTime now);
@@ -176,6 +208,7 @@ private:
 
     // log_recovery.cc
     struct Listing;
+    struct Snapshot;
     Result<Listing> list_files();
     Result<bool> claim_directory();
     void remove_garbage(const Listing& listing);
@@ -183,8 +216,22 @@ private:
     Result<void> recover_scan(Listing& listing, WallTime now);
     void recover_empty();
     Result<void> load_clean(WallTime now);
+    Result<Snapshot> latest_snapshot(const Listing& listing, Offset at_most);
     Result<void> load_producers(const Listing& listing, Offset up_to, WallTime now);
+    void remove_indexes(Offset base);
     Result<void> rebuild_epochs(size_t segments);
+
+    // log_transactions.cc
+    using OnAborted = std::function<void(const Segment&, const AbortedTransaction&)>;
+    Result<void> append_note_abort(Segment& active, const AbortedTransaction& aborted);
+    void append_undo(Segment& active, bool has_aborted);
+    Result<void> replay_producers(ProducerState& state, Offset from, WallTime now,
+                                  const OnAborted& on_aborted);
+    Result<void> recover_transactions(const Listing& listing, WallTime now);
+    Result<const std::vector<AbortedTransaction>*> aborted_of(Segment& segment);
+    Result<Offset> end_of(const ReadInfo& read);
+    Result<void> rebuild_aborted(Offset first_base);
+    void set_first_open();
 
     // log_retention.cc
     Result<void> persist_log_start(Offset offset);
@@ -206,7 +253,9 @@ private:
     WallTime last_wall_{};
     bool is_low_ = false;
     bool has_directory_ = false;
-    bool has_producers_ = false; // cold: a snapshot at log_end_ holds them
+    bool has_producers_ = false;    // cold: a snapshot at log_end_ holds them
+    Offset first_open_ = kNoOffset; // cold: of the oldest open transaction
+    uint64_t last_guard_ = 0;       // of transactions to be verified; not given twice
     bool is_clean_ = false;
     bool recovery_lost_tail_ = false;
     std::optional<Error> failure_;

@@ -8,6 +8,7 @@
 
 #include <array>
 #include <deque>
+#include <limits>
 
 namespace qtool::storage {
 
@@ -50,10 +51,20 @@ struct Log::Listing {
     struct File {
         Offset base;
         uint64_t size = 0;
+        bool has_aborted = false; // transactions, in an index
     };
     std::vector<File> segments;       // rising
     std::vector<Offset> snapshots;    // rising
     std::vector<std::string> garbage; // names of deleted and temporary files
+
+    // What recovery read in full: from this segment on, and whether transactions wrote there.
+    Offset checked_from{std::numeric_limits<int64_t>::max()};
+    bool has_transactions = false;
+};
+
+struct Log::Snapshot {
+    ProducerState state;
+    Offset taken_at; // after all batches below it
 };
 
 } // namespace qtool::storage

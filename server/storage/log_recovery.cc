@@ -69,6 +69,12 @@ Result<Log::Listing> Log::list_files() {
             if (listing.segments.empty() || listing.segments.back().base != *indexed) {
                 listing.garbage.push_back(entry.name);
             }
+        } else if (const auto aborted = parse_offset_file_name(entry.name, kAbortedExtension)) {
+            if (listing.segments.empty() || listing.segments.back().base != *aborted) {
+                listing.garbage.push_back(entry.name);
+            } else {
+                listing.segments.back().has_aborted = true;
+            }
         } else if (entry.name.ends_with(kDeletedExtension) || entry.name.ends_with(".tmp")) {
             listing.garbage.push_back(entry.name);
         }
@@ -91,6 +97,13 @@ void Log::remove_garbage(const Listing& listing) {
         } else {
             static_cast<void>(disk_.remove(garbage));
         }
+    }
+}
+
+// The indexes of a segment that goes: its name may come back.
+void Log::remove_indexes(Offset base) {
+    for (const std::string_view extension : {kIndexExtension, kAbortedExtension}) {
+        static_cast<void>(disk_.remove(path(offset_file_name(base) + std::string(extension))));
     }
 }
 
@@ -153,6 +166,7 @@ Result<void> Log::recover(WallTime now) {
     QT_TRY(recover_scan(listing, now));
     QT_TRY(note_damage(rebuild_epochs(hot_->segments.size())));
     epochs_.trim_below(log_start_);
+    QT_TRY(note_damage(recover_transactions(listing, now)));
     for (const Offset snapshot : listing.snapshots) {
         if (snapshot > log_end_) {
             QT_TRY(disk_.remove(snapshot_path(snapshot)));
@@ -180,7 +194,7 @@ Result<void> Log::recover_scan(Listing& listing, WallTime now) {
     while (files.size() > 1 && files[1].base <= log_start_) {
         const std::string name = offset_file_name(files.front().base);
         disk_.remove_later(path(name + std::string(kLogExtension)));
-        static_cast<void>(disk_.remove(path(name + std::string(kIndexExtension))));
+        remove_indexes(files.front().base);
         files.erase(files.begin());
     }
     // The segment that holds the recovery point is read from its start.
@@ -193,6 +207,9 @@ Result<void> Log::recover_scan(Listing& listing, WallTime now) {
     for (; good < files.size(); good++) {
         const Listing::File& file = files[good];
         Segment segment(disk_, directory_, file.base, file.size);
+        if (file.has_aborted) {
+            segment.aborted().note_file();
+        }
         if (good > 0 || file.base > log_start_) {
             if (good > first || good == 0) {
                 if (file.base != expected) {
@@ -211,6 +228,8 @@ Result<void> Log::recover_scan(Listing& listing, WallTime now) {
             continue;
         }
         QT_TRY_ASSIGN(const Segment::Checked checked, segment.check(config_.index_interval_bytes));
+        listing.has_transactions = listing.has_transactions || checked.has_transactions;
+        listing.checked_from = std::min(listing.checked_from, file.base);
         expected = checked.next_offset;
         if (checked.good_size < segment.size()) {
             if (checked.next_offset < synced_end_ ||
@@ -262,6 +281,7 @@ Result<void> Log::recover_scan(Listing& listing, WallTime now) {
         QT_TRY(disk_.rename(name + std::string(kLogExtension),
                             name + std::string(kLogExtension) + ".discarded"));
         QT_TRY(disk_.remove(name + std::string(kIndexExtension)));
+        QT_TRY(disk_.remove(name + std::string(kAbortedExtension)));
     }
     log_end_ = expected;
     if (log_end_ < log_start_) {
@@ -279,8 +299,7 @@ void Log::recover_empty() {
               {"log_start_offset", log_start_.value()}});
     for (const Segment& segment : hot_->segments) {
         disk_.remove_later(segment.path());
-        static_cast<void>(disk_.remove(
-            path(offset_file_name(segment.base_offset()) + std::string(kIndexExtension))));
+        remove_indexes(segment.base_offset());
     }
     hot_->segments.clear();
     log_end_ = log_start_;
@@ -340,6 +359,9 @@ Result<void> Log::load_clean(WallTime now) {
     for (const Listing::File& file : listing.segments) {
         Segment& segment = hot_->segments.emplace_back(disk_, directory_, file.base, file.size);
         segment.synced_size = file.size;
+        if (file.has_aborted) {
+            segment.aborted().note_file();
+        }
         size += file.size;
     }
     if (size != size_bytes_ || hot_->segments.size() != segment_count_) {
@@ -366,14 +388,13 @@ Result<void> Log::load_clean(WallTime now) {
     return {};
 }
 
-// From the latest snapshot that can be read, and the batch headers behind it.
-Result<void> Log::load_producers(const Listing& listing, Offset up_to, WallTime now) {
-    Hot& hot = *hot_;
-    hot.producers = ProducerState();
-    Offset from = hot.segments.empty() ? up_to : hot.segments.front().base_offset();
+// The latest that can be read at or below `at_most`; else the state of an empty log, at its front.
+Result<Log::Snapshot> Log::latest_snapshot(const Listing& listing, Offset at_most) {
+    Snapshot latest;
+    latest.taken_at = hot_->segments.empty() ? at_most : hot_->segments.front().base_offset();
     for (size_t i = listing.snapshots.size(); i-- > 0;) {
         const Offset taken_at = listing.snapshots[i];
-        if (taken_at > up_to || taken_at < from) {
+        if (taken_at > at_most || taken_at < latest.taken_at) {
             continue;
         }
         const std::string name = snapshot_path(taken_at);
@@ -387,41 +408,20 @@ Result<void> Log::load_producers(const Listing& listing, Offset up_to, WallTime 
                      {{"file", name}, {"error", to_string(state.error())}});
             continue;
         }
-        hot.producers = *std::move(state);
-        from = taken_at;
+        latest.state = *std::move(state);
+        latest.taken_at = taken_at;
         break;
     }
-    for (Segment& segment : hot.segments) {
-        const bool is_last = &segment == &hot.active();
-        if (segment.size() == 0 ||
-            (!is_last && (&segment)->base_offset() < from && find_segment(from) != &segment)) {
-            continue;
-        }
-        if (from >= up_to) {
-            break;
-        }
-        uint64_t position = 0;
-        if (from > segment.base_offset()) {
-            QT_TRY_ASSIGN(const std::optional<Segment::Located> first, segment.locate(from));
-            if (!first) {
-                continue;
-            }
-            position = first->position;
-        }
-        QT_TRY_ASSIGN(const port::FileRef file, open_for_read(segment));
-        HeaderScan scan(*file, segment.path(), position, segment.size());
-        for (;;) {
-            QT_TRY_ASSIGN(const protocol::BatchHeader* header, scan.next());
-            if (header == nullptr) {
-                break;
-            }
-            if (header->has_producer_id()) {
-                // When it was written is not known any more; from now on is the safe side.
-                hot.producers.update(*header, now);
-            }
-        }
-    }
-    hot.producers_loaded = true;
+    return latest;
+}
+
+// From the latest snapshot, and the batch headers behind it.
+Result<void> Log::load_producers(const Listing& listing, Offset up_to, WallTime now) {
+    QT_ASSERT(up_to == log_end_);
+    QT_TRY_ASSIGN(Snapshot snapshot, latest_snapshot(listing, up_to));
+    hot_->producers = std::move(snapshot.state);
+    QT_TRY(replay_producers(hot_->producers, snapshot.taken_at, now, nullptr));
+    hot_->producers_loaded = true;
     return {};
 }
 

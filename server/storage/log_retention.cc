@@ -69,12 +69,12 @@ Result<uint32_t> Log::delete_segments_below(Offset offset, WallTime now) {
         }
         deleted_.push_back({deleted, now + duration_cast<std::chrono::milliseconds>(
                                                clamped_ms(config_.file_delete_delay_ms))});
-        const std::string name = offset_file_name(oldest.base_offset());
+        const Offset base = oldest.base_offset();
         oldest.close_files();
         segments.pop_front();
         count++;
         // Of no use without the segment; what stays behind goes at the next recovery.
-        static_cast<void>(disk_.remove(path(name + std::string(kIndexExtension))));
+        remove_indexes(base);
     }
     if (count > 0) {
         is_clean_ = false;

@@ -12,25 +12,44 @@ namespace qtool::storage {
 namespace {
 
 constexpr uint32_t kSnapshotMagic = 0x51505253; // "QPRS"
-constexpr uint32_t kSnapshotVersion = 1;
+constexpr uint32_t kSnapshotVersion = 2;        // 1 had no transactions
+constexpr size_t kSnapshotCountAt = 3 * 4 + 8;
 constexpr size_t kProducerSizeMin = 8 + 2 + 8 + 1;
 
-bool is_expired(WallTime last_write, WallTime now, int64_t expiration_ms) {
-    return (now - last_write).count() > expiration_ms;
+std::string producer_text(ProducerId id, ProducerEpoch epoch) {
+    return "producer " + std::to_string(id.value()) + " epoch " + std::to_string(epoch.value());
 }
 
 std::string producer_text(const protocol::BatchHeader& header) {
-    return "producer " + std::to_string(header.producer_id.value()) + " epoch " +
-           std::to_string(header.producer_epoch.value());
+    return producer_text(header.producer_id, header.producer_epoch);
+}
+
+Result<void> check_kind(const protocol::BatchHeader& header, Offset transaction_start) {
+    if (transaction_start != kNoOffset && !header.is_transactional()) {
+        return Error(Code::invalid_txn_state,
+                     producer_text(header) + " has a transaction open since offset " +
+                         std::to_string(transaction_start.value()) + " and wrote outside of it");
+    }
+    return {};
 }
 
 } // namespace
 
+bool ProducerState::is_expired(const Producer& producer, WallTime now, int64_t expiration_ms) {
+    return producer.transaction_start == kNoOffset &&
+           (now - producer.last_write).count() > expiration_ms;
+}
+
 Result<std::optional<ProducerState::Batch>>
-ProducerState::check(const protocol::BatchHeader& header, WallTime now,
-                     int64_t expiration_ms) const {
+ProducerState::check(const protocol::BatchHeader& header, WallTime now, int64_t expiration_ms,
+                     bool is_transaction_v2) const {
     const auto at = producers_.find(header.producer_id);
-    if (at == producers_.end() || is_expired(at->second.last_write, now, expiration_ms)) {
+    if (at == producers_.end() || is_expired(at->second, now, expiration_ms)) {
+        if (is_transaction_v2 && header.is_transactional() && header.base_sequence != 0) {
+            return Error(Code::out_of_order_sequence,
+                         producer_text(header) + " is not known here: it must begin with " +
+                             "sequence 0, not " + std::to_string(header.base_sequence));
+        }
         return std::optional<Batch>();
     }
     const Producer& known = at->second;
@@ -45,6 +64,7 @@ ProducerState::check(const protocol::BatchHeader& header, WallTime now,
                          producer_text(header) + ": a new epoch must begin with sequence 0, not " +
                              std::to_string(header.base_sequence));
         }
+        QT_TRY(check_kind(header, known.transaction_start));
         return std::optional<Batch>();
     }
     const int32_t last_sequence = header.last_sequence();
@@ -54,7 +74,7 @@ ProducerState::check(const protocol::BatchHeader& header, WallTime now,
             return std::optional<Batch>(batch);
         }
     }
-    int32_t expected = header.base_sequence;
+    int32_t expected = 0; // behind a marker that raised the epoch
     if (known.count > 0) {
         expected = protocol::next_sequence(known.batches[known.count - 1u].last_sequence, 1);
     } else if (known.refused_sequence >= 0) {
@@ -65,27 +85,43 @@ ProducerState::check(const protocol::BatchHeader& header, WallTime now,
                      producer_text(header) + ": sequence " + std::to_string(header.base_sequence) +
                          " came where " + std::to_string(expected) + " was expected");
     }
+    QT_TRY(check_kind(header, known.transaction_start));
     return std::optional<Batch>();
 }
 
-void ProducerState::update(const protocol::BatchHeader& header, WallTime now) {
-    auto at = producers_.find(header.producer_id);
+ProducerState::Producer& ProducerState::find_or_add(ProducerId id, ProducerEpoch epoch) {
+    auto at = producers_.find(id);
     if (at == producers_.end()) {
         if (producers_.size() >= kProducersPerPartitionMax) {
             evict_oldest();
         }
-        at = producers_.try_emplace(header.producer_id).first;
-        at->second.epoch = header.producer_epoch;
+        at = producers_.try_emplace(id).first;
+        at->second.epoch = epoch;
     }
-    Producer& known = at->second;
-    if (known.epoch != header.producer_epoch) {
-        known.epoch = header.producer_epoch;
-        known.count = 0;
+    return at->second;
+}
+
+void ProducerState::set_epoch(Producer& producer, ProducerEpoch epoch) {
+    if (producer.epoch != epoch) {
+        producer.epoch = epoch;
+        producer.count = 0;
     }
-    known.refused_sequence = -1;
+    producer.refused_sequence = -1;
+}
+
+void ProducerState::update(const protocol::BatchHeader& header, WallTime now) {
+    Producer& known = find_or_add(header.producer_id, header.producer_epoch);
+    set_epoch(known, header.producer_epoch);
     known.last_write = std::max(known.last_write, now);
+    if (header.is_transactional()) {
+        verifications_.erase(header.producer_id);
+        if (known.transaction_start == kNoOffset) {
+            known.transaction_start = header.base_offset;
+            open_.emplace(header.base_offset, header.producer_id);
+        }
+    }
     if (header.base_sequence < 0) {
-        return; // control batches have none
+        return; // a coordinator's batches have none
     }
     if (known.count == kProducerBatchesMax) {
         std::move(known.batches.begin() + 1, known.batches.end(), known.batches.begin());
@@ -100,19 +136,14 @@ void ProducerState::note_refused(const protocol::BatchHeader& header, WallTime n
     if (producers_.contains(header.producer_id)) {
         return; // its window says what comes next
     }
-    if (producers_.size() >= kProducersPerPartitionMax) {
-        evict_oldest();
-    }
-    Producer& producer = producers_[header.producer_id];
-    producer.epoch = header.producer_epoch;
+    Producer& producer = find_or_add(header.producer_id, header.producer_epoch);
     producer.refused_sequence = header.base_sequence;
     producer.last_write = now;
 }
 
 void ProducerState::expire(WallTime now, int64_t expiration_ms) {
-    std::erase_if(producers_, [&](const auto& item) {
-        return is_expired(item.second.last_write, now, expiration_ms);
-    });
+    std::erase_if(producers_,
+                  [&](const auto& item) { return is_expired(item.second, now, expiration_ms); });
 }
 
 // A tenth at once, so that a flood of new producers does not search all of them each time.
@@ -120,13 +151,18 @@ void ProducerState::evict_oldest() {
     std::vector<WallTime> times;
     times.reserve(producers_.size());
     for (const auto& [id, producer] : producers_) {
-        times.push_back(producer.last_write);
+        if (producer.transaction_start == kNoOffset) {
+            times.push_back(producer.last_write);
+        }
+    }
+    if (times.empty()) {
+        return;
     }
     size_t left = times.size() / 10 + 1;
     const auto limit = times.begin() + static_cast<ptrdiff_t>(left - 1);
     std::nth_element(times.begin(), limit, times.end());
     for (auto at = producers_.begin(); at != producers_.end() && left > 0;) {
-        if (at->second.last_write <= *limit) {
+        if (at->second.transaction_start == kNoOffset && at->second.last_write <= *limit) {
             at = producers_.erase(at);
             evicted_++;
             left--;
@@ -136,17 +172,153 @@ void ProducerState::evict_oldest() {
     }
 }
 
+// ---- transactions -------------------------------------------------------------------------------
+
+bool ProducerState::begins_transaction(const protocol::BatchHeader& header) const {
+    if (!header.is_transactional()) {
+        return false;
+    }
+    const auto at = producers_.find(header.producer_id);
+    return at == producers_.end() || at->second.transaction_start == kNoOffset ||
+           at->second.epoch != header.producer_epoch;
+}
+
+uint64_t ProducerState::begin_verification(const protocol::BatchHeader& header, uint64_t fresh) {
+    if (verifications_.size() >= kProducersPerPartitionMax &&
+        !verifications_.contains(header.producer_id)) {
+        verifications_.clear(); // all of them ask again
+    }
+    const auto [at, is_new] = verifications_.try_emplace(
+        header.producer_id, Verification{fresh, header.producer_epoch, header.base_sequence});
+    Verification& known = at->second;
+    if (!is_new && known.epoch != header.producer_epoch) {
+        known = Verification{fresh, header.producer_epoch, header.base_sequence};
+    }
+    known.lowest_sequence = std::min(known.lowest_sequence, header.base_sequence);
+    return known.guard;
+}
+
+Result<bool> ProducerState::is_verified(const protocol::BatchHeader& header, uint64_t guard) const {
+    const auto at = verifications_.find(header.producer_id);
+    if (guard == 0 || at == verifications_.end() || at->second.guard != guard ||
+        at->second.epoch != header.producer_epoch) {
+        return false;
+    }
+    // Without state any sequence may begin, but not one that overtook another.
+    if (!producers_.contains(header.producer_id) &&
+        header.base_sequence > at->second.lowest_sequence) {
+        return Error(Code::out_of_order_sequence,
+                     producer_text(header) + ": sequence " + std::to_string(header.base_sequence) +
+                         " came before " + std::to_string(at->second.lowest_sequence));
+    }
+    return true;
+}
+
+Result<void> ProducerState::check_marker(const protocol::TransactionMarker& marker,
+                                         int16_t transaction_version) const {
+    const auto at = producers_.find(marker.producer_id);
+    if (at == producers_.end()) {
+        return {};
+    }
+    const Producer& known = at->second;
+    const bool is_open = known.transaction_start != kNoOffset;
+    const bool is_stale = transaction_version >= 2 && is_open ? marker.producer_epoch <= known.epoch
+                                                              : marker.producer_epoch < known.epoch;
+    if (is_stale) {
+        return Error(Code::invalid_producer_epoch,
+                     "a marker of " + producer_text(marker.producer_id, marker.producer_epoch) +
+                         " comes too late: its epoch here is " +
+                         std::to_string(known.epoch.value()));
+    }
+    if (marker.coordinator_epoch < known.coordinator_epoch) {
+        return Error(Code::coordinator_fenced,
+                     "a marker of coordinator epoch " + std::to_string(marker.coordinator_epoch) +
+                         " comes too late: " + std::to_string(known.coordinator_epoch) +
+                         " wrote here");
+    }
+    return {};
+}
+
+std::optional<AbortedTransaction> ProducerState::preview_abort(ProducerId id, Offset offset) const {
+    const auto at = producers_.find(id);
+    if (at == producers_.end() || at->second.transaction_start == kNoOffset) {
+        return std::nullopt;
+    }
+    AbortedTransaction aborted{id, at->second.transaction_start, offset, offset + 1};
+    for (const auto& [first, owner] : open_) {
+        if (owner != id) {
+            aborted.last_stable_offset = first;
+            break;
+        }
+    }
+    return aborted;
+}
+
+void ProducerState::end_transaction(const protocol::TransactionMarker& marker, Offset offset,
+                                    WallTime now) {
+    Producer& producer = find_or_add(marker.producer_id, marker.producer_epoch);
+    set_epoch(producer, marker.producer_epoch);
+    producer.coordinator_epoch = marker.coordinator_epoch;
+    producer.last_write = std::max(producer.last_write, now);
+    verifications_.erase(marker.producer_id);
+    if (producer.transaction_start != kNoOffset) {
+        open_.erase(producer.transaction_start);
+        decided_.push_back({producer.transaction_start, offset});
+        producer.transaction_start = kNoOffset;
+    }
+}
+
+Offset ProducerState::first_unstable(Offset high_watermark) {
+    std::erase_if(decided_, [&](const Decided& d) { return d.marker_offset < high_watermark; });
+    Offset first = first_open();
+    for (const Decided& decided : decided_) {
+        if (first == kNoOffset || decided.first_offset < first) {
+            first = decided.first_offset;
+        }
+    }
+    return first;
+}
+
+std::vector<ProducerState::Description> ProducerState::describe() const {
+    std::vector<Description> all;
+    all.reserve(producers_.size());
+    for (const auto& [id, producer] : producers_) {
+        Description one;
+        one.id = id;
+        one.epoch = producer.epoch;
+        one.last_timestamp_ms = producer.last_write.time_since_epoch().count();
+        if (producer.count > 0) {
+            const Batch& last = producer.batches[producer.count - 1u];
+            one.last_sequence = last.last_sequence;
+            one.last_timestamp_ms = last.timestamp;
+        }
+        one.coordinator_epoch = producer.coordinator_epoch;
+        one.transaction_start = producer.transaction_start;
+        all.push_back(one);
+    }
+    return all;
+}
+
+// ---- snapshots ----------------------------------------------------------------------------------
+
 std::vector<std::byte> ProducerState::encode(Offset offset) const {
     ByteWriter out(64 + producers_.size() * 64);
     out.be<uint32_t>(kSnapshotMagic);
     out.be<uint32_t>(kSnapshotVersion);
     out.be<uint32_t>(0); // checksum of what follows
     out.be<int64_t>(offset.value());
-    out.be<uint32_t>(static_cast<uint32_t>(producers_.size()));
+    out.be<uint32_t>(0); // count
+    uint32_t count = 0;
     for (const auto& [id, producer] : producers_) {
+        if (is_blank(producer)) {
+            continue;
+        }
+        count++;
         out.be<int64_t>(id.value());
         out.be<int16_t>(producer.epoch.value());
         out.be<int64_t>(producer.last_write.time_since_epoch().count());
+        out.be<int32_t>(producer.coordinator_epoch);
+        out.be<int64_t>(producer.transaction_start.value());
         out.be<uint8_t>(producer.count);
         for (size_t i = 0; i < producer.count; i++) {
             const Batch& batch = producer.batches[i];
@@ -157,6 +329,7 @@ std::vector<std::byte> ProducerState::encode(Offset offset) const {
             out.be<int64_t>(batch.timestamp);
         }
     }
+    out.patch_be<uint32_t>(kSnapshotCountAt, count);
     out.patch_be<uint32_t>(8, crc32c(out.view().subspan(12)));
     return out.take();
 }
@@ -169,7 +342,7 @@ Result<ProducerState> ProducerState::decode(ByteView bytes, Offset offset) {
     if (!in.ok() || magic != kSnapshotMagic) {
         return Error(Code::malformed, "not a producer snapshot");
     }
-    if (version != kSnapshotVersion) {
+    if (version != 1 && version != kSnapshotVersion) {
         return Error(Code::unsupported_version,
                      "producer snapshot of version " + std::to_string(version));
     }
@@ -178,8 +351,7 @@ Result<ProducerState> ProducerState::decode(ByteView bytes, Offset offset) {
     }
     const Offset taken_at(in.be<int64_t>());
     const uint32_t count = in.be<uint32_t>();
-    if (!in.ok() || taken_at != offset || count > kProducersPerPartitionMax ||
-        count > in.left() / kProducerSizeMin) {
+    if (!in.ok() || taken_at != offset || count > in.left() / kProducerSizeMin) {
         return Error(Code::malformed, "producer snapshot with a wrong offset or count");
     }
     ProducerState state;
@@ -188,6 +360,17 @@ Result<ProducerState> ProducerState::decode(ByteView bytes, Offset offset) {
         Producer& producer = state.producers_[id];
         producer.epoch = ProducerEpoch(in.be<int16_t>());
         producer.last_write = WallTime(std::chrono::milliseconds(in.be<int64_t>()));
+        if (version >= 2) {
+            producer.coordinator_epoch = in.be<int32_t>();
+            producer.transaction_start = Offset(in.be<int64_t>());
+        }
+        if (producer.transaction_start != kNoOffset) {
+            if (producer.transaction_start < Offset{0} ||
+                !state.open_.emplace(producer.transaction_start, id).second) {
+                in.fail();
+                break;
+            }
+        }
         producer.count = in.be<uint8_t>();
         if (producer.count > kProducerBatchesMax) {
             in.fail();
@@ -200,6 +383,9 @@ Result<ProducerState> ProducerState::decode(ByteView bytes, Offset offset) {
             batch.base_offset = Offset(in.be<int64_t>());
             batch.last_offset_delta = in.be<int32_t>();
             batch.timestamp = in.be<int64_t>();
+        }
+        if (is_blank(producer)) { // version 1 kept these
+            state.producers_.erase(id);
         }
     }
     if (!in.ok() || in.left() != 0) {

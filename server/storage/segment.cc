@@ -77,6 +77,8 @@ Segment::Segment(port::Disk& disk, const std::string& directory, Offset base, ui
       base_(base),
       size_(size),
       index_(disk, directory + "/" + offset_file_name(base) + std::string(kIndexExtension), base),
+      aborted_(disk, directory + "/" + offset_file_name(base) + std::string(kAbortedExtension),
+               base),
       next_offset_(base) {}
 
 Result<void> Segment::create() {
@@ -98,6 +100,7 @@ Result<port::FileRef> Segment::file() {
 void Segment::close_files() {
     file_.reset();
     index_.close();
+    aborted_.close();
 }
 
 // ---- append -------------------------------------------------------------------------------------
@@ -419,6 +422,7 @@ Result<Segment::Checked> Segment::check(uint32_t index_interval_bytes) {
         }
         note_batch(*header, position, index_interval_bytes);
         position += header->size_bytes;
+        result.has_transactions = result.has_transactions || header->is_transactional();
         result.good_size = position;
         result.next_offset = header->next_offset();
     }

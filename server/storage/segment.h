@@ -8,6 +8,7 @@
 #include "lib/base/result.h"
 #include "lib/protocol/record_batch.h"
 #include "server/port/disk.h"
+#include "server/storage/aborted_index.h"
 #include "server/storage/sparse_index.h"
 
 #include <cstdint>
@@ -25,6 +26,7 @@ std::optional<Offset> parse_offset_file_name(std::string_view name, std::string_
 inline constexpr std::string_view kLogExtension = ".log";
 inline constexpr std::string_view kIndexExtension = ".qindex";
 inline constexpr std::string_view kSnapshotExtension = ".snapshot";
+inline constexpr std::string_view kAbortedExtension = ".txnindex";
 inline constexpr std::string_view kDeletedExtension = ".deleted";
 
 /// Walks the batch headers of a file range without reading the records.
@@ -66,7 +68,8 @@ public:
     struct Checked {
         uint64_t good_size = 0;
         Offset next_offset;
-        std::string bad;            // why the check stopped; empty: all is good
+        std::string bad; // why the check stopped; empty: all is good
+        bool has_transactions = false;
         bool intact_behind = false; // a whole batch with a fitting checksum follows the bad one
     };
 
@@ -82,6 +85,7 @@ public:
     [[nodiscard]] bool is_open() const { return file_ != nullptr; }
     Result<port::FileRef> file();
     void close_files();
+    AbortedIndex& aborted() { return aborted_; }
 
     /// `batch` is whole, its offset assigned. After an error call repair() before anything else.
     Result<void> append(const protocol::BatchHeader& header, ByteView batch,
@@ -138,6 +142,7 @@ private:
     uint64_t size_;
     port::FileRef file_;
     SparseIndex index_;
+    AbortedIndex aborted_;
     bool index_ready_ = false;
     uint64_t indexed_position_ = 0; // of the last entry
     uint32_t index_interval_bytes_ = 4096;
