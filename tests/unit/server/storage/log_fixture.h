@@ -31,6 +31,7 @@ struct BatchShape {
     int64_t producer = -1;
     int16_t epoch = 0;
     int32_t sequence = 0;
+    bool transactional = false;
 };
 
 inline std::vector<std::byte> make_batch(const BatchShape& shape = {}) {
@@ -44,6 +45,7 @@ inline std::vector<std::byte> make_batch(const BatchShape& shape = {}) {
         close.producer_id = ProducerId(shape.producer);
         close.producer_epoch = ProducerEpoch(shape.epoch);
         close.base_sequence = shape.sequence;
+        close.transactional = shape.transactional;
     }
     auto batch = builder.finish(close);
     REQUIRE(batch);

@@ -1,3 +1,5 @@
+#include "lib/base/byte_writer.h"
+#include "lib/base/crc32c.h"
 #include "server/storage/producer_state.h"
 #include "tests/unit/server/storage/log_fixture.h"
 
@@ -170,4 +172,37 @@ TEST_CASE_FIXTURE(LogFixture, "snapshots do not pile up in a log that is now idl
         snapshots += name.ends_with(".snapshot") ? 1 : 0;
     }
     CHECK(snapshots == 1);
+}
+
+TEST_CASE("a snapshot of version 1, from before transactions, still reads") {
+    ByteWriter body(64);
+    body.be<int64_t>(50); // offset
+    body.be<uint32_t>(2);
+    body.be<int64_t>(7); // producer, epoch, last write, no batches: it was refused once
+    body.be<int16_t>(0);
+    body.be<int64_t>(kNowMs);
+    body.be<uint8_t>(0);
+    body.be<int64_t>(8);
+    body.be<int16_t>(3);
+    body.be<int64_t>(kNowMs);
+    body.be<uint8_t>(1);
+    body.be<int32_t>(4); // first, last sequence
+    body.be<int32_t>(5);
+    body.be<int64_t>(40);
+    body.be<int32_t>(1);
+    body.be<int64_t>(kNowMs);
+    ByteWriter snapshot(128);
+    snapshot.be<uint32_t>(0x51505253);
+    snapshot.be<uint32_t>(1);
+    snapshot.be<uint32_t>(crc32c(body.view()));
+    for (const std::byte byte : body.view()) {
+        snapshot.be<uint8_t>(static_cast<uint8_t>(byte));
+    }
+    const auto state = ProducerState::decode(snapshot.view(), Offset(50));
+    REQUIRE(state);
+    CHECK(state->size() == 1);
+    CHECK(state->first_open() == kNoOffset);
+    CHECK(state->check(header(6, 3, 1, 8), wall(kNowMs), kDay));
+    CHECK_FALSE(state->check(header(7, 3, 1, 8), wall(kNowMs), kDay));
+    CHECK(state->check(header(40), wall(kNowMs), kDay)); // may begin anywhere
 }

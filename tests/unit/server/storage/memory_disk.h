@@ -23,6 +23,7 @@ public:
 
     // ---- faults ----
     bool is_full = false;    // creating and growing files: storage_full
+    std::string full_suffix; // is_full concerns writes to files with this ending alone
     bool fails_sync = false; // syncs of files: storage_io
     bool fails_open = false; // opens: storage_io
     port::DiskSpace free_space{1, 1};
@@ -79,7 +80,7 @@ public:
             if (!parent) {
                 return Error(Code::storage_io, "no directory for " + path);
             }
-            if (is_full) {
+            if (is_full && full_suffix.empty()) {
                 return Error(Code::storage_full, "open " + path);
             }
             QT_TRY(change(path));
@@ -194,8 +195,10 @@ private:
             for (const ByteView piece : pieces) {
                 const size_t end = position + piece.size();
                 // A full disk takes a part before it says so.
-                const size_t size =
-                    disk_.is_full && end > node_->written.size() ? piece.size() / 2 : piece.size();
+                const size_t size = disk_.is_full && path_.ends_with(disk_.full_suffix) &&
+                                            end > node_->written.size()
+                                        ? piece.size() / 2
+                                        : piece.size();
                 node_->written.resize(std::max(node_->written.size(), position + size));
                 std::copy_n(piece.begin(), size,
                             node_->written.begin() + static_cast<ptrdiff_t>(position));
