@@ -40,6 +40,8 @@ struct CoreCounters {
     Counter bytes_appended;
     Counter batches_duplicate; // idempotent retries answered without writing
     Counter append_errors;
+    Counter transaction_markers;   // written
+    Counter transactions_verified; // batches held back until the coordinator was asked (KIP-890)
     Counter fetch_bytes;
     Counter fetch_watches;
     Counter fetch_sessions_refused;

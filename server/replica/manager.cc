@@ -174,13 +174,14 @@ void Manager::handle(PartitionRequest& request, CoreId from, Outbox& out) {
     const uint64_t full_before = setup_.counters->storage_full.value();
     partition.handle(request, from, setup_.ports.clock->mono(), setup_.ports.clock->wall(), out);
     note_failure(*entry);
-    if (append == nullptr) {
+    const bool is_marker = std::holds_alternative<WriteMarkerOp>(request.op);
+    if (append == nullptr && !is_marker) {
         return;
     }
     touch(partition);
     if (entry->dir) {
         storage::LogDir& dir = setup_.log_dirs->at(*entry->dir);
-        dir.note_written(append->batch.size());
+        dir.note_written(is_marker ? protocol::kTransactionMarkerSize : append->batch.size());
         if (setup_.counters->storage_full.value() != full_before && !dir.is_low()) {
             dir.note_full();
         }

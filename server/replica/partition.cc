@@ -83,6 +83,17 @@ Offset Partition::high_watermark() const {
                           : std::max(log_->synced_end_offset(), cached_end_);
 }
 
+Offset Partition::last_stable_offset() const {
+    if (!log_) {
+        return Offset{0};
+    }
+    const Offset high = high_watermark();
+    const Offset unstable = log_->first_unstable_offset(high);
+    // DeleteRecords may have taken the beginning of a transaction.
+    return unstable == kNoOffset ? high
+                                 : std::max(std::min(unstable, high), log_->log_start_offset());
+}
+
 MonoTime Partition::flush_due_at() const {
     if (!write_caching_ || unflushed_since_ == kMonoNever || flush_ms_ == INT64_MAX) {
         return kMonoNever;
@@ -123,6 +134,12 @@ void Partition::handle(PartitionRequest& request, CoreId from, MonoTime now, Wal
         append(request, *op, from, now, wall, out);
         return;
     }
+    if (const auto* op = std::get_if<WriteMarkerOp>(&request.op)) {
+        write_marker(request, *op, from, now, wall, out);
+        return;
+    }
+    // Requests to a coordinator are taken by the runtime that sits on top of the partitions.
+    QT_ASSERT(!std::holds_alternative<CoordinatorOp>(request.op));
     Result<PartitionResult> result = [&]() -> Result<PartitionResult> {
         QT_TRY(check_request(request));
         if (const auto* op = std::get_if<ReadOp>(&request.op)) {
@@ -136,6 +153,9 @@ void Partition::handle(PartitionRequest& request, CoreId from, MonoTime now, Wal
         }
         if (const auto* op = std::get_if<EpochEndOp>(&request.op)) {
             return epoch_end(*op);
+        }
+        if (std::holds_alternative<ProducersOp>(request.op)) {
+            return producers(wall);
         }
         return describe();
     }();
@@ -155,10 +175,9 @@ Result<void> Partition::check_min_isr() const {
     return {};
 }
 
-// Into the log, and what is to be counted about it. A log that breaks takes the partition offline.
-Result<storage::AppendInfo> Partition::write(ByteSpan batch, MonoTime now, WallTime wall,
-                                             Outbox& out) {
-    Result<storage::AppendInfo> appended = log_->append(batch, leader_epoch_, wall);
+// What is to be counted about an append. A log that breaks takes the partition offline.
+Result<storage::AppendInfo> Partition::account(Result<storage::AppendInfo> appended,
+                                               size_t size_bytes, MonoTime now, Outbox& out) {
     if (!appended) {
         counters_.append_errors.add();
         if (appended.error().code == Code::storage_full) {
@@ -167,6 +186,10 @@ Result<storage::AppendInfo> Partition::write(ByteSpan batch, MonoTime now, WallT
         if (breaks_the_log(appended.error().code)) {
             go_offline(appended.error(), out);
         }
+        return appended;
+    }
+    if (appended->verification_guard != 0) {
+        counters_.transactions_verified.add();
         return appended;
     }
     if (!appended->appended) {
@@ -178,7 +201,7 @@ Result<storage::AppendInfo> Partition::write(ByteSpan batch, MonoTime now, WallT
     records_since_flush_ += records;
     counters_.batches_appended.add();
     counters_.records_appended.add(static_cast<uint64_t>(records));
-    counters_.bytes_appended.add(batch.size());
+    counters_.bytes_appended.add(size_bytes);
     if (write_caching_) {
         unflushed_since_ = std::min(unflushed_since_, now);
         flush_due_ = flush_due_ || records_since_flush_ >= flush_messages_;
@@ -196,7 +219,8 @@ Result<storage::AppendInfo> Partition::append_own(ByteSpan batch, MonoTime now, 
         return *offline_;
     }
     QT_TRY(check_min_isr());
-    QT_TRY_ASSIGN(const storage::AppendInfo appended, write(batch, now, wall, out));
+    QT_TRY_ASSIGN(const storage::AppendInfo appended,
+                  account(log_->append_own(batch, leader_epoch_, wall), batch.size(), now, out));
     advance(out);
     return appended;
 }
@@ -217,12 +241,19 @@ void Partition::append(PartitionRequest& request, const AppendOp& op, CoreId fro
             return;
         }
     }
-    const Result<storage::AppendInfo> appended = write(op.batch, now, wall, out);
+    const storage::TransactionProof proof{op.verification_guard, op.transaction_version >= 2};
+    const Result<storage::AppendInfo> appended =
+        account(log_->append(op.batch, leader_epoch_, wall, proof), op.batch.size(), now, out);
     if (!appended) {
         answer(appended.error());
         return;
     }
     AppendResult result;
+    result.verification_guard = appended->verification_guard;
+    if (result.verification_guard != 0) {
+        answer(PartitionResult(result));
+        return;
+    }
     result.base_offset = appended->base_offset;
     result.log_append_time_ms = appended->log_append_time_ms;
     result.log_start_offset = log_->log_start_offset();
@@ -230,18 +261,36 @@ void Partition::append(PartitionRequest& request, const AppendOp& op, CoreId fro
     // first acknowledgement was lost may still be waiting for its flush.
     if (op.acks == -1 && appended->last_offset >= high_watermark()) {
         parked_.park(ParkedAppend{Asker{from, request.request, request.index},
-                                  appended->last_offset, op.deadline, result});
+                                  appended->last_offset, op.deadline, result, false});
     } else {
         answer(PartitionResult(result));
     }
     advance(out);
 }
 
+void Partition::write_marker(const PartitionRequest& request, const WriteMarkerOp& op, CoreId from,
+                             MonoTime now, WallTime wall, Outbox& out) {
+    const Result<storage::AppendInfo> appended = [&]() -> Result<storage::AppendInfo> {
+        QT_TRY(check_request(request));
+        QT_TRY(check_min_isr());
+        return account(log_->append_marker(op.marker, op.transaction_version, leader_epoch_, wall),
+                       protocol::kTransactionMarkerSize, now, out);
+    }();
+    const Asker asker{from, request.request, request.index};
+    if (!appended) {
+        out.answers.push_back({from, PartitionReply{asker.request, asker.index, appended.error()}});
+        return;
+    }
+    counters_.transaction_markers.add();
+    parked_.park(ParkedAppend{asker, appended->last_offset, op.deadline, AppendResult{}, true});
+    advance(out); // answers it, with write caching
+}
+
 Result<PartitionResult> Partition::read(const PartitionRequest& request, const ReadOp& op,
                                         CoreId from) {
     ReadResult result;
     result.high_watermark = high_watermark();
-    result.last_stable_offset = result.high_watermark;
+    result.last_stable_offset = last_stable_offset();
     result.log_start_offset = log_->log_start_offset();
     if (op.last_fetched_epoch >= LeaderEpoch{0}) {
         QT_TRY_ASSIGN(const storage::EpochEnd end, log_->epoch_end(op.last_fetched_epoch));
@@ -256,27 +305,33 @@ Result<PartitionResult> Partition::read(const PartitionRequest& request, const R
                          " is outside [" + std::to_string(log_->log_start_offset().value()) + ", " +
                          std::to_string(log_->log_end_offset().value()) + "]");
     }
-    if (op.fetch_offset < result.high_watermark) {
-        QT_TRY_ASSIGN(storage::ReadInfo info,
-                      log_->read(op.fetch_offset, result.high_watermark, op.bytes_max));
+    const Offset end = readable_end(op.isolation);
+    if (op.fetch_offset < end) {
+        QT_TRY_ASSIGN(storage::ReadInfo info, log_->read(op.fetch_offset, end, op.bytes_max));
+        if (op.isolation == Isolation::read_committed) {
+            QT_TRY_ASSIGN(const std::vector<storage::AbortedTransaction> aborted,
+                          log_->aborted_in(op.fetch_offset, info));
+            for (const storage::AbortedTransaction& transaction : aborted) {
+                result.aborted.push_back({transaction.producer_id, transaction.first_offset});
+            }
+        }
         result.range = std::move(info.range);
         result.first_batch_size = info.first_batch_size;
         counters_.fetch_bytes.add(result.range.size);
     }
     if (result.range.size < op.watch_below_bytes) {
         counters_.fetch_watches.add();
-        watches_.arm(Watch{Asker{from, request.request, request.index}, op.isolation,
-                           result.high_watermark});
+        watches_.arm(Watch{Asker{from, request.request, request.index}, op.isolation, end});
     }
     return PartitionResult(std::move(result));
 }
 
 Result<PartitionResult> Partition::list_offset(const ListOffsetOp& op) {
     ListOffsetResult result;
-    const Offset readable_end = high_watermark();
+    const Offset end = readable_end(op.isolation);
     switch (op.timestamp_ms) {
     case kLatest:
-        result.offset = readable_end;
+        result.offset = end;
         result.leader_epoch = log_->latest_epoch();
         return PartitionResult(result);
     case kEarliest:
@@ -294,9 +349,9 @@ Result<PartitionResult> Partition::list_offset(const ListOffsetOp& op) {
     if (op.timestamp_ms == kMaxTimestamp) {
         QT_TRY_ASSIGN(found, log_->max_timestamp_offset());
     } else {
-        QT_TRY_ASSIGN(found, log_->find_by_time(op.timestamp_ms, readable_end));
+        QT_TRY_ASSIGN(found, log_->find_by_time(op.timestamp_ms, end));
     }
-    if (found && found->offset < readable_end) {
+    if (found && found->offset < end) {
         result.offset = found->offset;
         result.timestamp_ms = found->timestamp_ms;
         result.leader_epoch = found->leader_epoch;
@@ -323,6 +378,18 @@ Result<PartitionResult> Partition::epoch_end(const EpochEndOp& op) {
     result.epoch = end.epoch;
     result.end_offset = end.end_offset;
     return PartitionResult(result);
+}
+
+Result<PartitionResult> Partition::producers(WallTime wall) {
+    QT_TRY_ASSIGN(const std::vector<storage::ProducerState::Description> known,
+                  log_->producers(wall));
+    ProducersResult result;
+    for (const storage::ProducerState::Description& producer : known) {
+        result.producers.push_back({producer.id, producer.epoch, producer.last_sequence,
+                                    producer.last_timestamp_ms, producer.coordinator_epoch,
+                                    producer.transaction_start});
+    }
+    return PartitionResult(std::move(result));
 }
 
 Result<PartitionResult> Partition::describe() {
@@ -386,11 +453,13 @@ void Partition::advance(Outbox& out) {
     const Offset high = high_watermark();
     for (ParkedAppend& done : parked_.take_below(high)) {
         done.result.log_start_offset = log_->log_start_offset();
+        PartitionResult result =
+            done.is_marker ? PartitionResult(WriteMarkerResult{}) : PartitionResult(done.result);
         out.answers.push_back({done.asker.core, PartitionReply{done.asker.request, done.asker.index,
-                                                               PartitionResult(done.result)}});
+                                                               std::move(result)}});
     }
     if (!watches_.empty()) {
-        for (const Asker& asker : watches_.take_ready(high)) {
+        for (const Asker& asker : watches_.take_ready(high, last_stable_offset())) {
             out.wakes.push_back({asker.core, PartitionWake{asker.request, asker.index}});
         }
     }

@@ -86,6 +86,8 @@ public:
     /// storage_full, unless the topic is internal.
     void set_low_space(bool is_low);
     [[nodiscard]] Offset high_watermark() const;
+    /// Below it all transactions are decided, durably: where readers of committed data stop.
+    [[nodiscard]] Offset last_stable_offset() const;
     [[nodiscard]] LeaderEpoch leader_epoch() const { return leader_epoch_; }
     [[nodiscard]] const PartitionKey& key() const { return key_; }
     [[nodiscard]] const std::string& name() const { return name_; }
@@ -101,11 +103,18 @@ private:
     Result<PartitionResult> delete_records(const DeleteRecordsOp& op, Outbox& out);
     Result<PartitionResult> epoch_end(const EpochEndOp& op);
     Result<PartitionResult> describe();
+    Result<PartitionResult> producers(WallTime wall);
     [[nodiscard]] Result<void> check_min_isr() const;
-    Result<storage::AppendInfo> write(ByteSpan batch, MonoTime now, WallTime wall, Outbox& out);
+    Result<storage::AppendInfo> account(Result<storage::AppendInfo> appended, size_t size_bytes,
+                                        MonoTime now, Outbox& out);
+    void write_marker(const PartitionRequest& request, const WriteMarkerOp& op, CoreId from,
+                      MonoTime now, WallTime wall, Outbox& out);
     void append(PartitionRequest& request, const AppendOp& op, CoreId from, MonoTime now,
                 WallTime wall, Outbox& out);
     Result<void> check_request(const PartitionRequest& request) const;
+    [[nodiscard]] Offset readable_end(Isolation isolation) const {
+        return isolation == Isolation::read_committed ? last_stable_offset() : high_watermark();
+    }
     void advance(Outbox& out);
     void go_offline(Error error, Outbox& out);
     void set_offline(Error error);

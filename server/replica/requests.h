@@ -28,6 +28,8 @@ struct AppendOp {
     /// the answer is then an AppendResult with a guard, and the append that follows carries it. A
     /// marker in between makes the guard void, and the answer is a new one. 0: none yet.
     uint64_t verification_guard = 0;
+    /// Of the producer's transactions: 2 (KIP-890) from Produce version 12 on.
+    int16_t transaction_version = 0;
 };
 struct AppendResult {
     Offset base_offset = kNoOffset;

@@ -62,9 +62,11 @@ void Watches::cancel(CoreId core, Token request) {
     });
 }
 
-std::vector<Asker> Watches::take_ready(Offset readable_end) {
+std::vector<Asker> Watches::take_ready(Offset high_watermark, Offset last_stable_offset) {
     std::vector<Asker> ready;
     std::erase_if(watches_, [&](const Watch& w) {
+        const Offset readable_end =
+            w.isolation == Isolation::read_committed ? last_stable_offset : high_watermark;
         if (w.seen_end < readable_end) {
             ready.push_back(w.asker);
             return true;

@@ -25,6 +25,7 @@ struct ParkedAppend {
     Offset last_offset;
     MonoTime deadline;
     AppendResult result;
+    bool is_marker = false; // a WriteMarkerOp, which has no more to say than that it is done
 };
 
 class AppendWaiters {
@@ -52,9 +53,9 @@ public:
     /// Replaces an earlier watch of the same asker.
     void arm(Watch watch);
     void cancel(CoreId core, Token request);
-    /// Removes and returns the askers that may read further now. `readable_end` is the same for
-    /// both isolation levels until transactions exist.
-    std::vector<Asker> take_ready(Offset readable_end);
+    /// Removes and returns the askers that may read further now, each to the end that its isolation
+    /// level sees.
+    std::vector<Asker> take_ready(Offset high_watermark, Offset last_stable_offset);
     std::vector<Asker> take_all();
     [[nodiscard]] bool empty() const { return watches_.empty(); }
 

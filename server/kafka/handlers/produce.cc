@@ -59,6 +59,9 @@ public:
         Slot& slot = slots_[reply.index];
         if (reply.result) {
             slot.result = std::get<replica::AppendResult>(*reply.result);
+            if (slot.result.verification_guard != 0) {
+                fail(slot, Error(Code::invalid_txn_state, "transactions are not verified yet"));
+            }
         } else {
             fail(slot, std::move(reply.result).error());
         }
