@@ -47,3 +47,23 @@ def run(tool, *args, stdin=None, check=True, timeout=120):
         raise AssertionError(f"{tool} {' '.join(args)}: status {done.returncode}\n"
                              f"{done.stdout}\n{done.stderr}")
     return done.stdout
+
+
+def start(tool, *args, class_path="", log=None):
+    """Starts the main method of class `tool`; its stdout is a text pipe, stderr goes to `log`."""
+    return subprocess.Popen([*JVM, "-cp", f"{jars()}/*:{class_path}", tool, *args], text=True,
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=log or subprocess.DEVNULL)
+
+
+def end(process, timeout=30):
+    """SIGTERM and wait; a process that ended is let be. Returns its status."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    process.stdout.close()
+    return process.returncode
