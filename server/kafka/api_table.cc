@@ -4,19 +4,30 @@
 #include "lib/protocol/msg/api_versions.h"
 #include "lib/protocol/msg/create_partitions.h"
 #include "lib/protocol/msg/create_topics.h"
+#include "lib/protocol/msg/delete_groups.h"
 #include "lib/protocol/msg/delete_records.h"
 #include "lib/protocol/msg/delete_topics.h"
 #include "lib/protocol/msg/describe_cluster.h"
 #include "lib/protocol/msg/describe_configs.h"
+#include "lib/protocol/msg/describe_groups.h"
 #include "lib/protocol/msg/describe_topic_partitions.h"
 #include "lib/protocol/msg/fetch.h"
 #include "lib/protocol/msg/find_coordinator.h"
+#include "lib/protocol/msg/heartbeat.h"
 #include "lib/protocol/msg/incremental_alter_configs.h"
 #include "lib/protocol/msg/init_producer_id.h"
+#include "lib/protocol/msg/join_group.h"
+#include "lib/protocol/msg/leave_group.h"
+#include "lib/protocol/msg/list_groups.h"
 #include "lib/protocol/msg/list_offsets.h"
 #include "lib/protocol/msg/metadata.h"
+#include "lib/protocol/msg/offset_commit.h"
+#include "lib/protocol/msg/offset_delete.h"
+#include "lib/protocol/msg/offset_fetch.h"
 #include "lib/protocol/msg/offset_for_leader_epoch.h"
 #include "lib/protocol/msg/produce.h"
+#include "lib/protocol/msg/sync_group.h"
+#include "lib/protocol/msg/txn_offset_commit.h"
 #include "server/kafka/handlers/handlers.h"
 
 #include <algorithm>
@@ -44,17 +55,28 @@ constexpr ApiRow kTable[] = {
     row<protocol::FetchRequest>(handle_fetch),
     row<protocol::ListOffsetsRequest>(handle_list_offsets),
     row<protocol::MetadataRequest>(handle_metadata),
+    row<protocol::OffsetCommitRequest>(handle_offset_commit),
+    row<protocol::OffsetFetchRequest>(handle_offset_fetch),
     row<protocol::FindCoordinatorRequest>(handle_find_coordinator),
+    row<protocol::JoinGroupRequest>(handle_join_group),
+    row<protocol::HeartbeatRequest>(handle_heartbeat),
+    row<protocol::LeaveGroupRequest>(handle_leave_group),
+    row<protocol::SyncGroupRequest>(handle_sync_group),
+    row<protocol::DescribeGroupsRequest>(handle_describe_groups),
+    row<protocol::ListGroupsRequest>(handle_list_groups),
     row<protocol::ApiVersionsRequest>(handle_api_versions),
     row<protocol::CreateTopicsRequest>(handle_create_topics),
     row<protocol::DeleteTopicsRequest>(handle_delete_topics),
     row<protocol::DeleteRecordsRequest>(handle_delete_records),
     row<protocol::InitProducerIdRequest>(handle_init_producer_id),
     row<protocol::OffsetForLeaderEpochRequest>(handle_offset_for_leader_epoch),
+    row<protocol::TxnOffsetCommitRequest>(handle_txn_offset_commit),
     row<protocol::DescribeConfigsRequest>(handle_describe_configs),
     row<protocol::AlterConfigsRequest>(handle_alter_configs),
     row<protocol::CreatePartitionsRequest>(handle_create_partitions),
+    row<protocol::DeleteGroupsRequest>(handle_delete_groups),
     row<protocol::IncrementalAlterConfigsRequest>(handle_incremental_alter_configs),
+    row<protocol::OffsetDeleteRequest>(handle_offset_delete),
     row<protocol::DescribeClusterRequest>(handle_describe_cluster),
     row<protocol::DescribeTopicPartitionsRequest>(handle_describe_topic_partitions),
 };

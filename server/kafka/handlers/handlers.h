@@ -22,5 +22,16 @@ Outcome handle_create_partitions(const Context& context);
 Outcome handle_incremental_alter_configs(const Context& context);
 Outcome handle_describe_cluster(const Context& context);
 Outcome handle_describe_topic_partitions(const Context& context);
+Outcome handle_offset_commit(const Context& context);
+Outcome handle_offset_fetch(const Context& context);
+Outcome handle_join_group(const Context& context);
+Outcome handle_heartbeat(const Context& context);
+Outcome handle_leave_group(const Context& context);
+Outcome handle_sync_group(const Context& context);
+Outcome handle_describe_groups(const Context& context);
+Outcome handle_list_groups(const Context& context);
+Outcome handle_txn_offset_commit(const Context& context);
+Outcome handle_delete_groups(const Context& context);
+Outcome handle_offset_delete(const Context& context);
 
 } // namespace qtool::kafka

@@ -1,0 +1,37 @@
+// OffsetCommit (key 8): the response has no error of its own, so one is repeated on every
+// partition.
+#include "lib/protocol/msg/offset_commit.h"
+
+#include "server/kafka/handlers/coordinator_call.h"
+#include "server/kafka/handlers/handlers.h"
+
+namespace qtool::kafka {
+
+namespace {
+
+using protocol::OffsetCommitRequest;
+using protocol::OffsetCommitResponse;
+
+OffsetCommitResponse make_error(const OffsetCommitRequest& request, int16_t error_code) {
+    OffsetCommitResponse response;
+    for (const auto& topic : request.topics) {
+        auto& topic_out = response.topics.emplace_back();
+        topic_out.name = topic.name;
+        topic_out.topic_id = topic.topic_id;
+        for (const auto& partition : topic.partitions) {
+            topic_out.partitions.push_back({partition.partition_index, error_code});
+        }
+    }
+    return response;
+}
+
+} // namespace
+
+Outcome handle_offset_commit(const Context& context) {
+    KAFKA_DECODE(OffsetCommitRequest, request, context);
+    const std::string_view group_id = request.group_id;
+    return std::make_unique<CoordinatorCall<OffsetCommitRequest, OffsetCommitResponse>>(
+        context, metadata::kGroupTopic, std::move(request), group_id, make_error);
+}
+
+} // namespace qtool::kafka
