@@ -5,6 +5,7 @@
 #include "server/admin/http_connection.h"
 #include "server/broker/first_byte.h"
 #include "server/broker/internal_requests.h"
+#include "server/group/shard.h"
 #include "server/kafka/api_table.h"
 #include "server/kafka/connection.h"
 #include "server/metrics/prometheus.h"
@@ -23,7 +24,10 @@ constexpr Duration kTickInterval = 5s;      // idle connections, HTTP deadlines
 
 // The machine behind each internal topic.
 std::map<std::string, coordinator::Runtime::MakeMachine> machine_makers() {
-    return {};
+    std::map<std::string, coordinator::Runtime::MakeMachine> makers;
+    makers.emplace(metadata::kGroupTopic,
+                   [](PartitionIndex) { return std::make_unique<group::GroupShard>(); });
+    return makers;
 }
 
 } // namespace
