@@ -109,12 +109,12 @@ def case_produce(s):
     produce(s, "base offset set", "parity-produce", values("a", base_offset=5))
     produce(s, "control batch", "parity-produce", values("a", attributes=0x20))
     produce(s, "transactional without id", "parity-produce", values("a", attributes=0x10, producer=(5, 0, 0)))
-    produce(s, "log append time bit", "parity-produce", values("a", attributes=8))
+    produce(s, "log append time bit", "parity-produce", values("a", attributes=8), partition=1)
     produce(s, "unknown codec", "parity-produce", values("a", attributes=5))
     produce(s, "gzip of nonsense", "parity-produce", wire.batch(b"nonsense", count=1, last_offset_delta=0, attributes=1))
     produce(s, "zstd below v7", "parity-produce",
             wire.batch(b"nonsense", count=1, last_offset_delta=0, attributes=4), version=6)
-    produce(s, "wrong offset delta in record", "parity-produce", wire.batch([wire.record(b"a", 4)]))
+    produce(s, "wrong offset delta in record", "parity-produce", wire.batch([wire.record(b"a", 4)]), partition=1)
     produce(s, "no time", "parity-produce", values("a", timestamp=-1))
     produce(s, "far future", "parity-produce", values("a", timestamp=4_000_000_000_000))
     s.ask("one good, one bad", "Produce", 9, acks=-1, timeout_ms=5000, topic_data=[
