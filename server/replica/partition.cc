@@ -294,6 +294,11 @@ Result<PartitionResult> Partition::read(const PartitionRequest& request, const R
     result.log_start_offset = log_->log_start_offset();
     if (op.last_fetched_epoch >= LeaderEpoch{0}) {
         QT_TRY_ASSIGN(const storage::EpochEnd end, log_->epoch_end(op.last_fetched_epoch));
+        if (end.epoch < LeaderEpoch{0}) { // the reader knows an epoch that this leader never had
+            return Error(Code::offset_out_of_range,
+                         name_ + ": epoch " + std::to_string(op.last_fetched_epoch.value()) +
+                             " is not known here");
+        }
         if (end.end_offset < op.fetch_offset || end.epoch < op.last_fetched_epoch) {
             result.diverging.emplace(end.epoch, end.end_offset);
             return PartitionResult(std::move(result));
@@ -332,7 +337,7 @@ Result<PartitionResult> Partition::list_offset(const ListOffsetOp& op) {
     switch (op.timestamp_ms) {
     case kLatest:
         result.offset = end;
-        result.leader_epoch = log_->latest_epoch();
+        result.leader_epoch = leader_epoch_; // also of a log that has no batch of it yet
         return PartitionResult(result);
     case kEarliest:
     case kEarliestLocal: // without tiered storage the local log is the whole log

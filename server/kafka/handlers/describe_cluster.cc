@@ -15,12 +15,11 @@ using protocol::KafkaError;
 constexpr int8_t kEndpointBrokers = 1;
 constexpr int8_t kEndpointControllers = 2;
 
-Outcome refuse(const Context& context, int8_t endpoint_type, KafkaError error,
-               std::string_view message) {
+// The endpoint type of a refusal is the default of the field, as Apache Kafka answers.
+Outcome refuse(const Context& context, KafkaError error, std::string_view message) {
     DescribeClusterResponse response;
     response.error_code = static_cast<int16_t>(error);
     response.error_message = message;
-    response.endpoint_type = endpoint_type;
     return Answer{make_answer(context.head, response), true};
 }
 
@@ -29,11 +28,11 @@ Outcome refuse(const Context& context, int8_t endpoint_type, KafkaError error,
 Outcome handle_describe_cluster(const Context& context) {
     KAFKA_DECODE(DescribeClusterRequest, request, context);
     if (request.endpoint_type == kEndpointControllers) {
-        return refuse(context, request.endpoint_type, KafkaError::mismatched_endpoint_type,
+        return refuse(context, KafkaError::mismatched_endpoint_type,
                       "this listener is one of brokers: ask for endpoint type 1");
     }
     if (request.endpoint_type != kEndpointBrokers) {
-        return refuse(context, request.endpoint_type, KafkaError::unsupported_endpoint_type,
+        return refuse(context, KafkaError::unsupported_endpoint_type,
                       "endpoint types are 1 (brokers) and 2 (controllers)");
     }
     const metadata::Image& image = *context.services.image();

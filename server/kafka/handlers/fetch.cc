@@ -384,6 +384,7 @@ private:
         if (read.failed) {
             out.error_code = error_code(read.error.code);
             out.high_watermark = -1;
+            out.aborted_transactions.reset();
             const bool is_moved =
                 read.error.code == Code::not_leader || read.error.code == Code::fenced_leader_epoch;
             if (head_.api_version >= kEndpointsVersionMin && is_moved) {

@@ -9,6 +9,7 @@
 #include "server/kafka/handlers/handlers.h"
 #include "server/kafka/handlers/topic_view.h"
 #include "server/metadata/decide_topics.h"
+#include "server/metadata/topic_name.h"
 
 #include <map>
 #include <set>
@@ -110,8 +111,10 @@ private:
     // Only a name that can never exist is told apart; all else the client is to ask again.
     [[nodiscard]] int16_t missing_code(std::string_view name) const {
         const auto found = create_errors_.find(name);
-        const bool is_bad_name = name.empty() || (found != create_errors_.end() &&
-                                                  found->second.code == Code::invalid_topic_name);
+        // A good name may still clash with another topic's; its creation told.
+        const bool is_bad_name =
+            !metadata::check_topic_name(name) ||
+            (found != create_errors_.end() && found->second.code == Code::invalid_topic_name);
         return error_code(is_bad_name ? Code::invalid_topic_name : Code::unknown_topic);
     }
 

@@ -88,14 +88,15 @@ TEST_CASE("metadata: authorized operations are all of the kind, when asked") {
 
 TEST_CASE("metadata: names asked twice collapse; unknown and bad names have their errors") {
     KafkaFixture fixture;
-    MetadataRequest request = ask({"events", "missing", "events", ""});
+    MetadataRequest request = ask({"events", "missing", "events", "", "a b"});
     request.allow_auto_topic_creation = false;
     const auto response = fixture.call<MetadataResponse>(request, 9);
-    REQUIRE(response.topics.size() == 3);
+    REQUIRE(response.topics.size() == 4);
     CHECK(response.topics[0].error_code == 0);
     CHECK(response.topics[1].error_code == 3);
     CHECK(response.topics[1].name == "missing");
     CHECK(response.topics[2].error_code == 17);
+    CHECK(response.topics[3].error_code == 17);
 }
 
 TEST_CASE("metadata: ids are for version 12 and later") {
@@ -201,6 +202,7 @@ TEST_CASE("describe cluster: brokers, and the errors of endpoint types") {
         const auto response = fixture.call<DescribeClusterResponse>(request, 1);
         CHECK(response.error_code == error);
         CHECK(response.error_message.has_value());
+        CHECK(response.endpoint_type == 1);
         CHECK(response.brokers.empty());
     }
 }
