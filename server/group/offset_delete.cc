@@ -17,8 +17,9 @@ void serve_offset_delete(ShardState& state, const coordinator::Request& from, Ho
     QT_ASSERT(request);
     const Group* group = state.find(request->group_id);
     OffsetDeleteResponse response;
-    const KafkaError error =
-        group == nullptr ? KafkaError::group_id_not_found : group->check_offset_delete();
+    const KafkaError error = request->group_id.empty() ? KafkaError::invalid_group_id
+                             : group == nullptr        ? KafkaError::group_id_not_found
+                                                       : group->check_offset_delete();
     if (error != KafkaError::none) {
         response.error_code = static_cast<int16_t>(error);
         answer(response, from.id, from.api_version, host);
@@ -27,7 +28,8 @@ void serve_offset_delete(ShardState& state, const coordinator::Request& from, Ho
     std::vector<coordinator::NewRecord> tombstones;
     for (const auto& topic : request->topics) {
         KafkaError topic_error = KafkaError::none;
-        if (host.image().topic(topic.name) == nullptr) {
+        const metadata::TopicImage* const image = host.image().topic(topic.name);
+        if (image == nullptr) {
             topic_error = KafkaError::unknown_topic_or_partition;
         } else if (group->is_subscribed(topic.name)) {
             topic_error = KafkaError::group_subscribed_to_topic;
@@ -35,9 +37,13 @@ void serve_offset_delete(ShardState& state, const coordinator::Request& from, Ho
         auto& topic_out = response.topics.emplace_back();
         topic_out.name = topic.name;
         for (const auto& partition : topic.partitions) {
-            topic_out.partitions.push_back(
-                {partition.partition_index, static_cast<int16_t>(topic_error)});
-            if (topic_error == KafkaError::none &&
+            const int32_t index = partition.partition_index;
+            const bool exists = image != nullptr && index >= 0 &&
+                                static_cast<size_t>(index) < image->partitions.size();
+            const KafkaError partition_error =
+                exists ? topic_error : KafkaError::unknown_topic_or_partition;
+            topic_out.partitions.push_back({index, static_cast<int16_t>(partition_error)});
+            if (partition_error == KafkaError::none &&
                 (state.offsets.find(request->group_id, topic.name, partition.partition_index) !=
                      nullptr ||
                  state.offsets.has_pending(request->group_id, topic.name,

@@ -384,7 +384,12 @@ private:
         if (read.failed) {
             out.error_code = error_code(read.error.code);
             out.high_watermark = -1;
-            out.aborted_transactions.reset();
+            // Null, as of any read that was tried; of what does not exist the list is empty.
+            if (read.error.code != Code::unknown_topic &&
+                read.error.code != Code::unknown_topic_id &&
+                read.error.code != Code::unknown_partition) {
+                out.aborted_transactions.reset();
+            }
             const bool is_moved =
                 read.error.code == Code::not_leader || read.error.code == Code::fenced_leader_epoch;
             if (head_.api_version >= kEndpointsVersionMin && is_moved) {
