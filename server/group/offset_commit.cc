@@ -73,6 +73,18 @@ void renew_committer(ShardState& state, const Commit& commit, Host& host) {
     }
 }
 
+// offset.metadata.max.bytes counts what Java calls characters: units of UTF-16.
+size_t utf16_size(std::string_view text) {
+    size_t size = 0;
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        const bool continues = (byte & 0xc0) == 0x80;
+        const bool is_beyond_bmp = byte >= 0xf0; // two units
+        size += continues ? 0 : is_beyond_bmp ? 2 : 1;
+    }
+    return size;
+}
+
 void fail(Commit& commit, KafkaError error) {
     for (CommitItem& item : commit.items) {
         item.error = error;
@@ -118,7 +130,7 @@ void commit_offsets(ShardState& state, Commit& commit, Host& host) {
         if (item.error != KafkaError::none) {
             continue;
         }
-        if (item.metadata.size() > metadata_max) {
+        if (utf16_size(item.metadata) > metadata_max) {
             item.error = KafkaError::offset_metadata_too_large;
         } else if (state.offsets.size() + batch.records.size() >= kOffsetsMax &&
                    state.offsets.find(commit.group_id, item.topic, item.partition) == nullptr) {

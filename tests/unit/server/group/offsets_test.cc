@@ -66,6 +66,12 @@ TEST_CASE("commit: what is wrong with a partition is its own error") {
     CHECK(world.commit({.partition = -1}) == 3);
     CHECK(world.commit({.metadata = std::string(4097, 'x')}) == 12);
     CHECK(world.commit({.metadata = std::string(4096, 'x')}, 10) == 0);
+    std::string accented; // 4096 characters, twice as many bytes
+    for (int i = 0; i < 4096; i++) {
+        accented += "\xc3\xa9";
+    }
+    CHECK(world.commit({.metadata = accented}) == 0);
+    CHECK(world.commit({.metadata = accented + "x"}) == 12);
     world.host.append_fails = Code::storage_full;
     CHECK(world.commit({}) == 16);
     world.host.append_fails = Code::message_too_large;
