@@ -9,6 +9,7 @@
 #include "server/kafka/api_table.h"
 #include "server/kafka/connection.h"
 #include "server/metrics/prometheus.h"
+#include "server/txn/txn_shard.h"
 
 #include <algorithm>
 #include <utility>

@@ -86,6 +86,7 @@ public:
     /// it leaves when everything in the log by now is committed.
     virtual void answer(Token request, std::vector<std::byte> body) = 0;
 
+    /// The marker goes out when everything in the log by now is committed, as answers do.
     /// on_marker_written follows once for each, never from within.
     virtual void write_marker(const MarkerRequest& request) = 0;
     /// A producer id that nobody else has. Nothing: none at hand, more have been asked for; the

@@ -237,6 +237,10 @@ void Shard::on_progress(replica::Outbox& out) {
                  replica::PartitionResult(replica::CoordinatorResult{std::move(done.body)})}});
         waiting_.pop_front();
     }
+    while (!waiting_markers_.empty() && waiting_markers_.front().needs <= high) {
+        runtime_.markers_.push_back({partition_.key(), waiting_markers_.front().request});
+        waiting_markers_.pop_front();
+    }
 }
 
 MonoTime Shard::next_due() const {
@@ -270,7 +274,7 @@ void Shard::on_marker_written(uint64_t id, const Result<void>& result) {
 }
 
 void Shard::write_marker(const MarkerRequest& request) {
-    runtime_.markers_.push_back({partition_.key(), request});
+    waiting_markers_.push_back({request, partition_.log()->log_end_offset()});
 }
 
 std::optional<ProducerId> Shard::take_producer_id() {

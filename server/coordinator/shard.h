@@ -59,8 +59,13 @@ private:
     replica::Partition& partition_; // of Manager; the shard is dropped before it
     std::unique_ptr<Machine> machine_;
     State state_ = State::loading;
-    Offset replayed_end_;                // the machine has seen all below
-    SlotMap<Asker> asked_;               // not answered by the machine yet
+    Offset replayed_end_;  // the machine has seen all below
+    SlotMap<Asker> asked_; // not answered by the machine yet
+    struct WaitingMarker {
+        MarkerRequest request;
+        Offset needs; // as above: no partition learns a decision that a crash takes back
+    };
+    std::deque<WaitingMarker> waiting_markers_;
     std::deque<Waiting> waiting_;        // answered, not committed yet; `needs` never falls
     replica::Outbox effects_;            // of appends; drained by on_progress
     std::vector<std::byte> read_buffer_; // while loading

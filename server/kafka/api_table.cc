@@ -1,5 +1,7 @@
 #include "server/kafka/api_table.h"
 
+#include "lib/protocol/msg/add_offsets_to_txn.h"
+#include "lib/protocol/msg/add_partitions_to_txn.h"
 #include "lib/protocol/msg/alter_configs.h"
 #include "lib/protocol/msg/api_versions.h"
 #include "lib/protocol/msg/create_partitions.h"
@@ -11,6 +13,8 @@
 #include "lib/protocol/msg/describe_configs.h"
 #include "lib/protocol/msg/describe_groups.h"
 #include "lib/protocol/msg/describe_topic_partitions.h"
+#include "lib/protocol/msg/describe_transactions.h"
+#include "lib/protocol/msg/end_txn.h"
 #include "lib/protocol/msg/fetch.h"
 #include "lib/protocol/msg/find_coordinator.h"
 #include "lib/protocol/msg/heartbeat.h"
@@ -20,6 +24,7 @@
 #include "lib/protocol/msg/leave_group.h"
 #include "lib/protocol/msg/list_groups.h"
 #include "lib/protocol/msg/list_offsets.h"
+#include "lib/protocol/msg/list_transactions.h"
 #include "lib/protocol/msg/metadata.h"
 #include "lib/protocol/msg/offset_commit.h"
 #include "lib/protocol/msg/offset_delete.h"
@@ -69,6 +74,9 @@ constexpr ApiRow kTable[] = {
     row<protocol::DeleteTopicsRequest>(handle_delete_topics),
     row<protocol::DeleteRecordsRequest>(handle_delete_records),
     row<protocol::InitProducerIdRequest>(handle_init_producer_id),
+    row<protocol::AddPartitionsToTxnRequest>(handle_add_partitions_to_txn),
+    row<protocol::AddOffsetsToTxnRequest>(handle_add_offsets_to_txn),
+    row<protocol::EndTxnRequest>(handle_end_txn),
     row<protocol::OffsetForLeaderEpochRequest>(handle_offset_for_leader_epoch),
     row<protocol::TxnOffsetCommitRequest>(handle_txn_offset_commit),
     row<protocol::DescribeConfigsRequest>(handle_describe_configs),
@@ -78,6 +86,8 @@ constexpr ApiRow kTable[] = {
     row<protocol::IncrementalAlterConfigsRequest>(handle_incremental_alter_configs),
     row<protocol::OffsetDeleteRequest>(handle_offset_delete),
     row<protocol::DescribeClusterRequest>(handle_describe_cluster),
+    row<protocol::DescribeTransactionsRequest>(handle_describe_transactions),
+    row<protocol::ListTransactionsRequest>(handle_list_transactions),
     row<protocol::DescribeTopicPartitionsRequest>(handle_describe_topic_partitions),
 };
 

@@ -31,8 +31,6 @@ constexpr int16_t kFencedVersionMin = 2;
 constexpr int16_t kEndTxn2VersionMin = 5;
 constexpr int16_t kAddBatchedVersionMin = 4;
 
-constexpr std::string_view kOffsetsTopic = "__consumer_offsets";
-
 int64_t now_ms(const coordinator::Host& host) {
     return host.wall_now().time_since_epoch().count();
 }
@@ -177,14 +175,14 @@ void TxnShard::add_offsets(const coordinator::Request& request, coordinator::Hos
         if (asked->transactional_id.empty()) {
             return KafkaError::invalid_request;
         }
-        const metadata::TopicImage* offsets = host.image().topic(kOffsetsTopic);
+        const metadata::TopicImage* offsets = host.image().topic(metadata::kGroupTopic);
         if (offsets == nullptr) {
             return KafkaError::coordinator_not_available; // the handler creates it
         }
         const PartitionIndex partition = coordinator::shard_of(
             asked->group_id, static_cast<int32_t>(offsets->partitions.size()));
         Partitions partitions;
-        partitions[std::string(kOffsetsTopic)].insert(partition.value());
+        partitions[std::string(metadata::kGroupTopic)].insert(partition.value());
         const Decided<Step> step =
             decide_add(find(asked->transactional_id),
                        {ProducerId(asked->producer_id), ProducerEpoch(asked->producer_epoch)},

@@ -25,9 +25,6 @@
 
 namespace qtool::txn {
 
-/// The internal topic whose partitions have a TxnShard each.
-inline constexpr std::string_view kTransactionStateTopic = "__transaction_state";
-
 class TxnShard final : public coordinator::Machine {
 public:
     Result<void> replay(const coordinator::Record& record) override;

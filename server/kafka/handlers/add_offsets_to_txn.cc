@@ -24,11 +24,11 @@ AddOffsetsToTxnResponse make_error(const AddOffsetsToTxnRequest&, int16_t code) 
 class CreateOffsetsPending final : public ChangePending<metadata::CreateTopics> {
 public:
     explicit CreateOffsetsPending(const Context& context)
-        : ChangePending(context,
-                        metadata::CreateTopics(
-                            {new_internal_topic(metadata::kGroupTopic, context.services)}, false,
-                            context.services.config()),
-                        kInternalTopicTimeoutMs) {}
+        : ChangePending(
+              context,
+              metadata::CreateTopics({new_internal_topic(metadata::kGroupTopic, context.services)},
+                                     false, context.services.config()),
+              kInternalTopicTimeoutMs) {}
 
 private:
     Answer answer(request::Services&) override {

@@ -38,8 +38,7 @@ private:
                 auto answered =
                     DescribeTransactionsResponse::decode(slot.result.body, head().api_version);
                 QT_ASSERT(answered.has_value()); // encoded by this process
-                std::move(answered->transaction_states.begin(),
-                          answered->transaction_states.end(),
+                std::move(answered->transaction_states.begin(), answered->transaction_states.end(),
                           std::back_inserter(response.transaction_states));
                 continue;
             }

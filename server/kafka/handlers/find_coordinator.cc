@@ -5,9 +5,7 @@
 #include "server/coordinator/machine.h"
 #include "server/kafka/handlers/change_pending.h"
 #include "server/kafka/handlers/handlers.h"
-#include "server/metadata/decide_topics.h"
-
-#include <algorithm>
+#include "server/kafka/handlers/internal_topic.h"
 
 namespace qtool::kafka {
 
@@ -19,7 +17,6 @@ using protocol::FindCoordinatorResponse;
 constexpr int8_t kGroup = 0;
 constexpr int8_t kTransaction = 1;
 constexpr int16_t kBatchedVersionMin = 4;
-constexpr int32_t kCreateTimeoutMs = 30'000;
 
 std::string_view internal_topic(int8_t key_type) {
     return key_type == kGroup ? metadata::kGroupTopic : metadata::kTransactionTopic;
@@ -96,33 +93,14 @@ Answer refuse(const ReplyHead& head, const FindCoordinatorRequest& request) {
     return Answer{make_answer(head, response), true};
 }
 
-metadata::NewTopic new_internal_topic(int8_t key_type, const request::Services& services) {
-    const config::BrokerConfig& config = services.config();
-    const size_t brokers = std::max<size_t>(services.image()->brokers.size(), 1);
-    metadata::NewTopic topic;
-    topic.name = internal_topic(key_type);
-    const bool is_group = key_type == kGroup;
-    topic.partition_count =
-        is_group ? config.offsets_topic_num_partitions : config.transaction_state_partitions;
-    const int32_t replicas = is_group ? config.offsets_topic_replication_factor
-                                      : config.transaction_state_replication_factor;
-    topic.replication_factor =
-        static_cast<int16_t>(std::min(static_cast<size_t>(replicas), brokers));
-    const int32_t segment_bytes =
-        is_group ? config.offsets_topic_segment_bytes : config.transaction_state_segment_bytes;
-    topic.configs.push_back({"segment.bytes", std::to_string(segment_bytes)});
-    topic.configs.push_back({"write.caching", "false"});
-    return topic;
-}
-
 class CreatePending final : public ChangePending<metadata::CreateTopics> {
 public:
     CreatePending(const Context& context, FindCoordinatorRequest request)
-        : ChangePending(
-              context,
-              metadata::CreateTopics({new_internal_topic(request.key_type, context.services)},
-                                     false, context.services.config()),
-              kCreateTimeoutMs),
+        : ChangePending(context,
+                        metadata::CreateTopics({new_internal_topic(internal_topic(request.key_type),
+                                                                   context.services)},
+                                               false, context.services.config()),
+                        kInternalTopicTimeoutMs),
           request_(std::move(request)) {}
 
 private:

@@ -1,12 +1,10 @@
-// InitProducerId (key 22): a new producer id, epoch 0, for an idempotent producer. Ids come from
-// the core's block; an empty one is refilled by a metadata change.
-//
-// Transactions are not served yet. A transactional id is answered with UNSUPPORTED_VERSION, as
-// Kafka does for features that are off: producers take it as fatal at once, while the coordinator's
-// errors (NOT_COORDINATOR, COORDINATOR_NOT_AVAILABLE) would have them retry for ever.
+// InitProducerId (key 22): who a producer is. Without a transactional id a new producer id, epoch
+// 0, for an idempotent producer: ids come from the core's block, and an empty one is refilled by a
+// metadata change. With one, the transaction coordinator decides.
 #include "lib/protocol/msg/init_producer_id.h"
 
 #include "server/kafka/handlers/change_pending.h"
+#include "server/kafka/handlers/coordinator_call.h"
 #include "server/kafka/handlers/handlers.h"
 #include "server/metadata/decide_ids.h"
 
@@ -19,12 +17,16 @@ using protocol::InitProducerIdResponse;
 
 constexpr int32_t kRefillTimeoutMs = 30'000; // the request has no timeout; clients wait about this
 
-Answer answer_error(const ReplyHead& head, Code code) {
+InitProducerIdResponse make_error(const InitProducerIdRequest&, int16_t code) {
     InitProducerIdResponse response;
-    response.error_code = error_code(code);
+    response.error_code = code;
     response.producer_id = kNoProducerId.value();
     response.producer_epoch = kNoProducerEpoch.value();
-    return Answer{make_answer(head, response), true};
+    return response;
+}
+
+Answer answer_error(const ReplyHead& head, Code code) {
+    return Answer{make_answer(head, make_error({}, error_code(code))), true};
 }
 
 Answer answer_id(const ReplyHead& head, int64_t id) {
@@ -67,7 +69,9 @@ Outcome handle_init_producer_id(const Context& context) {
         return answer_error(context.head, Code::invalid_request);
     }
     if (request.transactional_id) {
-        return answer_error(context.head, Code::unsupported_version);
+        const std::string_view id = *request.transactional_id;
+        return std::make_unique<CoordinatorCall<InitProducerIdRequest, InitProducerIdResponse>>(
+            context, metadata::kTransactionTopic, std::move(request), id, make_error);
     }
     request::ProducerIdBlock& block = context.services.producer_ids();
     if (block.next < block.end) {
