@@ -261,11 +261,6 @@ class ConfluentTest(unittest.TestCase):
                                   partition=5)
         self.assertIsNotNone(message.error())
 
-    def test_a_transactional_producer_is_refused_and_does_not_hang(self):
-        producer = self.producer(transactional_id="t1")
-        with self.assertRaises(KafkaException):
-            producer.init_transactions(8)
-
     # ---- administration
 
     def test_create_and_list_topics(self):
