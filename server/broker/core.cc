@@ -28,6 +28,8 @@ std::map<std::string, coordinator::Runtime::MakeMachine> machine_makers() {
     std::map<std::string, coordinator::Runtime::MakeMachine> makers;
     makers.emplace(metadata::kGroupTopic,
                    [](PartitionIndex) { return std::make_unique<group::GroupShard>(); });
+    makers.emplace(metadata::kTransactionTopic,
+                   [](PartitionIndex) { return std::make_unique<txn::TxnShard>(); });
     return makers;
 }
 
