@@ -12,6 +12,7 @@
 #include "lib/protocol/msg/describe_cluster.h"
 #include "lib/protocol/msg/describe_configs.h"
 #include "lib/protocol/msg/describe_groups.h"
+#include "lib/protocol/msg/describe_producers.h"
 #include "lib/protocol/msg/describe_topic_partitions.h"
 #include "lib/protocol/msg/describe_transactions.h"
 #include "lib/protocol/msg/end_txn.h"
@@ -33,6 +34,7 @@
 #include "lib/protocol/msg/produce.h"
 #include "lib/protocol/msg/sync_group.h"
 #include "lib/protocol/msg/txn_offset_commit.h"
+#include "lib/protocol/msg/write_txn_markers.h"
 #include "server/kafka/handlers/handlers.h"
 
 #include <algorithm>
@@ -74,10 +76,11 @@ constexpr ApiRow kTable[] = {
     row<protocol::DeleteTopicsRequest>(handle_delete_topics),
     row<protocol::DeleteRecordsRequest>(handle_delete_records),
     row<protocol::InitProducerIdRequest>(handle_init_producer_id),
+    row<protocol::OffsetForLeaderEpochRequest>(handle_offset_for_leader_epoch),
     row<protocol::AddPartitionsToTxnRequest>(handle_add_partitions_to_txn),
     row<protocol::AddOffsetsToTxnRequest>(handle_add_offsets_to_txn),
     row<protocol::EndTxnRequest>(handle_end_txn),
-    row<protocol::OffsetForLeaderEpochRequest>(handle_offset_for_leader_epoch),
+    row<protocol::WriteTxnMarkersRequest>(handle_write_txn_markers),
     row<protocol::TxnOffsetCommitRequest>(handle_txn_offset_commit),
     row<protocol::DescribeConfigsRequest>(handle_describe_configs),
     row<protocol::AlterConfigsRequest>(handle_alter_configs),
@@ -86,6 +89,7 @@ constexpr ApiRow kTable[] = {
     row<protocol::IncrementalAlterConfigsRequest>(handle_incremental_alter_configs),
     row<protocol::OffsetDeleteRequest>(handle_offset_delete),
     row<protocol::DescribeClusterRequest>(handle_describe_cluster),
+    row<protocol::DescribeProducersRequest>(handle_describe_producers),
     row<protocol::DescribeTransactionsRequest>(handle_describe_transactions),
     row<protocol::ListTransactionsRequest>(handle_list_transactions),
     row<protocol::DescribeTopicPartitionsRequest>(handle_describe_topic_partitions),

@@ -107,7 +107,7 @@ Result<Log::Hot*> Log::load_with_producers(WallTime now) {
     QT_TRY_ASSIGN(Hot * hot, load(now));
     if (!hot->producers_loaded) {
         QT_TRY_ASSIGN(const Listing listing, list_files());
-        QT_TRY(note_damage(load_producers(listing, log_end_, now)));
+        QT_TRY(note_damage(load_producers(listing, now)));
     }
     return hot;
 }

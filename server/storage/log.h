@@ -217,7 +217,7 @@ private:
     void recover_empty();
     Result<void> load_clean(WallTime now);
     Result<Snapshot> latest_snapshot(const Listing& listing, Offset at_most);
-    Result<void> load_producers(const Listing& listing, Offset up_to, WallTime now);
+    Result<void> load_producers(const Listing& listing, WallTime now);
     void remove_indexes(Offset base);
     Result<void> rebuild_epochs(size_t segments);
 

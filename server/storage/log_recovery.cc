@@ -416,9 +416,8 @@ Result<Log::Snapshot> Log::latest_snapshot(const Listing& listing, Offset at_mos
 }
 
 // From the latest snapshot, and the batch headers behind it.
-Result<void> Log::load_producers(const Listing& listing, Offset up_to, WallTime now) {
-    QT_ASSERT(up_to == log_end_);
-    QT_TRY_ASSIGN(Snapshot snapshot, latest_snapshot(listing, up_to));
+Result<void> Log::load_producers(const Listing& listing, WallTime now) {
+    QT_TRY_ASSIGN(Snapshot snapshot, latest_snapshot(listing, log_end_));
     hot_->producers = std::move(snapshot.state);
     QT_TRY(replay_producers(hot_->producers, snapshot.taken_at, now, nullptr));
     hot_->producers_loaded = true;

@@ -28,7 +28,7 @@ Result<void> Log::persist_log_start(Offset offset) {
 Result<void> Log::keep_producers(Offset first_kept, WallTime now) {
     QT_TRY_ASSIGN(const Listing listing, list_files());
     if (!hot_->producers_loaded) {
-        QT_TRY(note_damage(load_producers(listing, log_end_, now)));
+        QT_TRY(note_damage(load_producers(listing, now)));
     }
     if (hot_->producers.size() == 0) {
         return {};
@@ -167,7 +167,7 @@ Result<uint32_t> Log::apply_retention(WallTime now, Offset high_watermark) {
         // The active one too: its successor, empty, carries the log end.
         if (!hot->producers_loaded) {
             QT_TRY_ASSIGN(const Listing listing, list_files());
-            QT_TRY(note_damage(load_producers(listing, log_end_, now)));
+            QT_TRY(note_damage(load_producers(listing, now)));
         }
         QT_TRY(append_roll(now));
         QT_TRY(disk_.sync_directory(directory_));

@@ -283,7 +283,7 @@ Result<void> Log::recover_transactions(const Listing& listing, WallTime now) {
             return {};
         }
     }
-    QT_TRY(load_producers(listing, log_end_, now));
+    QT_TRY(load_producers(listing, now));
     set_first_open();
     return {};
 }

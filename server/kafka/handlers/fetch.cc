@@ -401,7 +401,15 @@ private:
         out.last_stable_offset = read.result.last_stable_offset.value();
         out.log_start_offset = read.result.log_start_offset.value();
         if (request_.isolation_level == 0) {
-            out.aborted_transactions.reset(); // null; else an empty list: none was aborted
+            out.aborted_transactions.reset(); // null
+        } else {
+            // The client leaves out a producer's records from there to its abort marker.
+            out.aborted_transactions.emplace();
+            for (const replica::ReadResult::Aborted& aborted : read.result.aborted) {
+                auto& entry = out.aborted_transactions->emplace_back();
+                entry.producer_id = aborted.producer_id.value();
+                entry.first_offset = aborted.first_offset.value();
+            }
         }
         if (read.result.diverging) {
             out.diverging_epoch.epoch = read.result.diverging->first.value();

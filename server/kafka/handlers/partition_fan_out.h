@@ -37,7 +37,7 @@ public:
     void on_partition_reply(replica::PartitionReply reply, request::Services& services) final {
         QT_ASSERT(reply.index < slots_.size() && waiting_ > 0);
         if (reply.result) {
-            slots_[reply.index].result = std::get<PartitionAnswer>(*reply.result);
+            slots_[reply.index].result = std::get<PartitionAnswer>(*std::move(reply.result));
         } else {
             slots_[reply.index].error = std::move(reply.result).error();
         }
