@@ -178,6 +178,38 @@ class GroupTest(unittest.TestCase):
         self.broker.create_topic("gone", 1)
         self.assertEqual(self.committed("g", "gone", 1), {0: -1001})
 
+    def test_offsets_in_a_transaction_count_with_it(self):
+        self.broker.create_topic("in", 1)
+        self.broker.create_topic("out", 1)
+        self.produce("in", [str(n) for n in range(10)], 1)
+        member = Consumer({"bootstrap.servers": self.broker.address, "group.id": "g", "log_level": 0,
+                           "enable.auto.commit": False, "auto.offset.reset": "earliest",
+                           "isolation.level": "read_committed"})
+        self.addCleanup(member.close)
+        member.subscribe(["in"])
+        self.wait_for("an assignment", lambda: member.poll(0.1) is not None)
+        producer = Producer({"bootstrap.servers": self.broker.address, "log_level": 0,
+                             "transactional.id": "x"})
+        producer.init_transactions(30)
+
+        def transaction(offset, end):
+            producer.begin_transaction()
+            producer.produce("out", f"up to {offset}")
+            producer.send_offsets_to_transaction([TopicPartition("in", 0, offset)],
+                                                 member.consumer_group_metadata(), 30)
+            end(30)
+
+        transaction(4, producer.commit_transaction)
+        self.assertEqual(self.committed("g", "in", 1), {0: 4})
+        transaction(8, producer.abort_transaction)
+        self.assertEqual(self.committed("g", "in", 1), {0: 4})
+        address = self.broker.address
+        self.broker.kill()
+        self.broker.start(address)
+        self.assertEqual(self.committed("g", "in", 1), {0: 4})
+        transaction(9, producer.commit_transaction)
+        self.assertEqual(self.committed("g", "in", 1), {0: 9})
+
     def test_kcat_reads_as_a_group(self):
         self.broker.create_topic("kcat", 2)
         self.produce("kcat", [str(n) for n in range(20)], 2)
