@@ -18,6 +18,14 @@ public:
     virtual Result<admin::TopicSummary> alter_topic(std::string_view name,
                                                     const admin::AlterTopicRequest& request) = 0;
     virtual Result<void> delete_topic(std::string_view name) = 0;
+    virtual Result<admin::GroupList> groups() = 0;
+    virtual Result<admin::GroupDescription> describe_group(std::string_view name) = 0;
+    virtual Result<void> set_group_offsets(std::string_view name,
+                                           const admin::SetGroupOffsets& request) = 0;
+    virtual Result<void> delete_group(std::string_view name) = 0;
+    virtual Result<admin::TransactionList> transactions() = 0;
+    virtual Result<admin::TransactionDescription> describe_transaction(std::string_view id) = 0;
+    virtual Result<void> abort_transaction(std::string_view id) = 0;
 };
 
 class JsonDoor final : public AdminDoor {
@@ -37,6 +45,22 @@ public:
         return client_.alter_topic(name, request);
     }
     Result<void> delete_topic(std::string_view name) override { return client_.delete_topic(name); }
+    Result<admin::GroupList> groups() override { return client_.groups(); }
+    Result<admin::GroupDescription> describe_group(std::string_view name) override {
+        return client_.describe_group(name);
+    }
+    Result<void> set_group_offsets(std::string_view name,
+                                   const admin::SetGroupOffsets& request) override {
+        return client_.set_group_offsets(name, request);
+    }
+    Result<void> delete_group(std::string_view name) override { return client_.delete_group(name); }
+    Result<admin::TransactionList> transactions() override { return client_.transactions(); }
+    Result<admin::TransactionDescription> describe_transaction(std::string_view id) override {
+        return client_.describe_transaction(id);
+    }
+    Result<void> abort_transaction(std::string_view id) override {
+        return client_.abort_transaction(id);
+    }
 
 private:
     admin::HttpClient client_;

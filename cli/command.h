@@ -19,6 +19,8 @@ void add_topic(CLI::App& root, Run& run);
 void add_produce(CLI::App& root, Run& run);
 void add_consume(CLI::App& root, Run& run);
 void add_offsets(CLI::App& root, Run& run);
+void add_group(CLI::App& root, Run& run);
+void add_txn(CLI::App& root, Run& run);
 void add_cluster(CLI::App& root, Run& run);
 void add_completion(CLI::App& root, Run& run);
 

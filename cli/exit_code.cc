@@ -78,4 +78,8 @@ ExitCode combine(ExitCode a, ExitCode b) noexcept {
     return a == b ? a : ExitCode::failed;
 }
 
+void fold(std::optional<ExitCode>& all, ExitCode one) noexcept {
+    all = all ? combine(*all, one) : one;
+}
+
 } // namespace qtool::cli

@@ -3,6 +3,8 @@
 
 #include "lib/base/error.h"
 
+#include <optional>
+
 namespace qtool::cli {
 
 enum class ExitCode : int {
@@ -22,5 +24,7 @@ ExitCode exit_code(Code code) noexcept;
 
 /// The status of several results: done when all are; the one they share; else failed.
 ExitCode combine(ExitCode a, ExitCode b) noexcept;
+/// The same for results that come one by one; nothing before the first.
+void fold(std::optional<ExitCode>& all, ExitCode one) noexcept;
 
 } // namespace qtool::cli

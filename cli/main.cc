@@ -88,6 +88,8 @@ ExitCode run_main(int argc, char** argv) {
     add_produce(root, run);
     add_consume(root, run);
     add_offsets(root, run);
+    add_group(root, run);
+    add_txn(root, run);
     add_cluster(root, run);
     add_completion(root, run);
     try {

@@ -2,6 +2,7 @@
 // slow reader of stdout blocks the write, and then nothing is fetched either.
 #include "cli/command.h"
 #include "cli/commands/record_options.h"
+#include "cli/commands/resolve_position.h"
 #include "cli/input/position.h"
 #include "cli/output/format_string.h"
 #include "cli/output/record_json.h"
@@ -42,45 +43,6 @@ bool is_bounded(const Range& range) {
     return range.to != kNoLimit;
 }
 
-/// Offset of each partition that `position` means.
-Result<std::vector<int64_t>> resolve(client::BlockingConsumer& consumer, const std::string& topic,
-                                     const std::vector<int32_t>& partitions,
-                                     const Position& position, MonoTime deadline) {
-    if (position.kind == Position::Kind::offset) {
-        return std::vector<int64_t>(partitions.size(), position.value);
-    }
-    const auto ask = [&](int64_t timestamp_ms) -> Result<std::vector<int64_t>> {
-        QT_TRY_ASSIGN(const auto listed,
-                      consumer.list_offsets(topic, partitions, timestamp_ms, deadline));
-        std::vector<int64_t> offsets;
-        for (const client::ListedOffset& one : listed) {
-            if (!one.result) {
-                Error error = one.result.error();
-                error.detail = "partition " + std::to_string(one.partition) + ": " + error.detail;
-                return error;
-            }
-            offsets.push_back(one.offset);
-        }
-        return offsets;
-    };
-    if (position.kind == Position::Kind::beginning) {
-        return ask(client::kEarliestOffset);
-    }
-    QT_TRY_ASSIGN(std::vector<int64_t> ends, ask(client::kLatestOffset));
-    if (position.kind == Position::Kind::last) {
-        QT_TRY_ASSIGN(const std::vector<int64_t> starts, ask(client::kEarliestOffset));
-        for (size_t i = 0; i < ends.size(); i++) {
-            ends[i] = std::max(starts[i], ends[i] - std::min(ends[i], position.value));
-        }
-    } else if (position.kind == Position::Kind::time) {
-        QT_TRY_ASSIGN(const std::vector<int64_t> found, ask(position.value));
-        for (size_t i = 0; i < ends.size(); i++) {
-            ends[i] = found[i] >= 0 ? found[i] : ends[i]; // no record is that young
-        }
-    }
-    return ends;
-}
-
 int64_t wall_now_ms() {
     return duration_cast<std::chrono::milliseconds>(
                std::chrono::system_clock::now().time_since_epoch())
@@ -94,14 +56,15 @@ Result<std::vector<Range>> make_ranges(client::BlockingConsumer& consumer, const
                   choose_partitions(consumer, context, options.record));
     const std::string& topic = options.record.topic;
     QT_TRY_ASSIGN(const std::vector<int64_t> starts,
-                  resolve(consumer, topic, partitions, from, answer_deadline(context)));
+                  resolve_position(consumer, topic, partitions, from, answer_deadline(context)));
     std::vector<Range> ranges;
     for (size_t i = 0; i < partitions.size(); i++) {
         ranges.push_back({.partition = partitions[i], .from = starts[i]});
     }
     const auto limit = [&](const Position& position) -> Result<void> {
-        QT_TRY_ASSIGN(const std::vector<int64_t> ends,
-                      resolve(consumer, topic, partitions, position, answer_deadline(context)));
+        QT_TRY_ASSIGN(
+            const std::vector<int64_t> ends,
+            resolve_position(consumer, topic, partitions, position, answer_deadline(context)));
         for (size_t i = 0; i < ranges.size(); i++) {
             ranges[i].to = std::min(ranges[i].to, ends[i]);
         }

@@ -39,11 +39,6 @@ std::string quoted_topic(std::string_view name) {
     return "topic '" + std::string(name) + "'";
 }
 
-/// Folds the status of the next item into that of the items before.
-void fold(std::optional<ExitCode>& all, ExitCode one) {
-    all = all ? combine(*all, one) : one;
-}
-
 ExitCode create(Context& context, const TopicOptions& options) {
     admin::CreateTopicRequest request;
     request.validate_only = options.dry_run;

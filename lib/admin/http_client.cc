@@ -23,6 +23,18 @@ std::string topic_target(std::string_view name) {
     return "/v1/topics/" + stream::encode_path_segment(name);
 }
 
+std::string group_target(std::string_view name) {
+    return "/v1/groups/" + stream::encode_path_segment(name);
+}
+
+std::string transaction_target(std::string_view id) {
+    return "/v1/transactions/" + stream::encode_path_segment(id);
+}
+
+Result<void> without_body(const Result<std::string>& answer) {
+    return answer ? Result<void>() : Result<void>(answer.error());
+}
+
 /// An answer of 400 and above as the error it carries.
 Error error_of(const stream::HttpResponse& response, const config::Endpoint& peer) {
     if (const auto body = decode<ErrorBody>(response.body)) {
@@ -139,12 +151,39 @@ Result<TopicSummary> HttpClient::alter_topic(std::string_view name,
 }
 
 Result<void> HttpClient::delete_topic(std::string_view name) {
-    const Result<std::string> answer = call("DELETE", topic_target(name), {});
-    return answer ? Result<void>() : Result<void>(answer.error());
+    return without_body(call("DELETE", topic_target(name), {}));
 }
 
 Result<BrokerConfigs> HttpClient::broker_configs() {
     return decode_answer<BrokerConfigs>(call("GET", "/v1/config/broker", {}));
+}
+
+Result<GroupList> HttpClient::groups() {
+    return decode_answer<GroupList>(call("GET", "/v1/groups", {}));
+}
+
+Result<GroupDescription> HttpClient::describe_group(std::string_view name) {
+    return decode_answer<GroupDescription>(call("GET", group_target(name), {}));
+}
+
+Result<void> HttpClient::set_group_offsets(std::string_view name, const SetGroupOffsets& request) {
+    return without_body(call("PATCH", group_target(name), encode(request)));
+}
+
+Result<void> HttpClient::delete_group(std::string_view name) {
+    return without_body(call("DELETE", group_target(name), {}));
+}
+
+Result<TransactionList> HttpClient::transactions() {
+    return decode_answer<TransactionList>(call("GET", "/v1/transactions", {}));
+}
+
+Result<TransactionDescription> HttpClient::describe_transaction(std::string_view id) {
+    return decode_answer<TransactionDescription>(call("GET", transaction_target(id), {}));
+}
+
+Result<void> HttpClient::abort_transaction(std::string_view id) {
+    return without_body(call("DELETE", transaction_target(id), {}));
 }
 
 } // namespace qtool::admin

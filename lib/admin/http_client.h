@@ -3,6 +3,7 @@
 #pragma once
 
 #include "lib/admin/connection.h"
+#include "lib/admin/group_model.h"
 #include "lib/admin/model.h"
 #include "lib/base/result.h"
 #include "lib/base/time.h"
@@ -31,6 +32,13 @@ public:
     Result<TopicSummary> alter_topic(std::string_view name, const AlterTopicRequest& request);
     Result<void> delete_topic(std::string_view name);
     Result<BrokerConfigs> broker_configs();
+    Result<GroupList> groups();
+    Result<GroupDescription> describe_group(std::string_view name);
+    Result<void> set_group_offsets(std::string_view name, const SetGroupOffsets& request);
+    Result<void> delete_group(std::string_view name);
+    Result<TransactionList> transactions();
+    Result<TransactionDescription> describe_transaction(std::string_view id);
+    Result<void> abort_transaction(std::string_view id);
 
 private:
     /// The body of a 2xx answer.

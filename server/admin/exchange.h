@@ -63,5 +63,12 @@ RouteOutcome get_topic(Exchange exchange);
 RouteOutcome post_topic(Exchange exchange); // topic_changes.cc
 RouteOutcome patch_topic(Exchange exchange);
 RouteOutcome delete_topic(Exchange exchange);
+RouteOutcome get_groups(Exchange exchange); // group_routes.cc
+RouteOutcome get_group(Exchange exchange);
+RouteOutcome patch_group(Exchange exchange);
+RouteOutcome delete_group(Exchange exchange);
+RouteOutcome get_transactions(Exchange exchange); // transaction_routes.cc
+RouteOutcome get_transaction(Exchange exchange);
+RouteOutcome delete_transaction(Exchange exchange);
 
 } // namespace qtool::admin

@@ -98,6 +98,88 @@ inline constexpr std::string_view kOpenApi = R"json({
     }
    }
   },
+  "/v1/groups": {
+   "get": {
+    "operationId": "listGroups",
+    "summary": "All groups by name",
+    "responses": {
+     "200": {
+      "description": "sorted by name",
+      "content": {"application/json": {"schema": {"$ref": "#/components/schemas/GroupList"}}}
+     },
+     "default": {"$ref": "#/components/responses/Error"}
+    }
+   }
+  },
+  "/v1/groups/{name}": {
+   "parameters": [{"name": "name", "in": "path", "required": true, "schema": {"type": "string"}}],
+   "get": {
+    "operationId": "describeGroup",
+    "summary": "One group with its members, offsets and lag",
+    "responses": {
+     "200": {
+      "description": "the group",
+      "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Group"}}}
+     },
+     "default": {"$ref": "#/components/responses/Error"}
+    }
+   },
+   "patch": {
+    "operationId": "setGroupOffsets",
+    "summary": "Commit offsets of a group without members",
+    "requestBody": {
+     "required": true,
+     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/SetGroupOffsets"}}}
+    },
+    "responses": {
+     "204": {"description": "committed"},
+     "default": {"$ref": "#/components/responses/Error"}
+    }
+   },
+   "delete": {
+    "operationId": "deleteGroup",
+    "summary": "Delete a group without members, with its offsets",
+    "responses": {
+     "204": {"description": "deleted"},
+     "default": {"$ref": "#/components/responses/Error"}
+    }
+   }
+  },
+  "/v1/transactions": {
+   "get": {
+    "operationId": "listTransactions",
+    "summary": "All transactional ids",
+    "responses": {
+     "200": {
+      "description": "sorted by id",
+      "content": {"application/json": {"schema": {"$ref": "#/components/schemas/TransactionList"}}}
+     },
+     "default": {"$ref": "#/components/responses/Error"}
+    }
+   }
+  },
+  "/v1/transactions/{name}": {
+   "parameters": [{"name": "name", "in": "path", "required": true, "schema": {"type": "string"}}],
+   "get": {
+    "operationId": "describeTransaction",
+    "summary": "One transactional id with what it has open",
+    "responses": {
+     "200": {
+      "description": "the transactional id",
+      "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Transaction"}}}
+     },
+     "default": {"$ref": "#/components/responses/Error"}
+    }
+   },
+   "delete": {
+    "operationId": "abortTransaction",
+    "summary": "Fence the producer and abort what it has open",
+    "responses": {
+     "204": {"description": "fenced"},
+     "default": {"$ref": "#/components/responses/Error"}
+    }
+   }
+  },
   "/v1/config/broker": {
    "get": {
     "operationId": "getBrokerConfig",
@@ -176,6 +258,114 @@ inline constexpr std::string_view kOpenApi = R"json({
        "detail": {"type": "string", "description": "this case: the thing, the value, the limit"}
       }
      }
+    }
+   },
+   "TopicPartitions": {
+    "type": "object",
+    "required": ["topic", "partitions"],
+    "properties": {
+     "topic": {"type": "string"},
+     "partitions": {"type": "array", "items": {"type": "integer", "format": "int32"}}
+    }
+   },
+   "GroupSummary": {
+    "type": "object",
+    "required": ["group", "type", "protocol_type", "state"],
+    "properties": {
+     "group": {"type": "string"},
+     "type": {"type": "string"},
+     "protocol_type": {"type": "string"},
+     "state": {"type": "string"}
+    }
+   },
+   "GroupList": {
+    "type": "object",
+    "required": ["groups"],
+    "properties": {
+     "groups": {"type": "array", "items": {"$ref": "#/components/schemas/GroupSummary"}}
+    }
+   },
+   "GroupMember": {
+    "type": "object",
+    "required": ["member_id", "instance_id", "client_id", "client_host", "assignment"],
+    "properties": {
+     "member_id": {"type": "string"},
+     "instance_id": {"type": ["string", "null"]},
+     "client_id": {"type": "string"},
+     "client_host": {"type": "string"},
+     "assignment": {"type": "array", "items": {"$ref": "#/components/schemas/TopicPartitions"}}
+    }
+   },
+   "GroupOffset": {
+    "type": "object",
+    "required": ["topic", "partition", "offset", "leader_epoch", "metadata", "high_watermark", "lag"],
+    "properties": {
+     "topic": {"type": "string"},
+     "partition": {"type": "integer", "format": "int32"},
+     "offset": {"type": "integer", "format": "int64"},
+     "leader_epoch": {"type": "integer", "format": "int32"},
+     "metadata": {"type": "string"},
+     "high_watermark": {"type": ["integer", "null"], "format": "int64"},
+     "lag": {"type": ["integer", "null"], "format": "int64"}
+    }
+   },
+   "Group": {
+    "type": "object",
+    "required": ["group", "type", "protocol_type", "protocol", "state", "members", "offsets"],
+    "properties": {
+     "group": {"type": "string"},
+     "type": {"type": "string"},
+     "protocol_type": {"type": "string"},
+     "protocol": {"type": "string"},
+     "state": {"type": "string"},
+     "members": {"type": "array", "items": {"$ref": "#/components/schemas/GroupMember"}},
+     "offsets": {"type": "array", "items": {"$ref": "#/components/schemas/GroupOffset"}}
+    }
+   },
+   "OffsetToSet": {
+    "type": "object",
+    "required": ["topic", "partition", "offset"],
+    "properties": {
+     "topic": {"type": "string"},
+     "partition": {"type": "integer", "format": "int32"},
+     "offset": {"type": "integer", "format": "int64"},
+     "metadata": {"type": "string"}
+    }
+   },
+   "SetGroupOffsets": {
+    "type": "object",
+    "required": ["offsets"],
+    "properties": {
+     "offsets": {"type": "array", "items": {"$ref": "#/components/schemas/OffsetToSet"}}
+    }
+   },
+   "TransactionSummary": {
+    "type": "object",
+    "required": ["transactional_id", "producer_id", "state"],
+    "properties": {
+     "transactional_id": {"type": "string"},
+     "producer_id": {"type": "integer", "format": "int64"},
+     "state": {"type": "string"}
+    }
+   },
+   "TransactionList": {
+    "type": "object",
+    "required": ["transactions"],
+    "properties": {
+     "transactions": {"type": "array", "items": {"$ref": "#/components/schemas/TransactionSummary"}}
+    }
+   },
+   "Transaction": {
+    "type": "object",
+    "required": ["transactional_id", "state", "producer_id", "producer_epoch", "timeout_ms", "start_ms", "partitions"],
+    "properties": {
+     "transactional_id": {"type": "string"},
+     "state": {"type": "string"},
+     "producer_id": {"type": "integer", "format": "int64"},
+     "producer_epoch": {"type": "integer", "format": "int32"},
+     "timeout_ms": {"type": "integer", "format": "int32"},
+     "start_ms": {"type": "integer", "format": "int64"},
+     "partitions": {"type": "array", "items": {"$ref": "#/components/schemas/TopicPartitions"}}
     }
    },
    "Broker": {

@@ -1,0 +1,107 @@
+// CoordinatorQuery: a pending HTTP request that asks coordinators (groups, transactions) in Kafka's
+// protocol, as the Kafka door does, and partitions. Lives on the core of the connection.
+#pragma once
+
+#include "lib/base/byte_writer.h"
+#include "lib/protocol/kafka_error.h"
+#include "server/admin/exchange.h"
+#include "server/coordinator/machine.h"
+
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace qtool::admin {
+
+/// A coordinator's error in our codes; the detail is Kafka's sentence.
+Error coordinator_answer_error(int16_t error_code, std::string_view what);
+
+class CoordinatorQuery : public HttpPending {
+public:
+    CoordinatorQuery(const Exchange& exchange, std::string_view internal_topic)
+        : HttpPending(exchange),
+          topic_(internal_topic) {}
+
+    void start(Token self, request::Services& services) final {
+        self_ = self;
+        image_ = services.image();
+        begin();
+        submit(services);
+    }
+
+    void on_partition_reply(replica::PartitionReply reply, request::Services& services) final {
+        QT_ASSERT(waiting_ > 0);
+        waiting_--;
+        take(reply.index, std::move(reply.result));
+        submit(services);
+    }
+
+protected:
+    /// Calls ask_* for the first questions.
+    virtual void begin() = 0;
+    /// The answer to question `index`; may ask more.
+    virtual void take(uint32_t index, Result<replica::PartitionResult> result) = 0;
+    /// No question is left.
+    virtual stream::HttpReply finish() = 0;
+
+    [[nodiscard]] const metadata::Image& image() const { return *image_; }
+    /// 0: the internal topic does not exist: nobody ever used a group or a transaction.
+    [[nodiscard]] int32_t shard_count() const {
+        const metadata::TopicImage* topic = image_->topic(topic_);
+        return topic == nullptr ? 0 : static_cast<int32_t>(topic->partitions.size());
+    }
+    template <class Request>
+    void ask_shard(uint32_t index, PartitionIndex shard, int16_t version, const Request& request) {
+        ByteWriter writer;
+        request.encode(writer, version);
+        replica::CoordinatorOp op;
+        op.api_key = Request::kApiKey;
+        op.api_version = version;
+        op.client_id = "admin";
+        op.client_host = "/";
+        op.body = writer.take();
+        ask(index, PartitionKey{image_->topic(topic_)->id, shard}, std::move(op));
+    }
+    template <class Request>
+    void ask_coordinator_of(std::string_view key, uint32_t index, int16_t version,
+                            const Request& request) {
+        ask_shard(index, coordinator::shard_of(key, shard_count()), version, request);
+    }
+    void ask(uint32_t index, const PartitionKey& key, replica::PartitionOp op) {
+        replica::PartitionRequest& request = asked_.emplace_back();
+        request.request = self_;
+        request.index = index;
+        request.key = key;
+        request.op = std::move(op);
+    }
+
+    /// The response in the answer of ask_shard. Errors: those of the coordinator's shard; internal.
+    template <class Response>
+    static Result<Response> decode_answer(const Result<replica::PartitionResult>& result,
+                                          int16_t version) {
+        if (!result) {
+            return result.error();
+        }
+        return Response::decode(std::get<replica::CoordinatorResult>(*result).body, version);
+    }
+
+private:
+    void submit(request::Services& services) {
+        waiting_ += asked_.size();
+        if (waiting_ == 0) {
+            answer(self_, finish(), services);
+            return;
+        }
+        if (!asked_.empty()) {
+            services.submit(std::exchange(asked_, {}));
+        }
+    }
+
+    std::string_view topic_; // a constant of metadata/image.h
+    Token self_;
+    metadata::ImageRef image_;
+    std::vector<replica::PartitionRequest> asked_;
+    size_t waiting_ = 0;
+};
+
+} // namespace qtool::admin
