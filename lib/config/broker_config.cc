@@ -111,6 +111,54 @@ Result<void> check_addresses(const BrokerConfig& broker) {
     return {};
 }
 
+void read_consumer_groups(const Reader& read, BrokerConfig::ConsumerGroups& groups) {
+    groups.assignors = to_list(read.needed("group.consumer.assignors"));
+    groups.assignment_interval_ms = read.int32("group.consumer.assignment.interval.ms");
+    groups.assignment_interval_min_ms = read.int32("group.consumer.min.assignment.interval.ms");
+    groups.assignment_interval_max_ms = read.int32("group.consumer.max.assignment.interval.ms");
+    groups.heartbeat_interval_ms = read.int32("group.consumer.heartbeat.interval.ms");
+    groups.heartbeat_interval_min_ms = read.int32("group.consumer.min.heartbeat.interval.ms");
+    groups.heartbeat_interval_max_ms = read.int32("group.consumer.max.heartbeat.interval.ms");
+    groups.session_timeout_ms = read.int32("group.consumer.session.timeout.ms");
+    groups.session_timeout_min_ms = read.int32("group.consumer.min.session.timeout.ms");
+    groups.session_timeout_max_ms = read.int32("group.consumer.max.session.timeout.ms");
+    groups.size_max = read.int32("group.consumer.max.size");
+    groups.regex_refresh_interval_ms = read.int32("group.consumer.regex.refresh.interval.ms");
+    const std::string policy(read.needed("group.consumer.migration.policy"));
+    groups.may_upgrade = policy == "upgrade" || policy == "bidirectional";
+    groups.may_downgrade = policy == "downgrade" || policy == "bidirectional";
+}
+
+// As Kafka checks at start: defaults lie within what groups may set.
+Result<void> check_consumer_groups(const BrokerConfig::ConsumerGroups& groups) {
+    const struct {
+        const char* name;
+        int32_t min, value, max;
+    } ranges[] = {
+        {"assignment.interval.ms", groups.assignment_interval_min_ms, groups.assignment_interval_ms,
+         groups.assignment_interval_max_ms},
+        {"heartbeat.interval.ms", groups.heartbeat_interval_min_ms, groups.heartbeat_interval_ms,
+         groups.heartbeat_interval_max_ms},
+        {"session.timeout.ms", groups.session_timeout_min_ms, groups.session_timeout_ms,
+         groups.session_timeout_max_ms},
+    };
+    for (const auto& range : ranges) {
+        if (range.value < range.min || range.value > range.max) {
+            const std::string name = range.name;
+            return Error(Code::invalid_config,
+                         "group.consumer." + name + " is " + std::to_string(range.value) +
+                             ", not between group.consumer.min." + name + " (" +
+                             std::to_string(range.min) + ") and group.consumer.max." + name + " (" +
+                             std::to_string(range.max) + ")");
+        }
+    }
+    if (groups.heartbeat_interval_ms >= groups.session_timeout_ms) {
+        return Error(Code::invalid_config, "group.consumer.heartbeat.interval.ms must be below "
+                                           "group.consumer.session.timeout.ms");
+    }
+    return {};
+}
+
 } // namespace
 
 std::span<const BrokerFlag> broker_flags() {
@@ -225,6 +273,9 @@ Result<BrokerConfig> BrokerConfigBuilder::build() const {
         read.int32("transaction.state.log.replication.factor");
     broker.transaction_state_min_isr = read.int32("transaction.state.log.min.isr");
     broker.transaction_state_segment_bytes = read.int32("transaction.state.log.segment.bytes");
+
+    read_consumer_groups(read, broker.consumer_groups);
+    QT_TRY(check_consumer_groups(broker.consumer_groups));
 
     broker.socket_request_bytes_max = read.int32("socket.request.max.bytes");
     broker.fetch_bytes_max = read.int32("fetch.max.bytes");

@@ -63,6 +63,26 @@ struct BrokerConfig {
     int32_t transaction_state_replication_factor = 3;
     int32_t transaction_state_min_isr = 2;
     int32_t transaction_state_segment_bytes = 104'857'600;
+    // Consumer groups (KIP-848). What a group may set for itself lies between min and max.
+    struct ConsumerGroups {
+        std::vector<std::string> assignors = {"uniform", "range"};
+        int32_t assignment_interval_ms = 1000;
+        int32_t assignment_interval_min_ms = 0;
+        int32_t assignment_interval_max_ms = 15'000;
+        int32_t heartbeat_interval_ms = 5000;
+        int32_t heartbeat_interval_min_ms = 5000;
+        int32_t heartbeat_interval_max_ms = 15'000;
+        int32_t session_timeout_ms = 45'000;
+        int32_t session_timeout_min_ms = 45'000;
+        int32_t session_timeout_max_ms = 60'000;
+        int32_t size_max = 2'147'483'647; // members
+        int32_t regex_refresh_interval_ms = 600'000;
+        bool may_upgrade = true; // a classic group with members
+        bool may_downgrade = true;
+
+        bool operator==(const ConsumerGroups&) const = default;
+    };
+    ConsumerGroups consumer_groups;
     // Bounds. A frame beyond socket_request_bytes_max closes the connection.
     int32_t socket_request_bytes_max = 104'857'600;
     int32_t fetch_bytes_max = 57'671'680; // of one Fetch answer, whatever the client asks

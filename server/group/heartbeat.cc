@@ -3,6 +3,8 @@
 
 #include "lib/base/assert.h"
 #include "server/group/classic_rebalance.h"
+#include "server/group/consumer_group_changes.h"
+#include "server/group/consumer_group_classic.h"
 #include "server/group/requests.h"
 
 namespace qtool::group {
@@ -15,6 +17,10 @@ using protocol::HeartbeatRequest;
 KafkaError beat(ShardState& state, const HeartbeatRequest& request, Host& host) {
     if (request.group_id.empty()) {
         return KafkaError::invalid_group_id;
+    }
+    if (ConsumerGroup* consumers = find_consumer_group(state, request.group_id);
+        consumers != nullptr) {
+        return beat_consumer_group(state, *consumers, request, host);
     }
     ClassicGroup* group = state.find_classic(request.group_id);
     if (group == nullptr) {

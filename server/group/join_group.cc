@@ -4,6 +4,7 @@
 
 #include "lib/base/assert.h"
 #include "server/group/classic_rebalance.h"
+#include "server/group/consumer_group_classic.h"
 #include "server/group/limits.h"
 #include "server/group/requests.h"
 
@@ -266,7 +267,7 @@ void serve_join_group(ShardState& state, const Request& from, Host& host) {
     }
     Group* known = state.find(request.group_id);
     if (known != nullptr && known->kind() != GroupKind::classic && !known->is_empty()) {
-        join.refuse(KafkaError::inconsistent_group_protocol, member_id);
+        join_consumer_group(state, request.group_id, request, from, host);
         return;
     }
     const bool is_classic = known != nullptr && known->kind() == GroupKind::classic;

@@ -3,6 +3,8 @@
 
 #include "lib/base/assert.h"
 #include "server/group/classic_rebalance.h"
+#include "server/group/consumer_group_changes.h"
+#include "server/group/consumer_group_classic.h"
 #include "server/group/requests.h"
 
 namespace qtool::group {
@@ -56,6 +58,10 @@ void serve_leave_group(ShardState& state, const coordinator::Request& from, Host
     const size_t member_count = group == nullptr ? 0 : group->members.size();
     const auto leave_one = [&](std::string_view member_id,
                                const std::optional<std::string_view>& instance_id) {
+        if (find_consumer_group(state, request->group_id) != nullptr) {
+            return static_cast<int16_t>(
+                leave_consumer_group(state, request->group_id, member_id, instance_id, host));
+        }
         return static_cast<int16_t>(group == nullptr
                                         ? KafkaError::unknown_member_id
                                         : leave(state, *group, member_id, instance_id, host));

@@ -35,4 +35,21 @@ inline constexpr size_t kTombstonesPerBatchMax = 1'000;
 // count; this long it is kept (Kafka's fixed value).
 inline constexpr std::chrono::minutes kNewMemberJoinTimeout{5};
 
+// A subscription's regular expression, and what RE2 may take for it. RE2 matches in linear time, so
+// these bound its work as well.
+inline constexpr size_t kRegexSizeMax = 4096;
+inline constexpr int64_t kRegexProgramBytesMax = 1 * MiB;
+// Expressions are not resolved again before this much time has passed (Kafka's fixed value).
+inline constexpr std::chrono::seconds kRegexRefreshIntervalMin{10};
+
+// The id a client chooses for itself.
+inline constexpr size_t kMemberIdSizeMax = 2048;
+
+// Topics one member of a consumer group may name.
+inline constexpr size_t kSubscribedTopicsMax = 100'000;
+
+// Bytes of records that one batch of a consumer group's decision holds; a larger decision is
+// several batches, each of which is right on its own.
+inline constexpr size_t kDecisionBatchBytesMax = 512 * KiB;
+
 } // namespace qtool::group

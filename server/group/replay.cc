@@ -3,6 +3,7 @@
 #include "lib/protocol/msg/group_metadata_record.h"
 #include "lib/protocol/msg/offset_commit_record.h"
 #include "server/group/classic_group.h"
+#include "server/group/consumer_group_records.h"
 
 namespace qtool::group {
 
@@ -69,7 +70,11 @@ Result<void> replay_record(ShardState& state, const Record& record) {
         return Error(Code::malformed, "a group record's key has no type");
     }
     const ByteView fields = record.key.subspan(kTypeSize);
-    switch (load_be<int16_t>(record.key.data())) {
+    const auto type = load_be<int16_t>(record.key.data());
+    if (is_consumer_group_record(type)) {
+        return replay_consumer_group(state, type, record);
+    }
+    switch (type) {
     case kOldOffsetCommitType:
     case OffsetCommitKey::kRecordType:
         return replay_offset(state, record, fields);

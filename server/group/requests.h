@@ -30,4 +30,9 @@ void serve_list_groups(ShardState& state, const coordinator::Request& request,
 void serve_delete_groups(ShardState& state, const coordinator::Request& request,
                          coordinator::Host& host);
 
+void serve_consumer_group_heartbeat(ShardState& state, const coordinator::Request& request,
+                                    coordinator::Host& host);
+void serve_consumer_group_describe(ShardState& state, const coordinator::Request& request,
+                                   coordinator::Host& host);
+
 } // namespace qtool::group

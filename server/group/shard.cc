@@ -1,6 +1,8 @@
 #include "server/group/shard.h"
 
 #include "lib/base/assert.h"
+#include "lib/protocol/msg/consumer_group_describe.h"
+#include "lib/protocol/msg/consumer_group_heartbeat.h"
 #include "lib/protocol/msg/delete_groups.h"
 #include "lib/protocol/msg/describe_groups.h"
 #include "lib/protocol/msg/heartbeat.h"
@@ -13,6 +15,7 @@
 #include "lib/protocol/msg/sync_group.h"
 #include "lib/protocol/msg/txn_offset_commit.h"
 #include "server/group/classic_rebalance.h"
+#include "server/group/consumer_group_changes.h"
 #include "server/group/offset_expiry.h"
 #include "server/group/replay.h"
 #include "server/group/requests.h"
@@ -44,6 +47,11 @@ void GroupShard::on_loaded(Host& host) {
             start_classic(state_, *group, host);
         }
     }
+    for (const auto& [id, group] : state_.groups) {
+        if (group->kind() == GroupKind::consumer) {
+            start_consumer_group(state_, static_cast<ConsumerGroup&>(*group), host);
+        }
+    }
     drop_offsets_of_deleted_topics(state_, host);
     schedule_offset_expiry(state_, host);
 }
@@ -73,6 +81,10 @@ void GroupShard::on_request(const coordinator::Request& request, Host& host) {
         return serve_list_groups(state_, request, host);
     case protocol::DeleteGroupsRequest::kApiKey:
         return serve_delete_groups(state_, request, host);
+    case protocol::ConsumerGroupHeartbeatRequest::kApiKey:
+        return serve_consumer_group_heartbeat(state_, request, host);
+    case protocol::ConsumerGroupDescribeRequest::kApiKey:
+        return serve_consumer_group_describe(state_, request, host);
     default:
         QT_UNREACHABLE(); // handlers send what is listed here
     }
@@ -81,6 +93,9 @@ void GroupShard::on_request(const coordinator::Request& request, Host& host) {
 void GroupShard::on_image(const metadata::Delta& delta, Host& host) {
     if (state_.is_loaded && !delta.topics_deleted.empty()) {
         drop_offsets_of_deleted_topics(state_, host);
+    }
+    if (state_.is_loaded) {
+        on_topics_changed(state_, delta, host);
     }
 }
 
@@ -99,6 +114,14 @@ void GroupShard::on_time(Host& host) {
             break;
         case TimerKind::classic_sync:
             on_sync_due(state_, *due, host);
+            break;
+        case TimerKind::consumer_session:
+        case TimerKind::consumer_revocation:
+        case TimerKind::consumer_target:
+        case TimerKind::consumer_regex:
+        case TimerKind::consumer_join:
+        case TimerKind::consumer_sync:
+            on_consumer_timer(state_, *due, host);
             break;
         }
     }

@@ -4,6 +4,8 @@
 
 #include "lib/base/assert.h"
 #include "server/group/classic_rebalance.h"
+#include "server/group/consumer_group_changes.h"
+#include "server/group/consumer_group_classic.h"
 #include "server/group/limits.h"
 #include "server/group/requests.h"
 
@@ -91,6 +93,10 @@ void serve_sync_group(ShardState& state, const Request& from, Host& host) {
     if (from.api_version >= kProtocolRequiredFrom &&
         (!request.protocol_type || !request.protocol_name)) {
         return refuse(KafkaError::inconsistent_group_protocol);
+    }
+    if (ConsumerGroup* consumers = find_consumer_group(state, request.group_id);
+        consumers != nullptr) {
+        return sync_consumer_group(state, *consumers, request, from, host);
     }
     if (group == nullptr) {
         return refuse(KafkaError::unknown_member_id);

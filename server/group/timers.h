@@ -17,10 +17,16 @@ namespace qtool::group {
 
 /// What falls due. A new kind gets its case in GroupShard::on_time.
 enum class TimerKind : uint8_t {
-    offset_expiry,   // of the shard; group and member are empty
-    classic_session, // a member's session, or how long an id handed out stays pending
-    classic_join,    // the join phase of a group ends
-    classic_sync,    // the members that joined must have synced
+    offset_expiry,       // of the shard; group and member are empty
+    classic_session,     // a member's session, or how long an id handed out stays pending
+    classic_join,        // the join phase of a group ends
+    classic_sync,        // the members that joined must have synced
+    consumer_session,    // a member of a consumer group is silent for too long
+    consumer_revocation, // ... or keeps partitions it is to give back
+    consumer_target,     // a new assignment of a consumer group may be computed
+    consumer_regex,      // its regular expressions are to be resolved again
+    consumer_join,       // a classic member of a consumer group was told to join again
+    consumer_sync,       // ... or joined and has not synced
 };
 
 struct TimerKey {

@@ -4,6 +4,8 @@
 #include "lib/protocol/msg/add_partitions_to_txn.h"
 #include "lib/protocol/msg/alter_configs.h"
 #include "lib/protocol/msg/api_versions.h"
+#include "lib/protocol/msg/consumer_group_describe.h"
+#include "lib/protocol/msg/consumer_group_heartbeat.h"
 #include "lib/protocol/msg/create_partitions.h"
 #include "lib/protocol/msg/create_topics.h"
 #include "lib/protocol/msg/delete_groups.h"
@@ -92,6 +94,8 @@ constexpr ApiRow kTable[] = {
     row<protocol::DescribeProducersRequest>(handle_describe_producers),
     row<protocol::DescribeTransactionsRequest>(handle_describe_transactions),
     row<protocol::ListTransactionsRequest>(handle_list_transactions),
+    row<protocol::ConsumerGroupHeartbeatRequest>(handle_consumer_group_heartbeat),
+    row<protocol::ConsumerGroupDescribeRequest>(handle_consumer_group_describe),
     row<protocol::DescribeTopicPartitionsRequest>(handle_describe_topic_partitions),
 };
 

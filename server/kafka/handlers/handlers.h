@@ -40,5 +40,7 @@ Outcome handle_list_groups(const Context& context);
 Outcome handle_txn_offset_commit(const Context& context);
 Outcome handle_delete_groups(const Context& context);
 Outcome handle_offset_delete(const Context& context);
+Outcome handle_consumer_group_heartbeat(const Context& context);
+Outcome handle_consumer_group_describe(const Context& context);
 
 } // namespace qtool::kafka
