@@ -68,12 +68,14 @@ private:
             world_.wait(std::chrono::seconds(random_.below(50))); // sessions and revocations end
         } else if (what < 60) {
             beat(any());
-        } else {
-            ConsumerWorld::apply(any());
+        } else if (Consumer& member = any(); !unsure_.contains(member.id)) {
+            ConsumerWorld::apply(member);
         }
     }
 
-    // The answer is lost now and then: then the member asks again with all it has.
+    // The answer is lost now and then: then the member asks again with all it has, and takes
+    // nothing up before it was heard. (One that had been told of a partition but said it does not
+    // own it yet may lose it at once, as in Kafka; that is what the lost answer may have said.)
     void beat(Consumer& member) {
         Consumer before = member;
         const auto response = world_.beat(member);
@@ -84,9 +86,11 @@ private:
             member.assigned.clear();
             return;
         }
+        unsure_.erase(member.id);
         if (random_.below(10) == 0) {
             member = before;
             member.has_reported = false;
+            unsure_.insert(member.id);
         }
     }
 
@@ -147,6 +151,7 @@ private:
     ConsumerWorld world_;
     Prng random_;
     std::map<std::string, Consumer> members_;
+    std::set<std::string> unsure_; // who waits for an answer that got lost
     int next_id_ = 0;
 };
 
