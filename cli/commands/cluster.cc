@@ -1,21 +1,57 @@
-// qtool cluster status, over AdminDoor: who is there, and is all of it served.
+// qtool cluster, over AdminDoor: who is there, is all of it served, and is there room on the disks.
 #include "cli/command.h"
 #include "cli/output/text.h"
 #include "lib/admin/codec.h"
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
+
 namespace qtool::cli {
 
 namespace {
+
+bool is_bad(const admin::LogDirInfo& dir) {
+    return !dir.error.empty() || dir.low_space;
+}
+
+ExitCode disks(Context& context) {
+    const auto cluster = context.admin().cluster();
+    if (!cluster) {
+        return context.fail(cluster.error());
+    }
+    const bool healthy = std::none_of(cluster->log_dirs.begin(), cluster->log_dirs.end(), is_bad);
+    std::string out;
+    if (context.is_json()) {
+        out = admin::encode_log_dirs(*cluster) + "\n";
+    } else {
+        Table table({"BROKER", "DIRECTORY", "STATE", "FREE", "TOTAL", "RESERVE", "PARTITIONS"});
+        for (const admin::LogDirInfo& dir : cluster->log_dirs) {
+            const bool known = dir.error.empty() && dir.total_bytes > 0;
+            table.add({std::to_string(cluster->broker_id), dir.path,
+                       !dir.error.empty() ? "offline"
+                       : dir.low_space    ? "low"
+                                          : "ok",
+                       known ? std::to_string(dir.free_bytes) : "-",
+                       known ? std::to_string(dir.total_bytes) : "-",
+                       known ? std::to_string(dir.reserve_bytes) : "-",
+                       std::to_string(dir.partition_count)});
+        }
+        out = table.to_text();
+    }
+    const ExitCode printed = context.print(out);
+    return printed != ExitCode::done || healthy ? printed : ExitCode::check_failed;
+}
 
 ExitCode status(Context& context) {
     const auto cluster = context.admin().cluster();
     if (!cluster) {
         return context.fail(cluster.error());
     }
-    const bool healthy =
-        cluster->offline_partition_count == 0 && cluster->under_replicated_partition_count == 0;
+    const bool has_bad_dir =
+        std::any_of(cluster->log_dirs.begin(), cluster->log_dirs.end(), is_bad);
+    const bool healthy = cluster->offline_partition_count == 0 &&
+                         cluster->under_replicated_partition_count == 0 && !has_bad_dir;
     std::string out;
     if (context.is_json()) {
         out = admin::encode(*cluster) + "\n";
@@ -36,6 +72,17 @@ ExitCode status(Context& context) {
         out.append(std::to_string(cluster->offline_partition_count)).append(" without a leader, ");
         out.append(std::to_string(cluster->under_replicated_partition_count));
         out.append(" under-replicated\n").append(table.to_text());
+        for (const admin::LogDirInfo& dir : cluster->log_dirs) {
+            if (!dir.error.empty()) {
+                append_for_terminal(out, "log directory " + dir.path + " is offline: " + dir.error);
+                out.append("\n");
+            } else if (dir.low_space) {
+                append_for_terminal(out, "log directory " + dir.path + " is low on space (" +
+                                             std::to_string(dir.free_bytes) +
+                                             " bytes free): produce is refused");
+                out.append("\n");
+            }
+        }
     }
     const ExitCode printed = context.print(out);
     return printed != ExitCode::done || healthy ? printed : ExitCode::check_failed;
@@ -48,9 +95,17 @@ void add_cluster(CLI::App& root, Run& run) {
     cluster->require_subcommand(1);
     CLI::App* app =
         cluster->add_subcommand("status", "Brokers, and whether all partitions are served");
-    app->footer("Exit status 8 when a partition has no leader or too few in-sync replicas.\n\n"
-                "Examples:\n  qtool cluster status\n  qtool cluster status -o json | jq .version");
+    app->footer(
+        "Exit status 8 when a partition has no leader or too few in-sync replicas, or a log\n"
+        "directory of the broker that answers is offline or low on space.\n\n"
+        "Examples:\n  qtool cluster status\n  qtool cluster status -o json | jq .version");
     app->callback([&run] { run = &status; });
+    CLI::App* disks_app = cluster->add_subcommand(
+        "disks", "Log directories of the broker that answers, and their free bytes");
+    disks_app->footer("Exit status 8 when one is offline, or has less free than its reserve.\n\n"
+                      "Examples:\n  qtool cluster disks\n"
+                      "  qtool cluster disks -o json | jq '.log_dirs[].free_bytes'");
+    disks_app->callback([&run] { run = &disks; });
 }
 
 } // namespace qtool::cli

@@ -29,6 +29,28 @@ static Result<void> read_object(const Json& json, BrokerInfo& out) {
     return need(json, "admin_port", out.admin_port);
 }
 
+static Json to_json(const LogDirInfo& value) {
+    return Json{{"path", value.path},
+                {"id", value.id},
+                {"error", value.error},
+                {"free_bytes", value.free_bytes},
+                {"total_bytes", value.total_bytes},
+                {"reserve_bytes", value.reserve_bytes},
+                {"low_space", value.low_space},
+                {"partition_count", value.partition_count}};
+}
+
+static Result<void> read_object(const Json& json, LogDirInfo& out) {
+    QT_TRY(need(json, "path", out.path));
+    QT_TRY(need(json, "id", out.id));
+    QT_TRY(maybe(json, "error", out.error));
+    QT_TRY(need(json, "free_bytes", out.free_bytes));
+    QT_TRY(need(json, "total_bytes", out.total_bytes));
+    QT_TRY(need(json, "reserve_bytes", out.reserve_bytes));
+    QT_TRY(need(json, "low_space", out.low_space));
+    return need(json, "partition_count", out.partition_count);
+}
+
 static Json to_json(const TopicSummary& value) {
     return Json{{"name", value.name},
                 {"id", value.id},
@@ -139,7 +161,12 @@ std::string encode(const ClusterInfo& value) {
                  {"topic_count", value.topic_count},
                  {"partition_count", value.partition_count},
                  {"offline_partition_count", value.offline_partition_count},
-                 {"under_replicated_partition_count", value.under_replicated_partition_count}});
+                 {"under_replicated_partition_count", value.under_replicated_partition_count},
+                 {"log_dirs", to_json(value.log_dirs)}});
+}
+
+std::string encode_log_dirs(const ClusterInfo& value) {
+    return dump({{"broker_id", value.broker_id}, {"log_dirs", to_json(value.log_dirs)}});
 }
 
 std::string encode(const TopicList& value) {
@@ -213,6 +240,7 @@ Result<ClusterInfo> decode<ClusterInfo>(std::string_view text) {
     QT_TRY(need(json, "partition_count", out.partition_count));
     QT_TRY(need(json, "offline_partition_count", out.offline_partition_count));
     QT_TRY(need(json, "under_replicated_partition_count", out.under_replicated_partition_count));
+    QT_TRY(maybe(json, "log_dirs", out.log_dirs)); // answers of older brokers have none
     return out;
 }
 

@@ -17,6 +17,8 @@ namespace qtool::admin {
 inline constexpr size_t kJsonDepthMax = 32; // nesting of arrays and objects accepted
 
 std::string encode(const ClusterInfo& value);
+/// Broker id and log_dirs alone.
+std::string encode_log_dirs(const ClusterInfo& value);
 std::string encode(const TopicList& value);
 std::string encode(const TopicSummary& value);
 std::string encode(const TopicDescription& value);

@@ -24,6 +24,20 @@ struct BrokerInfo {
     bool operator==(const BrokerInfo&) const = default;
 };
 
+/// A log directory of the broker that answered. Of one that is offline path and error count.
+struct LogDirInfo {
+    std::string path;
+    std::string id;    // Kafka's 22 characters
+    std::string error; // why it is offline; empty: it is in use
+    uint64_t free_bytes = 0;
+    uint64_t total_bytes = 0;
+    uint64_t reserve_bytes = 0; // with less free produce is refused
+    bool low_space = false;     // it is refused now
+    uint32_t partition_count = 0;
+
+    bool operator==(const LogDirInfo&) const = default;
+};
+
 /// GET /v1/cluster
 struct ClusterInfo {
     std::string cluster_id;
@@ -36,6 +50,7 @@ struct ClusterInfo {
     uint32_t partition_count = 0;
     uint32_t offline_partition_count = 0;          // without a leader
     uint32_t under_replicated_partition_count = 0; // in-sync replicas fewer than replicas
+    std::vector<LogDirInfo> log_dirs;              // of the broker who answered
 
     bool operator==(const ClusterInfo&) const = default;
 };

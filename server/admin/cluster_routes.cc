@@ -6,9 +6,29 @@
 
 namespace qtool::admin {
 
+namespace {
+
+std::vector<LogDirInfo> view_log_dirs(const std::vector<replica::LogDirView>& dirs) {
+    std::vector<LogDirInfo> out;
+    for (const replica::LogDirView& dir : dirs) {
+        out.push_back({.path = dir.path,
+                       .id = to_string(dir.id),
+                       .error = dir.failure ? to_string(*dir.failure) : "",
+                       .free_bytes = dir.free_bytes,
+                       .total_bytes = dir.total_bytes,
+                       .reserve_bytes = dir.reserve_bytes,
+                       .low_space = dir.is_low,
+                       .partition_count = dir.partition_count});
+    }
+    return out;
+}
+
+} // namespace
+
 RouteOutcome get_cluster(Exchange exchange) {
-    const request::Services& services = exchange.services;
+    request::Services& services = exchange.services;
     ClusterInfo info = view_cluster(*services.image(), services.broker_id());
+    info.log_dirs = view_log_dirs(services.log_dirs());
     info.version = kVersion;
     info.started_ms = services.started_at().time_since_epoch().count();
     return reply_json(200, encode(info));

@@ -392,7 +392,8 @@ inline constexpr std::string_view kOpenApi = R"json({
      "topic_count",
      "partition_count",
      "offline_partition_count",
-     "under_replicated_partition_count"
+     "under_replicated_partition_count",
+     "log_dirs"
     ],
     "properties": {
      "cluster_id": {"type": "string"},
@@ -420,7 +421,39 @@ inline constexpr std::string_view kOpenApi = R"json({
       "type": "integer",
       "description": "in-sync replicas fewer than replicas",
       "format": "int64"
+     },
+     "log_dirs": {
+      "type": "array",
+      "description": "log directories of the broker who answered",
+      "items": {"$ref": "#/components/schemas/LogDir"}
      }
+    }
+   },
+   "LogDir": {
+    "type": "object",
+    "required": [
+     "path",
+     "id",
+     "error",
+     "free_bytes",
+     "total_bytes",
+     "reserve_bytes",
+     "low_space",
+     "partition_count"
+    ],
+    "properties": {
+     "path": {"type": "string"},
+     "id": {"type": "string", "description": "22 characters, URL-safe base64"},
+     "error": {"type": "string", "description": "why it is offline; empty: it is in use"},
+     "free_bytes": {"type": "integer", "format": "int64"},
+     "total_bytes": {"type": "integer", "format": "int64"},
+     "reserve_bytes": {
+      "type": "integer",
+      "description": "with less free produce is refused",
+      "format": "int64"
+     },
+     "low_space": {"type": "boolean", "description": "produce is refused now"},
+     "partition_count": {"type": "integer", "format": "int64"}
     }
    },
    "TopicSummary": {

@@ -11,7 +11,7 @@
 
 namespace qtool::admin {
 
-/// Everything but `version` and `started_ms`, which are of the broker that answers.
+/// Everything but `version`, `started_ms` and `log_dirs`, which are of the broker that answers.
 ClusterInfo view_cluster(const metadata::Image& image, BrokerId self);
 TopicList view_topics(const metadata::Image& image);
 TopicSummary view_summary(const metadata::TopicImage& topic);

@@ -6,6 +6,7 @@
 #include "server/broker/first_byte.h"
 #include "server/broker/internal_requests.h"
 #include "server/group/shard.h"
+#include "server/broker/log_dir_views.h"
 #include "server/kafka/api_table.h"
 #include "server/kafka/connection.h"
 #include "server/metrics/prometheus.h"
@@ -385,7 +386,16 @@ std::string Core::metrics_text() const {
     for (const auto& counters : shared_.counters) {
         all.push_back(counters.get());
     }
-    return metrics::render_prometheus(all, [](size_t key) { return kafka::api_name(key); });
+    std::vector<metrics::LogDirGauges> dirs;
+    for (replica::LogDirView& dir : view_log_dirs(*shared_.log_dirs, *ports_.disk, now())) {
+        dirs.push_back({std::move(dir.path), dir.failure.has_value(), dir.is_low, dir.free_bytes,
+                        dir.total_bytes, dir.reserve_bytes, dir.partition_count});
+    }
+    return metrics::render_prometheus(all, dirs, [](size_t key) { return kafka::api_name(key); });
+}
+
+std::vector<replica::LogDirView> Core::log_dirs() {
+    return view_log_dirs(*shared_.log_dirs, *ports_.disk, now());
 }
 
 void Core::finish_and_close(Token request) {

@@ -54,6 +54,7 @@ public:
         return shared_.serving.load(std::memory_order_relaxed);
     }
     [[nodiscard]] std::string metrics_text() const override;
+    [[nodiscard]] std::vector<replica::LogDirView> log_dirs() override;
     request::ProducerIdBlock& producer_ids() override { return producer_ids_; }
     std::atomic<uint32_t>& fetch_session_count() override { return shared_.fetch_sessions_open; }
     void submit(std::vector<replica::PartitionRequest> requests) override;

@@ -14,6 +14,7 @@
 #include "lib/protocol/msg/describe_cluster.h"
 #include "lib/protocol/msg/describe_configs.h"
 #include "lib/protocol/msg/describe_groups.h"
+#include "lib/protocol/msg/describe_log_dirs.h"
 #include "lib/protocol/msg/describe_producers.h"
 #include "lib/protocol/msg/describe_topic_partitions.h"
 #include "lib/protocol/msg/describe_transactions.h"
@@ -86,6 +87,7 @@ constexpr ApiRow kTable[] = {
     row<protocol::TxnOffsetCommitRequest>(handle_txn_offset_commit),
     row<protocol::DescribeConfigsRequest>(handle_describe_configs),
     row<protocol::AlterConfigsRequest>(handle_alter_configs),
+    row<protocol::DescribeLogDirsRequest>(handle_describe_log_dirs),
     row<protocol::CreatePartitionsRequest>(handle_create_partitions),
     row<protocol::DeleteGroupsRequest>(handle_delete_groups),
     row<protocol::IncrementalAlterConfigsRequest>(handle_incremental_alter_configs),

@@ -77,6 +77,41 @@ void append_header(std::string& text, std::string_view name, std::string_view he
     text.append("# TYPE qbroker_").append(name).append(is_gauge ? " gauge\n" : " counter\n");
 }
 
+// The value of a label: quotes, backslashes and line ends are escaped.
+std::string label_value(const std::string& value) {
+    std::string text;
+    for (const char c : value) {
+        if (c == '\\' || c == '"') {
+            text += '\\';
+        }
+        c == '\n' ? text.append("\\n") : text.append(1, c);
+    }
+    return text;
+}
+
+void append_log_dirs(std::string& text, const std::vector<LogDirGauges>& log_dirs) {
+    const auto gauge = [&](std::string_view name, std::string_view help, auto value) {
+        append_header(text, name, help, true);
+        for (const LogDirGauges& dir : log_dirs) {
+            text.append("qbroker_").append(name).append("{directory=\"");
+            text.append(label_value(dir.path)).append("\"} ");
+            text.append(std::to_string(value(dir))).append("\n");
+        }
+    };
+    gauge("log_dir_offline", "1: the log directory failed or did not open",
+          [](const LogDirGauges& dir) { return dir.is_offline ? 1 : 0; });
+    gauge("log_dir_low_space", "1: less free than the reserve, so produce is refused",
+          [](const LogDirGauges& dir) { return dir.is_low ? 1 : 0; });
+    gauge("log_dir_free_bytes", "free bytes of the file system, for this user",
+          [](const LogDirGauges& dir) { return dir.free_bytes; });
+    gauge("log_dir_total_bytes", "size of the file system",
+          [](const LogDirGauges& dir) { return dir.total_bytes; });
+    gauge("log_dir_reserve_bytes", "free bytes below which produce is refused",
+          [](const LogDirGauges& dir) { return dir.reserve_bytes; });
+    gauge("log_dir_partitions", "partitions that live in the log directory",
+          [](const LogDirGauges& dir) { return dir.partition_count; });
+}
+
 // Resident memory as the kernel counts it; 0 when /proc is not there.
 uint64_t resident_bytes() {
     std::FILE* file = std::fopen("/proc/self/statm", "r");
@@ -93,6 +128,7 @@ uint64_t resident_bytes() {
 } // namespace
 
 std::string render_prometheus(const std::vector<const CoreCounters*>& cores,
+                              const std::vector<LogDirGauges>& log_dirs,
                               const std::function<std::string_view(size_t)>& api_name) {
     std::string text;
     for (const Row& row : kRows) {
@@ -120,6 +156,7 @@ std::string render_prometheus(const std::vector<const CoreCounters*>& cores,
             }
         }
     };
+    append_log_dirs(text, log_dirs);
     by_api("requests_total", "requests by API", &ApiCounters::requests);
     by_api("request_errors_total", "requests whose answer carries an error", &ApiCounters::errors);
     append_header(text, "resident_memory_bytes", "resident memory of the process", true);

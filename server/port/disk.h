@@ -17,7 +17,8 @@
 namespace qtool::port {
 
 /// An open file. Counted atomically (FileRef) because a reply being sent may outlive the segment.
-/// Errors of all calls: storage_io, storage_full (ENOSPC, EDQUOT), with errno and path.
+/// Errors of all calls: storage_io, storage_full (ENOSPC, EDQUOT; EMFILE and ENFILE too: no room
+/// for one more open file; nothing happened, try later), with errno and path.
 class File {
 public:
     virtual ~File() = default; // closes

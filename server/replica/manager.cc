@@ -13,7 +13,9 @@ namespace {
 
 constexpr Duration kExpireInterval = 100ms; // how exact produce timeouts are
 constexpr Duration kRecoveryPointsInterval = 5s;
-constexpr Duration kMaintainMax = 60s; // idle files are released at least this often
+constexpr Duration kFlushRetryInterval = 100ms; // when there was no descriptor for a flush
+constexpr Duration kSpareFilesInterval = 1s;    // how often closing all that can be helps
+constexpr Duration kMaintainMax = 60s;          // idle files are released at least this often
 
 } // namespace
 
@@ -82,6 +84,7 @@ void Manager::open(const metadata::TopicImage& topic, PartitionIndex index,
     entry.partition =
         std::make_unique<Partition>(key, std::move(name), setup_.self, std::move(log),
                                     setup_.producer_id_expiration_ms, *setup_.counters);
+    entry.partition->set_log_dir(entry.dir ? static_cast<int32_t>(*entry.dir) : -1);
     note_failure(entry);
     entry.partition->apply(topic, out);
 }
@@ -146,6 +149,23 @@ void Manager::follow_failures(Outbox& out) {
     }
 }
 
+// Sealed segments are opened again when somebody reads them.
+void Manager::close_spare_files() {
+    const MonoTime now = setup_.ports.clock->mono();
+    if (now < spare_files_at_) {
+        return;
+    }
+    spare_files_at_ = now + kSpareFilesInterval;
+    log_line(LogLevel::error, "out_of_descriptors",
+             {{"core", setup_.ports.id.value()}, {"why", "raise the limit (ulimit -n)"}});
+    for (auto& [key, entry] : partitions_) {
+        if (storage::Log* log = entry.partition->log();
+            log != nullptr && !entry.partition->is_flushing()) {
+            log->close_sealed_files();
+        }
+    }
+}
+
 // Before an append, so that a directory whose space came back is used again.
 void Manager::look_at_space(const Entry& entry) {
     if (!entry.dir) {
@@ -174,6 +194,10 @@ void Manager::handle(PartitionRequest& request, CoreId from, Outbox& out) {
     const uint64_t full_before = setup_.counters->storage_full.value();
     partition.handle(request, from, setup_.ports.clock->mono(), setup_.ports.clock->wall(), out);
     note_failure(*entry);
+    if (!out.answers.empty() && !out.answers.back().reply.result &&
+        storage::is_out_of_descriptors(out.answers.back().reply.result.error())) {
+        close_spare_files(); // the client tries again
+    }
     const bool is_marker = std::holds_alternative<WriteMarkerOp>(request.op);
     if (append == nullptr && !is_marker) {
         return;
@@ -191,6 +215,9 @@ void Manager::handle(PartitionRequest& request, CoreId from, Outbox& out) {
 Result<storage::AppendInfo> Manager::append_own(Partition& partition, ByteSpan batch, Outbox& out) {
     Result<storage::AppendInfo> appended =
         partition.append_own(batch, setup_.ports.clock->mono(), setup_.ports.clock->wall(), out);
+    if (Entry* entry = find_entry(partition.key())) {
+        note_failure(*entry);
+    }
     touch(partition);
     return appended;
 }
@@ -226,7 +253,12 @@ void Manager::begin_flushes(Outbox& out) {
         }
         std::optional<storage::FlushWork> work = at->second.partition->begin_flush(out);
         if (!work) {
-            note_failure(at->second); // it went offline
+            note_failure(at->second);
+            if (at->second.partition->wants_flush()) { // out of descriptors
+                close_spare_files();
+                with_unflushed_.insert(key);
+                flush_at_ = std::min(flush_at_, setup_.ports.clock->mono() + kFlushRetryInterval);
+            }
             continue;
         }
         const size_t file_count = work->files.size();

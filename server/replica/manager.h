@@ -79,6 +79,7 @@ private:
     void note_failure(Entry& entry);
     void follow_failures(Outbox& out);
     void look_at_space(const Entry& entry);
+    void close_spare_files();
     void remove_topic(const TopicId& id, Outbox& out);
     void touch(Partition& partition);
     [[nodiscard]] Duration maintain_interval() const;
@@ -94,6 +95,7 @@ private:
     uint64_t failures_seen_ = 0; // LogDirs::failure_count
     bool is_first_image_ = true;
     bool is_closed_ = false;
+    MonoTime spare_files_at_{}; // not again before
     MonoTime expire_at_ = kMonoNever;
     MonoTime flush_at_ = kMonoNever;
     MonoTime maintain_at_ = kMonoNever;

@@ -403,6 +403,7 @@ Result<PartitionResult> Partition::describe() {
     result.log_end_offset = log_->log_end_offset();
     result.high_watermark = high_watermark();
     result.size_bytes = log_->size_bytes();
+    result.log_dir = log_dir_;
     return PartitionResult(result);
 }
 
@@ -418,7 +419,9 @@ std::optional<storage::FlushWork> Partition::begin_flush(Outbox& out) {
     QT_ASSERT(wants_flush());
     Result<std::optional<storage::FlushWork>> work = log_->begin_flush();
     if (!work) {
-        go_offline(std::move(work).error(), out);
+        if (!storage::is_out_of_descriptors(work.error())) {
+            go_offline(std::move(work).error(), out);
+        }
         return std::nullopt;
     }
     if (*work) {

@@ -61,7 +61,8 @@ public:
     /// True when there are unsynced bytes that a reader or an acknowledgement waits for and no
     /// flush is under way: the manager should begin one.
     [[nodiscard]] bool wants_flush() const;
-    /// The files to fdatasync; on_flushed follows exactly once. Nothing: the log broke.
+    /// The files to fdatasync; on_flushed follows exactly once. Nothing: the log broke, or there
+    /// was no descriptor for it, and it still wants the flush.
     std::optional<storage::FlushWork> begin_flush(Outbox& out);
     void on_flushed(const storage::FlushWork& work, const Result<void>& result, Outbox& out);
 
@@ -80,6 +81,7 @@ public:
     [[nodiscard]] bool is_offline() const { return offline_.has_value(); }
     /// Call only when it is offline.
     [[nodiscard]] const Error& offline_reason() const { return offline_.value(); }
+    void set_log_dir(int32_t index) { log_dir_ = index; } // in log.dirs
     /// Its log directory went offline.
     void take_offline(const Error& reason, Outbox& out);
     /// Its log directory has less free than the reserve: what clients produce is refused with
@@ -129,6 +131,7 @@ private:
     int32_t min_insync_replicas_ = 1; // already min(option, replica count)
     bool write_caching_ = false;
     bool is_internal_ = false;
+    int32_t log_dir_ = -1;
     Offset cached_end_{0}; // write caching was switched off here: readers have seen up to it
     bool flush_in_flight_ = false;
     uint32_t batches_since_flush_ = 0;

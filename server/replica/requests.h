@@ -139,6 +139,7 @@ struct DescribeResult {
     Offset log_end_offset = kNoOffset;
     Offset high_watermark = kNoOffset;
     uint64_t size_bytes = 0;
+    int32_t log_dir = -1; // index in log.dirs
 };
 
 using PartitionOp = std::variant<AppendOp, ReadOp, ListOffsetOp, DeleteRecordsOp, EpochEndOp,

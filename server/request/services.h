@@ -7,6 +7,7 @@
 #include "server/metadata/image.h"
 #include "server/metadata/operation.h"
 #include "server/port/net.h"
+#include "server/replica/log_dir_view.h"
 #include "server/replica/requests.h"
 #include "server/request/pending.h"
 
@@ -39,6 +40,9 @@ public:
     [[nodiscard]] virtual bool is_serving() const = 0;     // started, and not yet stopping
     /// The counters of all cores in Prometheus text.
     [[nodiscard]] virtual std::string metrics_text() const = 0;
+    /// The log directories of this broker in the order of log.dirs, their space at most a second
+    /// old.
+    [[nodiscard]] virtual std::vector<replica::LogDirView> log_dirs() = 0;
     virtual ProducerIdBlock& producer_ids() = 0;
     /// Fetch sessions open on all cores together.
     virtual std::atomic<uint32_t>& fetch_session_count() = 0;

@@ -177,12 +177,11 @@ Result<void> AbortedIndex::replace(std::vector<AbortedTransaction> entries) {
     return {};
 }
 
-Result<std::optional<port::FileRef>> AbortedIndex::take_unsynced() {
+Result<std::optional<port::FileRef>> AbortedIndex::unsynced_file() {
     if (!is_unsynced_) {
         return std::optional<port::FileRef>();
     }
     QT_TRY_ASSIGN(port::FileRef file, open_file());
-    is_unsynced_ = false; // a failed flush ends the log, so nothing sets it back
     return std::optional<port::FileRef>(std::move(file));
 }
 

@@ -50,8 +50,10 @@ public:
     /// Errors: storage_io; storage_full: unless is_empty() now, the file says that it is corrupt.
     Result<void> replace(std::vector<AbortedTransaction> entries);
 
-    /// The file, if it has entries that no sync covers; they then count as covered.
-    Result<std::optional<port::FileRef>> take_unsynced();
+    /// The file, if it has entries that no sync covers.
+    Result<std::optional<port::FileRef>> unsynced_file();
+    /// A sync of that file begins; if it fails the log is out of use.
+    void count_as_synced() { is_unsynced_ = false; }
     /// Forgets what can be read again.
     void close();
 

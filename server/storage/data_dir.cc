@@ -5,6 +5,7 @@
 #include "server/storage/segment.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 
 namespace qtool::storage {
@@ -53,7 +54,7 @@ Result<bool> is_deleted_partition(port::Disk& disk, const std::string& parent,
     const std::string directory = parent + "/" + name;
     const Result<std::optional<PartitionKey>> owner = read_partition_meta(disk, directory);
     if (!owner) {
-        if (owner.error().code == Code::storage_io) {
+        if (is_disk_trouble(owner.error().code)) {
             return owner.error();
         }
         return false;
@@ -116,7 +117,6 @@ Result<std::unique_ptr<DataDir>> DataDir::open(port::Disk& disk, std::string pat
     QT_TRY_ASSIGN(const bool there, disk.exists(dir->path_));
     if (!there) {
         QT_TRY(disk.make_directory(dir->path_));
-        QT_TRY(disk.sync_directory(parent_directory(dir->path_)));
     }
     QT_TRY_ASSIGN(dir->lock_, disk.lock(dir->path_));
     QT_TRY(dir->load_identity(new_directory_id));
@@ -141,7 +141,7 @@ Result<void> DataDir::load_identity(const Uuid& new_directory_id) {
     const Result<std::optional<std::string>> lines = read_text_file(disk_, name);
     if (!lines) {
         const Error& error = lines.error();
-        if (error.code == Code::storage_io || error.code == Code::unsupported_version) {
+        if (is_disk_trouble(error.code) || error.code == Code::unsupported_version) {
             return error;
         }
         return Error(Code::storage_damaged,
@@ -157,6 +157,12 @@ Result<void> DataDir::load_identity(const Uuid& new_directory_id) {
             return Error(Code::storage_damaged,
                          path_ + " has no " + kIdentityName + " but holds '" + used->name +
                              "': it belongs to another program, or the file was lost");
+        }
+        // It may be there because an earlier start made it and could not sync its entry. A parent
+        // that we may not open was somebody else's work, and so was the entry.
+        if (Result<void> synced = disk_.sync_directory(parent_directory(path_));
+            !synced && synced.error().sys_errno != EACCES) {
+            return synced;
         }
         directory_id_ = new_directory_id;
         return write_identity();

@@ -9,6 +9,7 @@
 #include "server/storage/partition_files.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <limits>
 
 namespace qtool::storage {
@@ -27,6 +28,10 @@ int64_t roll_jitter(const std::string& directory, Offset base, int64_t jitter_ma
 }
 
 } // namespace
+
+bool is_out_of_descriptors(const Error& error) {
+    return error.sys_errno == EMFILE || error.sys_errno == ENFILE;
+}
 
 Log::Log(port::Disk& disk, std::string directory, const LogConfig& config, const OpenHint& hint)
     : disk_(disk),
@@ -334,7 +339,9 @@ Result<std::optional<FlushWork>> Log::begin_flush() {
     }
     if (hot_->directory_dirty) {
         if (Result<void> synced = disk_.sync_directory(directory_); !synced) {
-            fail(synced.error());
+            if (!is_out_of_descriptors(synced.error())) {
+                fail(synced.error());
+            }
             return std::move(synced).error();
         }
         hot_->directory_dirty = false;
@@ -345,16 +352,20 @@ Result<std::optional<FlushWork>> Log::begin_flush() {
     for (Segment& segment : hot_->segments) {
         if (segment.synced_size < segment.size() || segment.needs_sync) {
             QT_TRY_ASSIGN(port::FileRef file, segment.file());
-            segment.needs_sync = false; // a failed flush ends the log, so nothing sets it back
             work.files.push_back(std::move(file));
             work.parts.push_back({segment.base_offset(), segment.size()});
         }
-        QT_TRY_ASSIGN(std::optional<port::FileRef> aborted, segment.aborted().take_unsynced());
+        QT_TRY_ASSIGN(std::optional<port::FileRef> aborted, segment.aborted().unsynced_file());
         if (aborted) {
             aborted_files.push_back(*std::move(aborted));
         }
     }
     std::move(aborted_files.begin(), aborted_files.end(), std::back_inserter(work.files));
+    // All are open. A failed flush ends the log, so nothing sets this back.
+    for (Segment& segment : hot_->segments) {
+        segment.needs_sync = false;
+        segment.aborted().count_as_synced();
+    }
     if (work.files.empty()) { // all that was written is in segments that retention deleted
         synced_end_ = log_end_;
         return std::optional<FlushWork>();
@@ -406,6 +417,17 @@ void Log::fail(const Error& error) {
 Result<EpochEnd> Log::epoch_end(LeaderEpoch epoch) const {
     QT_TRY(check_usable());
     return epochs_.end_of(epoch, log_end_);
+}
+
+void Log::close_sealed_files() {
+    if (!hot_) {
+        return;
+    }
+    for (Segment& segment : hot_->segments) {
+        if (&segment != &hot_->active()) {
+            segment.close_files();
+        }
+    }
 }
 
 void Log::release_idle() {

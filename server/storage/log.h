@@ -31,6 +31,10 @@ namespace qtool::storage {
 
 class Segment;
 
+/// The system had no room for one more open file: nothing happened, and nothing is wrong with the
+/// disk.
+bool is_out_of_descriptors(const Error& error);
+
 struct AppendInfo {
     Offset base_offset;
     Offset last_offset;
@@ -134,7 +138,8 @@ public:
     /// Producers forgotten because of kProducersPerPartitionMax, since the log became hot.
     [[nodiscard]] uint64_t producers_evicted() const;
 
-    /// Nothing when all is synced. One flush at a time. Makes new directory entries durable.
+    /// Nothing when all is synced. One flush at a time. Makes new directory entries durable. Of the
+    /// errors only is_out_of_descriptors leaves the log in use.
     Result<std::optional<FlushWork>> begin_flush();
     void finish_flush(const FlushWork& work);
     /// A flush failed: what is on the device is unknown, so the log is out of use until restart.
@@ -158,6 +163,8 @@ public:
     /// producers; unlinks what was deleted before (file.delete.delay.ms). Returns segments deleted.
     Result<uint32_t> apply_retention(WallTime now, Offset high_watermark);
 
+    /// Descriptors are short: readers open sealed segments again.
+    void close_sealed_files();
     /// Back to the cold state if nothing is unsynced.
     void release_idle();
     /// Syncs (blocks), writes what the next start needs. The log is cold afterwards.

@@ -114,7 +114,7 @@ Result<bool> Log::claim_directory() {
         return false;
     }
     const Result<std::optional<PartitionKey>> owner = read_partition_meta(disk_, directory_);
-    if (!owner && owner.error().code == Code::storage_io) {
+    if (!owner && is_disk_trouble(owner.error().code)) {
         return owner.error();
     }
     if (owner && *owner) {
@@ -154,7 +154,7 @@ Result<void> Log::recover(WallTime now) {
     }
     Result<Offset> start = read_log_start(disk_, directory_);
     if (!start) {
-        if (start.error().code == Code::storage_io) {
+        if (is_disk_trouble(start.error().code)) {
             return std::move(start).error();
         }
         return damaged(start.error().detail);
@@ -340,7 +340,7 @@ Result<void> Log::rebuild_epochs(size_t segments) {
 
 Result<void> Log::load_clean(WallTime now) {
     const Result<std::optional<PartitionKey>> owner = read_partition_meta(disk_, directory_);
-    if (!owner && owner.error().code == Code::storage_io) {
+    if (!owner && is_disk_trouble(owner.error().code)) {
         return owner.error();
     }
     if (!owner || !*owner || **owner != key_) {

@@ -259,7 +259,8 @@ Result<void> Log::rebuild_aborted(Offset first_base) {
             log_line(LogLevel::warn, "aborted_index_not_written",
                      {{"segment", segment.path()}, {"error", to_string(written.error())}});
         }
-        QT_TRY_ASSIGN(const std::optional<port::FileRef> file, index.take_unsynced());
+        QT_TRY_ASSIGN(const std::optional<port::FileRef> file, index.unsynced_file());
+        index.count_as_synced();
         if (file) {
             QT_TRY((*file)->sync_blocking());
         }

@@ -14,6 +14,12 @@ namespace qtool::storage {
 inline constexpr const char* kPartitionMetaName = "partition.meta";
 inline constexpr const char* kLogStartName = "log-start";
 
+/// The disk did not let us look (or there was no descriptor), so the error says nothing about what
+/// is in the file.
+inline bool is_disk_trouble(Code code) {
+    return code == Code::storage_io || code == Code::storage_full;
+}
+
 /// "/data/t-0" -> "/data"; "t-0" -> ".".
 std::string parent_directory(const std::string& path);
 /// "/data/t-0" -> "t-0".

@@ -29,8 +29,10 @@ auto retry(Call&& call) {
 } // namespace
 
 Error disk_error(const char* action, const std::string& path, int sys_errno) {
-    const Code code =
-        sys_errno == ENOSPC || sys_errno == EDQUOT ? Code::storage_full : Code::storage_io;
+    // Out of descriptors is no trouble of the disk: it must take no directory offline.
+    const bool is_full =
+        sys_errno == ENOSPC || sys_errno == EDQUOT || sys_errno == EMFILE || sys_errno == ENFILE;
+    const Code code = is_full ? Code::storage_full : Code::storage_io;
     return Error(code, std::string("cannot ") + action + " '" + path + "'", sys_errno);
 }
 

@@ -8,7 +8,8 @@
 
 namespace qtool::uv {
 
-/// storage_full for ENOSPC and EDQUOT, else storage_io; the detail says what and where.
+/// storage_full for ENOSPC, EDQUOT, EMFILE and ENFILE, else storage_io; the detail says what and
+/// where.
 Error disk_error(const char* action, const std::string& path, int sys_errno);
 
 class UvFile final : public port::File {

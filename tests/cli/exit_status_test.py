@@ -24,7 +24,8 @@ class ExitStatusTest(CliCase):
     def test_0_help_and_version(self):
         for words in ([], ["topic"], ["topic", "create"], ["topic", "list"], ["topic", "describe"],
                       ["topic", "alter"], ["topic", "delete"], ["produce"], ["consume"],
-                      ["offsets"], ["cluster"], ["cluster", "status"], ["completion"]):
+                      ["offsets"], ["cluster"], ["cluster", "status"],
+                      ["cluster", "disks"], ["completion"]):
             done = self.check(0, *words, "--help")
             if words != ["cluster"]:
                 self.assertIn(b"Examples:", done.stdout, words)

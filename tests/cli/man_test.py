@@ -10,6 +10,7 @@ COMMANDS = (["topic", "create"], ["topic", "list"], ["topic", "describe"], ["top
             ["group", "list"], ["group", "describe"], ["group", "reset-offsets"],
             ["group", "delete"], ["group", "export"], ["group", "import"], ["txn", "list"],
             ["txn", "describe"], ["txn", "abort"],
+            ["cluster", "disks"],
             ["completion"])
 HELP = {"-h", "--help"}
 

@@ -99,6 +99,17 @@ class ClusterTest(CliCase):
         self.assertEqual(f"{cluster['brokers'][0]['host']}:{cluster['brokers'][0]['port']}",
                          self.broker.address)
 
+    def test_disks(self):
+        text = self.qtool("cluster", "disks").decode()
+        self.assertEqual(text.split("\n")[0].split()[:3], ["BROKER", "DIRECTORY", "STATE"])
+        self.assertIn(str(self.broker.data_dir), text)
+        report = json.loads(self.qtool("cluster", "disks", "-o", "json"))
+        self.assertEqual([d["path"] for d in report["log_dirs"]], [str(self.broker.data_dir)])
+        disk = report["log_dirs"][0]
+        self.assertEqual(disk["error"], "")
+        self.assertLessEqual(disk["free_bytes"], disk["total_bytes"])
+        self.assertGreater(disk["total_bytes"], 0)
+
 
 if __name__ == "__main__":
     unittest.main()

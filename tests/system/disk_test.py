@@ -114,7 +114,8 @@ def segment(broker, topic, partition):
 class FullDiskTest(unittest.TestCase):
     def test_full_disk_refuses_writes_serves_the_rest_and_returns_by_itself(self):
         with Disk() as disk:
-            broker = Broker("--set", "log.segment.delete.delay.ms=0", prefix=disk.prefix,
+            broker = Broker("--set", "log.segment.delete.delay.ms=0",
+                            "--set", "log.dir.reserve.bytes=0", prefix=disk.prefix,
                             data_dir=f"{disk.MOUNT}/data")
             with broker:
                 broker.create_topic("a")
@@ -197,6 +198,135 @@ class FullDiskTest(unittest.TestCase):
                     time.sleep(0.05)
                 self.assertEqual(code, OK)
                 self.assertEqual(len(read(broker, "small", 0)[0]), 2)
+
+
+class ReserveTest(unittest.TestCase):
+    """A part of the disk is kept from producers, so that everything else goes on."""
+
+    RESERVE = 6 << 20
+
+    def test_produce_is_refused_before_the_disk_is_full(self):
+        with Disk() as disk:
+            with Broker("--set", "log.segment.delete.delay.ms=0",
+                        "--set", f"log.dir.reserve.bytes={self.RESERVE}", prefix=disk.prefix,
+                        data_dir=f"{disk.MOUNT}/data") as broker:
+                broker.create_topic("large")
+                broker.create_topic("small")
+                self.assertEqual(produce(broker, "small", 0, b"one"), OK)
+                self.assertEqual(broker.metric("log_dir_low_space"), 0)
+                self.assertEqual(self.qtool(broker, "status")[0], 0)
+                connection = self.enterContext(wire.Connection(broker.port))
+                count = 0
+                while (code := produce(broker, "large", 0, b"x" * 500_000, connection)) == OK:
+                    count += 1
+                self.assertEqual(code, STORAGE_ERROR)
+                self.assertGreater(count, 5)
+                # Looked at once in 4 MiB at least, so not much of the reserve is gone.
+                self.assertGreater(disk.free_bytes(), self.RESERVE - (5 << 20))
+                self.assertEqual(produce(broker, "small", 0, b"refused"), STORAGE_ERROR)
+                self.assertEqual(broker.metric("log_dir_low_space"), 1)
+                self.assertEqual(broker.http("GET", "/healthz")[0], 200)
+                status, text = self.qtool(broker, "status")
+                self.assertEqual(status, 8, text)
+                self.assertIn("low on space", text)
+                status, text = self.qtool(broker, "disks")
+                self.assertEqual(status, 8, text)
+                self.assertRegex(text, r"\blow\b")
+                # Reads and administration go on, and make room.
+                self.assertEqual(read(broker, "small", 0), ({0: b"one"}, None))
+                broker.create_topic("another")
+                self.assertEqual(broker.http("DELETE", "/v1/topics/large")[0], 204)
+                deadline = time.monotonic() + 20
+                while (code := produce(broker, "small", 0, b"two")) != OK \
+                        and time.monotonic() < deadline:
+                    time.sleep(0.1)
+                self.assertEqual(code, OK)
+                self.assertEqual(broker.metric("log_dir_low_space"), 0)
+                self.assertEqual(self.qtool(broker, "status")[0], 0)
+
+    def qtool(self, broker, command):
+        done = subprocess.run([str(BIN / "qtool"), "-b", broker.address, "cluster", command],
+                              capture_output=True, text=True, timeout=30)
+        return done.returncode, done.stdout
+
+
+class SeveralDirectoriesTest(unittest.TestCase):
+    """One directory in an ordinary place, one on a small disk of its own."""
+
+    TOPICS = ("a", "b", "c", "d")
+
+    def setUp(self):
+        self.work = self.enterContext(tempfile.TemporaryDirectory(prefix="qbroker-dirs-"))
+        self.disk = self.enterContext(Disk())
+        self.first = pathlib.Path(self.work, "first")
+        self.broker = self.enterContext(Broker(
+            "--set", "log.dir.reserve.bytes=1048576", prefix=self.disk.prefix,
+            data_dir=f"{self.first},{self.disk.MOUNT}/second"))
+        self.second = self.disk.path / "second"
+        for topic in self.TOPICS:
+            self.broker.create_topic(topic)
+            self.assertEqual(produce(self.broker, topic, 0, topic.encode()), OK)
+        self.in_first = {t for t in self.TOPICS if (self.first / f"{t}-0").is_dir()}
+        self.in_second = {t for t in self.TOPICS if (self.second / f"{t}-0").is_dir()}
+
+    def code(self, topic):
+        with wire.Connection(self.broker.port) as connection:
+            return wire.fetch_error(connection.ask(wire.fetch(topic, 0, 0)))
+
+    def check_all(self):
+        for topic in self.TOPICS:
+            self.assertEqual(read(self.broker, topic, 0), ({0: topic.encode()}, None), topic)
+
+    def test_partitions_are_spread_and_found_again(self):
+        self.assertEqual(len(self.in_first), 2)
+        self.assertEqual(len(self.in_second), 2)
+        self.check_all()
+        self.broker.kill()
+        self.broker.restart()
+        self.check_all()
+        self.assertEqual(self.broker.stop(), 0)
+        self.assertTrue((self.first / "clean-shutdown").exists())
+        self.assertTrue((self.second / "clean-shutdown").exists())
+        self.broker.restart()
+        self.check_all()
+
+    def test_one_full_disk_stops_its_own_partitions_only(self):
+        self.disk.fill(leave_bytes=1000)
+        time.sleep(1.1)  # its space is looked at once a second
+        for topic in self.TOPICS:
+            wanted = STORAGE_ERROR if topic in self.in_second else OK
+            self.assertEqual(produce(self.broker, topic, 0, b"x"), wanted, topic)
+        self.disk.release()
+        deadline = time.monotonic() + 20
+        for topic in self.in_second:
+            while (code := produce(self.broker, topic, 0, b"y")) != OK \
+                    and time.monotonic() < deadline:
+                time.sleep(0.1)
+            self.assertEqual(code, OK)
+
+    def test_a_disk_that_is_not_mounted_is_offline_and_the_rest_is_served(self):
+        self.assertEqual(self.broker.stop(), 0)
+        self.second.rename(self.disk.path / "away")
+        self.second.mkdir()
+        self.broker.restart()
+        self.assertIn("log_dir_offline", self.broker.log())
+        self.assertEqual(self.broker.metric("log_dir_offline"), 1)
+        for topic in self.TOPICS:
+            wanted = STORAGE_ERROR if topic in self.in_second else OK
+            self.assertEqual(produce(self.broker, topic, 0, b"x"), wanted, topic)
+            self.assertEqual(self.code(topic), wanted, topic)
+        self.broker.create_topic("new")
+        self.assertEqual(produce(self.broker, "new", 0, b"1"), OK)
+        self.assertEqual(list(self.second.iterdir()), [])
+        self.assertEqual(self.broker.stop(), 1)  # not all was closed
+        self.assertTrue((self.first / "clean-shutdown").exists())
+        self.second.rmdir()
+        (self.disk.path / "away").rename(self.second)
+        self.broker.restart()
+        self.assertEqual(self.broker.metric("log_dir_offline"), 0)
+        for topic in self.in_second:
+            self.assertEqual(read(self.broker, topic, 0), ({0: topic.encode()}, None))
+        self.assertEqual(read(self.broker, "new", 0), ({0: b"1"}, None))
 
 
 class DataDirectoryTest(unittest.TestCase):

@@ -26,6 +26,7 @@ Outcome handle_describe_configs(const Context& context);
 Outcome handle_alter_configs(const Context& context);
 Outcome handle_create_partitions(const Context& context);
 Outcome handle_incremental_alter_configs(const Context& context);
+Outcome handle_describe_log_dirs(const Context& context);
 Outcome handle_describe_cluster(const Context& context);
 Outcome handle_describe_producers(const Context& context);
 Outcome handle_describe_topic_partitions(const Context& context);

@@ -31,7 +31,9 @@ TEST_CASE("codec: each type comes back as it went") {
                     .topic_count = 3,
                     .partition_count = 4,
                     .offline_partition_count = 1,
-                    .under_replicated_partition_count = 2});
+                    .under_replicated_partition_count = 2,
+                    .log_dirs = {{"/a", "id", "", 1, 2, 3, true, 4},
+                                 {"/b", "id2", "cannot read", 0, 0, 0, false, 0}}});
     check_round_trip(TopicList{});
     check_round_trip(TopicList{{{"a", "id", true, 1, 2}, {"b", "id2", false, 3, 1}}});
     check_round_trip(TopicSummary{"a\"\n", "id", false, 1, 1});

@@ -72,6 +72,7 @@ public:
     metadata::ImageRef image_;
     config::BrokerConfig config_;
     bool serving_ = true;
+    std::vector<replica::LogDirView> log_dirs_;
     MonoTime now_{std::chrono::seconds(100)};
     request::ProducerIdBlock producer_ids_;
     std::vector<replica::PartitionRequest> submitted;
@@ -142,6 +143,7 @@ public:
     [[nodiscard]] WallTime started_at() const override { return WallTime(1'600'000'000'000ms); }
     [[nodiscard]] bool is_serving() const override { return serving_; }
     [[nodiscard]] std::string metrics_text() const override { return "qbroker_test 1\n"; }
+    [[nodiscard]] std::vector<replica::LogDirView> log_dirs() override { return log_dirs_; }
     request::ProducerIdBlock& producer_ids() override { return producer_ids_; }
     std::atomic<uint32_t>& fetch_session_count() override { return fetch_sessions_; }
     void submit(std::vector<replica::PartitionRequest> requests) override {
