@@ -112,6 +112,23 @@ TYPE_TO_STRING(SqliteStoreWorld);
 TEST_CASE_TEMPLATE_INVOKE(store_transactions, SqliteStoreWorld);
 TEST_CASE_TEMPLATE_INVOKE(store_order, SqliteStoreWorld);
 
+TEST_CASE("uv disk: out of descriptors is storage_full, and passes") {
+    UvPortWorld world(1);
+    port::Disk& disk = *world.core(0).ports().disk;
+    const std::string path = world.directory() + "/f";
+    write_text(*open_file(disk, path, port::OpenMode::create), "text");
+    {
+        const DescriptorLimit limit(next_descriptor());
+        const auto opened = disk.open(path, port::OpenMode::read_write);
+        REQUIRE_FALSE(opened);
+        CHECK(opened.error().code == Code::storage_full);
+        CHECK(opened.error().sys_errno == EMFILE);
+        CHECK(disk.list(world.directory()).error().sys_errno == EMFILE);
+        CHECK(disk.sync_directory(world.directory()).error().sys_errno == EMFILE);
+    }
+    CHECK(disk.open(path, port::OpenMode::read_write));
+}
+
 TEST_CASE("uv disk: a full device is storage_full, other trouble is storage_io") {
     UvPortWorld world(1);
     port::Disk& disk = *world.core(0).ports().disk;
