@@ -177,6 +177,20 @@ Result<void> AbortedIndex::replace(std::vector<AbortedTransaction> entries) {
     return {};
 }
 
+Result<void> AbortedIndex::write_all(std::vector<AbortedTransaction> entries) {
+    QT_ASSERT(!has_file_);
+    const std::vector<std::byte> bytes = encode(entries, base_);
+    QT_TRY_ASSIGN(const port::FileRef file, open_file());
+    has_file_ = true;
+    QT_TRY(file->truncate(0));
+    const ByteView view = bytes;
+    QT_TRY(file->write_at({&view, 1}, 0));
+    is_unsynced_ = true;
+    entries_ = std::move(entries);
+    is_loaded_ = true;
+    return {};
+}
+
 Result<std::optional<port::FileRef>> AbortedIndex::unsynced_file() {
     if (!is_unsynced_) {
         return std::optional<port::FileRef>();

@@ -49,6 +49,8 @@ public:
     /// What the log says, in place of what is there; without entries the file goes. Not durable.
     /// Errors: storage_io; storage_full: unless is_empty() now, the file says that it is corrupt.
     Result<void> replace(std::vector<AbortedTransaction> entries);
+    /// Writes a file of just these entries, be there none. Errors: storage_io, storage_full.
+    Result<void> write_all(std::vector<AbortedTransaction> entries);
 
     /// The file, if it has entries that no sync covers.
     Result<std::optional<port::FileRef>> unsynced_file();
@@ -56,6 +58,8 @@ public:
     void count_as_synced() { is_unsynced_ = false; }
     /// Forgets what can be read again.
     void close();
+    /// The file was renamed.
+    void set_path(std::string path) { path_ = std::move(path); }
 
 private:
     Result<port::FileRef> open_file();

@@ -4,6 +4,7 @@
 #include "lib/base/crc32c.h"
 #include "lib/base/log.h"
 #include "server/storage/append_check.h"
+#include "server/storage/compaction.h"
 #include "server/storage/data_dir.h"
 #include "server/storage/log_hot.h"
 #include "server/storage/partition_files.h"
@@ -431,7 +432,7 @@ void Log::close_sealed_files() {
 }
 
 void Log::release_idle() {
-    if (!hot_ || failure_ || synced_end_ < log_end_) {
+    if (!hot_ || failure_ || synced_end_ < log_end_ || compaction_) {
         return;
     }
     Hot& hot = *hot_;
@@ -485,6 +486,7 @@ void Log::release_write_producers() {
 }
 
 Result<void> Log::close() {
+    abandon_compaction();
     QT_TRY(check_usable());
     if (hot_) {
         QT_TRY(flush_blocking());
@@ -519,6 +521,7 @@ PartitionState Log::state_for_checkpoint() const {
 }
 
 Result<void> Log::remove_all() {
+    compaction_.reset();
     hot_.reset();
     failure_ = Error(Code::unknown_topic, directory_ + ": the topic was deleted");
     QT_TRY_ASSIGN(const bool there, disk_.exists(directory_));

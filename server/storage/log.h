@@ -30,6 +30,8 @@
 namespace qtool::storage {
 
 class Segment;
+class Compaction;
+struct CompactionMeans;
 
 /// The system had no room for one more open file: nothing happened, and nothing is wrong with the
 /// disk.
@@ -75,6 +77,22 @@ struct FlushWork {
     Offset end_offset;                // everything below is durable afterwards
 };
 
+/// Why a log should be compacted now.
+struct CompactionNeed {
+    uint64_t dirty_bytes = 0;
+    uint64_t total_bytes = 0;
+    bool is_overdue = false; // max.compaction.lag.ms passed
+};
+/// After a step.
+struct CompactionStep {
+    uint64_t bytes = 0;    // read and written
+    port::FileRef to_sync; // not nullptr: call compaction_synced once this is on the device
+    bool is_done = false;
+    uint64_t bytes_before = 0; // done: of the segments that were replaced, and by what
+    uint64_t bytes_after = 0;
+    uint64_t records_dropped = 0;
+};
+
 class Log {
 public:
     /// `directory` need not exist: nothing is created before the first append. With a clean hint no
@@ -89,9 +107,12 @@ public:
     Log(const Log&) = delete;
     Log& operator=(const Log&) = delete;
 
-    void set_config(const LogConfig& config) { config_ = config; }
+    void set_config(const LogConfig& config) {
+        config_ = config;
+        checked_need_at_.reset();
+    }
     /// While set, append refuses new batches with storage_full: the rest of the space is kept for
-    /// what must go on.
+    /// what must go on. No compaction begins then, either.
     void set_low_space(bool is_low) { is_low_ = is_low; }
 
     /// Appends as leader exactly one batch that a producer sent, patched in place (base offset,
@@ -165,7 +186,25 @@ public:
 
     /// Descriptors are short: readers open sealed segments again.
     void close_sealed_files();
-    /// Back to the cold state if nothing is unsynced.
+    // Compaction (cleanup.policy=compact), in steps between which the log serves. Nothing at or
+    // behind `limit` is touched: what is not committed, or belongs to an open transaction.
+    /// Nothing: not now. Cheap when nothing changed. Errors: storage_io.
+    Result<std::optional<CompactionNeed>> compaction_need(WallTime now, Offset limit);
+    /// Begins a run. REQUIRES: none is under way. False: there is nothing to do.
+    Result<bool> begin_compaction(WallTime now, Offset limit, const CompactionMeans& means);
+    /// Reads and writes about `bytes_max`. REQUIRES: is_compacting(), no sync under way. Errors:
+    /// the run is over and has harmed nothing; storage_io, storage_full: try again later;
+    /// storage_damaged: this log is not compacted any more, see uncleanable(). If taking over a new
+    /// segment failed and could not be undone, failure() is set, too.
+    Result<CompactionStep> step_compaction(WallTime now, uint64_t bytes_max);
+    /// Ignored when the run is over by now.
+    void compaction_synced(const Result<void>& result);
+    void abandon_compaction();
+    [[nodiscard]] bool is_compacting() const { return compaction_ != nullptr; }
+    /// Why compaction gave the log up; until the next start.
+    [[nodiscard]] const std::optional<Error>& uncleanable() const { return uncleanable_; }
+
+    /// Back to the cold state if nothing is unsynced and no compaction is under way.
     void release_idle();
     /// Syncs (blocks), writes what the next start needs. The log is cold afterwards.
     Result<void> close();
@@ -212,6 +251,7 @@ private:
     void close_surplus_files();
     Result<port::FileRef> open_for_read(Segment& segment);
     Result<void> note_damage(Result<void> result);
+    Result<std::optional<TimestampOffset>> max_timestamp_of_records(Hot& hot);
 
     // log_recovery.cc
     struct Listing;
@@ -246,6 +286,15 @@ private:
     Result<uint32_t> delete_segments_below(Offset offset, WallTime now);
     void unlink_due(WallTime now);
 
+    // log_compaction.cc
+    Result<struct CompactionFacts> compaction_facts(WallTime now, Offset limit);
+    Result<void> compaction_roll_overdue(WallTime now);
+    Result<void> swap_in(WallTime now);
+    Result<void> swap_in_rename(const std::vector<Offset>& bases, const Segment& segment);
+    void swap_in_undo(const std::vector<Offset>& bases, const Segment& segment);
+    Result<void> finish_swaps(const Listing& listing);
+    Result<void> finish_swap(const Listing& listing, Offset base, uint64_t size);
+
     port::Disk& disk_;
     std::string directory_;
     LogConfig config_;
@@ -268,6 +317,11 @@ private:
     std::optional<Error> failure_;
     std::vector<DeletedFile> deleted_;
     std::unique_ptr<Hot> hot_;
+    std::unique_ptr<Compaction> compaction_;
+    std::optional<Error> compaction_sync_failed_;
+    std::optional<Offset> cleaned_to_;      // nothing: not read yet
+    std::optional<Offset> checked_need_at_; // log end when there was no need last
+    std::optional<Error> uncleanable_;
 };
 
 } // namespace qtool::storage

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 
 namespace qtool::storage {
 
@@ -23,7 +24,15 @@ struct LogConfig {
     int64_t timestamp_after_max_ms = 3'600'000;
     int64_t file_delete_delay_ms = 60'000;
     int64_t producer_id_expiration_ms = 86'400'000;
-    bool compacted = false; // true: records need a key
+    bool compacted = false; // true: records need a key, and only the last of each key is kept
+    bool deletes = true;    // retention by time and size
+    uint32_t min_cleanable_dirty_ratio_ppm = 500'000;
+    int64_t min_compaction_lag_ms = 0;
+    int64_t max_compaction_lag_ms = std::numeric_limits<int64_t>::max();
+    int64_t delete_retention_ms = 86'400'000;
+    /// Stored batches have this codec; nothing: the one the producer chose.
+    std::optional<protocol::Compression> compression;
+    std::optional<int> compression_level; // nothing: the codec's default
 
     // Read by server/replica, which decides when to flush; the log does not look at them.
     int64_t flush_messages = std::numeric_limits<int64_t>::max();

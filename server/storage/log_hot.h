@@ -55,6 +55,7 @@ struct Log::Listing {
     };
     std::vector<File> segments;       // rising
     std::vector<Offset> snapshots;    // rising
+    std::vector<File> swaps;          // durable segments that are to replace others
     std::vector<std::string> garbage; // names of deleted and temporary files
 
     // What recovery read in full: from this segment on, and whether transactions wrote there.

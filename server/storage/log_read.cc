@@ -235,6 +235,35 @@ Result<std::optional<TimestampOffset>> Log::max_timestamp_offset() {
     if (greatest < 0) {
         return std::optional<TimestampOffset>();
     }
+    QT_TRY_ASSIGN(std::optional<TimestampOffset> found, find_by_time(greatest, log_end_));
+    if (!found && config_.compacted) {
+        return max_timestamp_of_records(*hot);
+    }
+    return found;
+}
+
+// The greatest time is that of a batch that compaction left without records.
+Result<std::optional<TimestampOffset>> Log::max_timestamp_of_records(Hot& hot) {
+    int64_t greatest = -1;
+    for (Segment& segment : hot.segments) {
+        QT_TRY_ASSIGN(const port::FileRef file, open_for_read(segment));
+        HeaderScan scan(*file, segment.path(), 0, segment.size());
+        for (;;) {
+            Result<const protocol::BatchHeader*> header = scan.next();
+            if (!header) {
+                QT_TRY(note_damage(header.error()));
+            }
+            if (*header == nullptr) {
+                break;
+            }
+            if ((*header)->records_count > 0 && (*header)->last_offset() >= log_start_) {
+                greatest = std::max(greatest, (*header)->max_timestamp);
+            }
+        }
+    }
+    if (greatest < 0) {
+        return std::optional<TimestampOffset>();
+    }
     return find_by_time(greatest, log_end_);
 }
 

@@ -1,6 +1,7 @@
 // Log: making sense of a directory, after a clean stop and after a crash.
 #include "lib/base/assert.h"
 #include "lib/base/log.h"
+#include "server/storage/compaction.h"
 #include "server/storage/data_dir.h"
 #include "server/storage/log_hot.h"
 #include "server/storage/partition_files.h"
@@ -75,7 +76,11 @@ Result<Log::Listing> Log::list_files() {
             } else {
                 listing.segments.back().has_aborted = true;
             }
-        } else if (entry.name.ends_with(kDeletedExtension) || entry.name.ends_with(".tmp")) {
+        } else if (const auto swap = parse_offset_file_name(entry.name, std::string(kLogExtension) +
+                                                                            kSwapSuffix)) {
+            listing.swaps.push_back({*swap, entry.size});
+        } else if (entry.name.ends_with(kDeletedExtension) || entry.name.ends_with(".tmp") ||
+                   entry.name.ends_with(kCleanedSuffix)) {
             listing.garbage.push_back(entry.name);
         }
     }
@@ -161,6 +166,10 @@ Result<void> Log::recover(WallTime now) {
     }
     log_start_ = *start;
     QT_TRY_ASSIGN(Listing listing, list_files());
+    if (!listing.swaps.empty()) {
+        QT_TRY(finish_swaps(listing));
+        QT_TRY_ASSIGN(listing, list_files());
+    }
     remove_garbage(listing);
     hot_ = std::make_unique<Hot>();
     QT_TRY(recover_scan(listing, now));

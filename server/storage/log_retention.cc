@@ -130,10 +130,10 @@ Result<uint32_t> Log::apply_retention(WallTime now, Offset high_watermark) {
     const int64_t now_ms = now.time_since_epoch().count();
     const auto is_old = [&](int64_t max_timestamp) {
         // Records without a time never age; size may still delete them.
-        return config_.retention_ms >= 0 && max_timestamp >= 0 &&
+        return config_.deletes && config_.retention_ms >= 0 && max_timestamp >= 0 &&
                now_ms - max_timestamp > config_.retention_ms;
     };
-    const bool too_large = config_.retention_bytes >= 0 &&
+    const bool too_large = config_.deletes && config_.retention_bytes >= 0 &&
                            size_bytes_ > static_cast<uint64_t>(config_.retention_bytes);
     // Answered from the cold state for nearly every partition at nearly every call.
     if (size_bytes_ == 0 ||
@@ -152,7 +152,7 @@ Result<uint32_t> Log::apply_retention(WallTime now, Offset high_watermark) {
         Segment& segment = segments[count];
         QT_TRY(note_damage(segment.ensure_index(config_.index_interval_bytes)));
         const bool by_size =
-            config_.retention_bytes >= 0 &&
+            config_.deletes && config_.retention_bytes >= 0 &&
             left >= static_cast<uint64_t>(config_.retention_bytes) + segment.size();
         if (segment.size() == 0 || !(is_old(segment.max_timestamp()) || by_size)) {
             break;

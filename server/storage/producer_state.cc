@@ -141,6 +141,15 @@ void ProducerState::note_refused(const protocol::BatchHeader& header, WallTime n
     producer.last_write = now;
 }
 
+bool ProducerState::is_last(const protocol::BatchHeader& header) const {
+    const auto at = producers_.find(header.producer_id);
+    if (at == producers_.end() || at->second.count == 0) {
+        return false;
+    }
+    const Batch& last = at->second.batches[at->second.count - 1u];
+    return last.base_offset + last.last_offset_delta == header.last_offset();
+}
+
 void ProducerState::expire(WallTime now, int64_t expiration_ms) {
     std::erase_if(producers_,
                   [&](const auto& item) { return is_expired(item.second, now, expiration_ms); });

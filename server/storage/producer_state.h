@@ -53,6 +53,8 @@ public:
     /// anywhere would then have begun behind it.
     void note_refused(const protocol::BatchHeader& header, WallTime now);
     void expire(WallTime now, int64_t expiration_ms);
+    /// Whether the batch is the latest known one of its producer. False without a producer id.
+    [[nodiscard]] bool is_last(const protocol::BatchHeader& header) const;
 
     // ---- transactions -------------------------------------------------------------------------
 

@@ -71,14 +71,17 @@ Result<const BatchHeader*> HeaderScan::next() {
 
 // ---- files --------------------------------------------------------------------------------------
 
-Segment::Segment(port::Disk& disk, const std::string& directory, Offset base, uint64_t size)
+Segment::Segment(port::Disk& disk, const std::string& directory, Offset base, uint64_t size,
+                 const std::string& suffix)
     : disk_(disk),
-      path_(directory + "/" + offset_file_name(base) + std::string(kLogExtension)),
+      path_(directory + "/" + offset_file_name(base) + std::string(kLogExtension) + suffix),
+      index_path_(directory + "/" + offset_file_name(base) + std::string(kIndexExtension) + suffix),
+      aborted_path_(directory + "/" + offset_file_name(base) + std::string(kAbortedExtension) + suffix),
+      suffix_size_(suffix.size()),
       base_(base),
       size_(size),
-      index_(disk, directory + "/" + offset_file_name(base) + std::string(kIndexExtension), base),
-      aborted_(disk, directory + "/" + offset_file_name(base) + std::string(kAbortedExtension),
-               base),
+      index_(disk, index_path_, base),
+      aborted_(disk, aborted_path_, base),
       next_offset_(base) {}
 
 Result<void> Segment::create() {
@@ -103,6 +106,15 @@ void Segment::close_files() {
     aborted_.close();
 }
 
+void Segment::take_final_names() {
+    path_.resize(path_.size() - suffix_size_);
+    index_path_.resize(index_path_.size() - suffix_size_);
+    aborted_path_.resize(aborted_path_.size() - suffix_size_);
+    suffix_size_ = 0;
+    index_.set_path(index_path_);
+    aborted_.set_path(aborted_path_);
+}
+
 // ---- append -------------------------------------------------------------------------------------
 
 Result<void> Segment::append(const BatchHeader& header, ByteView batch,
@@ -112,6 +124,18 @@ Result<void> Segment::append(const BatchHeader& header, ByteView batch,
     QT_TRY(log->write_at({&batch, 1}, size_));
     note_batch(header, size_, index_interval_bytes);
     size_ += batch.size();
+    return {};
+}
+
+Result<void> Segment::append_run(std::span<const BatchHeader> headers, ByteView batches,
+                                 uint32_t index_interval_bytes) {
+    QT_ASSERT(index_ready_);
+    QT_TRY_ASSIGN(const port::FileRef log, file());
+    QT_TRY(log->write_at({&batches, 1}, size_));
+    for (const BatchHeader& header : headers) {
+        note_batch(header, size_, index_interval_bytes);
+        size_ += header.size_bytes;
+    }
     return {};
 }
 

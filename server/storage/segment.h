@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -73,8 +74,10 @@ public:
         bool intact_behind = false; // a whole batch with a fitting checksum follows the bad one
     };
 
-    /// `size` as the directory lists it.
-    Segment(port::Disk& disk, const std::string& directory, Offset base, uint64_t size);
+    /// `size` as the directory lists it. `suffix` follows the names of all files: what is being
+    /// made to replace a segment is kept apart until then.
+    Segment(port::Disk& disk, const std::string& directory, Offset base, uint64_t size,
+            const std::string& suffix = "");
 
     /// Makes the file, empty. Errors: storage_io, storage_full.
     Result<void> create();
@@ -82,14 +85,21 @@ public:
     [[nodiscard]] Offset base_offset() const { return base_; }
     [[nodiscard]] uint64_t size() const { return size_; }
     [[nodiscard]] const std::string& path() const { return path_; }
+    [[nodiscard]] const std::string& index_path() const { return index_path_; }
+    [[nodiscard]] const std::string& aborted_path() const { return aborted_path_; }
     [[nodiscard]] bool is_open() const { return file_ != nullptr; }
     Result<port::FileRef> file();
     void close_files();
     AbortedIndex& aborted() { return aborted_; }
+    /// The files were renamed: from now on they have the names of a segment without suffix.
+    void take_final_names();
 
     /// `batch` is whole, its offset assigned. After an error call repair() before anything else.
     Result<void> append(const protocol::BatchHeader& header, ByteView batch,
                         uint32_t index_interval_bytes);
+    /// Several batches with one write; `headers` are those of `batches`, in order.
+    Result<void> append_run(std::span<const protocol::BatchHeader> headers, ByteView batches,
+                            uint32_t index_interval_bytes);
     /// Cuts the file back to size(). Errors: storage_io.
     Result<void> repair();
 
@@ -138,6 +148,9 @@ private:
 
     port::Disk& disk_;
     std::string path_;
+    std::string index_path_;
+    std::string aborted_path_;
+    size_t suffix_size_; // of these paths
     Offset base_;
     uint64_t size_;
     port::FileRef file_;

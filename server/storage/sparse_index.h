@@ -57,6 +57,8 @@ public:
     Result<std::optional<IndexEntry>> find_time(int64_t timestamp);
 
     void close() { file_.reset(); }
+    /// The file was renamed.
+    void set_path(std::string path) { path_ = std::move(path); }
 
 private:
     template <class Before>
