@@ -248,6 +248,12 @@ Result<BrokerConfig> BrokerConfigBuilder::build() const {
     broker.auto_create_topics_enable = read.boolean("auto.create.topics.enable");
     broker.delete_topic_enable = read.boolean("delete.topic.enable");
     broker.retention_check_interval_ms = read.int64("log.retention.check.interval.ms");
+    broker.cleaner_enable = read.boolean("log.cleaner.enable");
+    broker.cleaner_backoff_ms = read.int64("log.cleaner.backoff.ms");
+    broker.cleaner_dedupe_buffer_bytes = read.int64("log.cleaner.dedupe.buffer.size");
+    broker.cleaner_io_buffer_bytes = read.int32("log.cleaner.io.buffer.size");
+    const double rate = to_double(read.needed("log.cleaner.io.max.bytes.per.second"));
+    broker.cleaner_io_bytes_per_second_max = rate < 9e18 ? static_cast<int64_t>(rate) : kUnlimited;
     broker.producer_id_expiration_ms = read.int32("producer.id.expiration.ms");
     broker.group_initial_rebalance_delay_ms = read.int32("group.initial.rebalance.delay.ms");
     broker.group_session_timeout_min_ms = read.int32("group.min.session.timeout.ms");

@@ -52,6 +52,12 @@ struct BrokerConfig {
     bool delete_topic_enable = true;
     int64_t retention_check_interval_ms = 300'000;
     int32_t producer_id_expiration_ms = 86'400'000;
+    // Compaction. The buffer and the rate are shared out among the cores.
+    bool cleaner_enable = true;
+    int64_t cleaner_backoff_ms = 15'000;
+    int64_t cleaner_dedupe_buffer_bytes = 134'217'728;
+    int32_t cleaner_io_buffer_bytes = 524'288;
+    int64_t cleaner_io_bytes_per_second_max = kUnlimited;
     TopicConfig topic_defaults; // of a topic without options of its own
     // Transactions.
     int32_t transaction_timeout_max_ms = 900'000;

@@ -111,6 +111,9 @@ bool to_bool(std::string_view normalized);
 int32_t to_int32(std::string_view normalized);
 int64_t to_int64(std::string_view normalized);
 std::vector<std::string> to_list(std::string_view normalized);
+double to_double(std::string_view normalized);
+/// A number in [0, 1] as a whole number of millionths: decisions do not hang on floating point.
+int32_t to_millionths(std::string_view normalized);
 
 /// "host:port", "[v6]:port", ":port" (all interfaces, 0.0.0.0), each with or without PLAINTEXT://.
 struct Endpoint {

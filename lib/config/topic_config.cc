@@ -179,6 +179,20 @@ Result<TopicConfig> make_topic_config(const TopicOverrides& overrides, const Bro
     topic.flush_messages = to_int64(text("flush.messages"));
     topic.flush_ms = to_int64(text("flush.ms"));
     topic.write_caching = to_bool(text("write.caching"));
+    const std::vector<std::string> policies = to_list(text("cleanup.policy"));
+    const auto has_policy = [&](std::string_view name) {
+        return std::find(policies.begin(), policies.end(), name) != policies.end();
+    };
+    topic.cleanup_delete = has_policy("delete");
+    topic.cleanup_compact = has_policy("compact");
+    topic.min_cleanable_dirty_ratio_ppm = to_millionths(text("min.cleanable.dirty.ratio"));
+    topic.min_compaction_lag_ms = to_int64(text("min.compaction.lag.ms"));
+    topic.max_compaction_lag_ms = to_int64(text("max.compaction.lag.ms"));
+    topic.delete_retention_ms = to_int64(text("delete.retention.ms"));
+    topic.compression_type = text("compression.type");
+    topic.compression_gzip_level = to_int32(text("compression.gzip.level"));
+    topic.compression_lz4_level = to_int32(text("compression.lz4.level"));
+    topic.compression_zstd_level = to_int32(text("compression.zstd.level"));
     return topic;
 }
 

@@ -39,7 +39,17 @@ struct TopicConfig {
     int32_t min_insync_replicas = 1; // in force: min(this, replicas of the partition)
     int64_t flush_messages = kUnlimited;
     int64_t flush_ms = kUnlimited;
-    bool write_caching = false; // true: acknowledge from the page cache
+    bool write_caching = false;                      // true: acknowledge from the page cache
+    bool cleanup_delete = true;                      // retention by time and size
+    bool cleanup_compact = false;                    // only the last record of each key stays
+    int32_t min_cleanable_dirty_ratio_ppm = 500'000; // in millionths
+    int64_t min_compaction_lag_ms = 0;
+    int64_t max_compaction_lag_ms = kUnlimited;
+    int64_t delete_retention_ms = 86'400'000;  // of tombstones in a compacted topic
+    std::string compression_type = "producer"; // or "uncompressed", or a codec's name
+    int32_t compression_gzip_level = -1;       // -1: the library's default
+    int32_t compression_lz4_level = 9;
+    int32_t compression_zstd_level = 3;
 
     bool operator==(const TopicConfig&) const = default;
 };

@@ -247,6 +247,20 @@ int64_t to_int64(std::string_view normalized) {
     return value;
 }
 
+double to_double(std::string_view normalized) {
+    double value = 0;
+    const char* end = normalized.data() + normalized.size();
+    const auto parsed = std::from_chars(normalized.data(), end, value);
+    QT_ASSERT(parsed.ec == std::errc() && parsed.ptr == end);
+    return value;
+}
+
+int32_t to_millionths(std::string_view normalized) {
+    const double value = to_double(normalized);
+    QT_ASSERT(value >= 0 && value <= 1);
+    return static_cast<int32_t>(std::lround(value * 1e6));
+}
+
 int32_t to_int32(std::string_view normalized) {
     const int64_t value = to_int64(normalized);
     QT_ASSERT(value >= std::numeric_limits<int32_t>::min());

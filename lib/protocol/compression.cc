@@ -71,7 +71,7 @@ std::optional<LevelRange> level_range(Compression compression) noexcept {
     case Compression::lz4:
         return LevelRange{1, 17};
     case Compression::zstd:
-        return LevelRange{1, 22};
+        return LevelRange{-131072, 22};
     case Compression::none:
     case Compression::snappy:
         return std::nullopt;

@@ -51,7 +51,8 @@ constexpr uint64_t decompressed_size_max(uint64_t compressed_size) {
 }
 
 /// Compression levels a user may ask for; nothing: the codec's own default.
-///   gzip 1..9 (6)   lz4 1..17 (fast mode)   zstd 1..22 (3)   snappy and none: no levels
+///   gzip 1..9 (6)   lz4 1..17 (fast mode)   zstd -131072..22 (3; 0 is 3)   snappy and none: no
+///   levels
 struct LevelRange {
     int low;
     int high;

@@ -49,11 +49,16 @@ struct CoreCounters {
     Counter flush_batches; // batches covered by those flushes: batches per flush = group commit
     Counter flush_errors;
     Counter segments_deleted;
+    Counter compactions; // runs that came to their end
+    Counter compaction_bytes;
+    Counter compaction_records_dropped;
+    Counter compaction_errors;
     Counter storage_full;
     Counter produce_timeouts;
 
-    Counter partitions;         // owned by this core
-    Counter partitions_offline; // damaged or failed
+    Counter partitions;             // owned by this core
+    Counter partitions_offline;     // damaged or failed
+    Counter partitions_uncleanable; // given up by compaction
     Counter connections_open;
     Counter requests_pending;
     Counter mails;

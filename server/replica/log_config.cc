@@ -2,6 +2,31 @@
 
 namespace qtool::replica {
 
+namespace {
+
+void set_compression(storage::LogConfig& log, const config::TopicConfig& topic) {
+    using protocol::Compression;
+    const std::string& type = topic.compression_type;
+    if (type == "uncompressed") {
+        log.compression = Compression::none;
+    } else if (type == "gzip") {
+        log.compression = Compression::gzip;
+        if (topic.compression_gzip_level >= 0) {
+            log.compression_level = topic.compression_gzip_level;
+        }
+    } else if (type == "snappy") {
+        log.compression = Compression::snappy;
+    } else if (type == "lz4") {
+        log.compression = Compression::lz4;
+        log.compression_level = topic.compression_lz4_level;
+    } else if (type == "zstd") {
+        log.compression = Compression::zstd;
+        log.compression_level = topic.compression_zstd_level;
+    } // else "producer": as the batch came
+}
+
+} // namespace
+
 storage::LogConfig make_log_config(const config::TopicConfig& topic,
                                    int64_t producer_id_expiration_ms) {
     storage::LogConfig log;
@@ -19,6 +44,13 @@ storage::LogConfig make_log_config(const config::TopicConfig& topic,
     log.timestamp_before_max_ms = topic.timestamp_before_max_ms;
     log.timestamp_after_max_ms = topic.timestamp_after_max_ms;
     log.file_delete_delay_ms = topic.file_delete_delay_ms;
+    log.compacted = topic.cleanup_compact;
+    log.deletes = topic.cleanup_delete;
+    log.min_cleanable_dirty_ratio_ppm = static_cast<uint32_t>(topic.min_cleanable_dirty_ratio_ppm);
+    log.min_compaction_lag_ms = topic.min_compaction_lag_ms;
+    log.max_compaction_lag_ms = topic.max_compaction_lag_ms;
+    log.delete_retention_ms = topic.delete_retention_ms;
+    set_compression(log, topic);
     log.producer_id_expiration_ms = producer_id_expiration_ms;
     log.flush_messages = topic.flush_messages;
     log.flush_ms = topic.flush_ms;

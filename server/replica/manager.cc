@@ -19,7 +19,9 @@ constexpr Duration kMaintainMax = 60s;          // idle files are released at le
 
 } // namespace
 
-Manager::Manager(Setup setup) : setup_(std::move(setup)) {}
+Manager::Manager(Setup setup)
+    : setup_(std::move(setup)),
+      compactor_(setup_.compactor, setup_.ports.random, *setup_.counters) {}
 
 // ---- images -------------------------------------------------------------------------------------
 
@@ -60,6 +62,7 @@ void Manager::apply(const metadata::Image& image, const metadata::Delta& delta, 
     setup_.counters->partitions.set(partitions_.size());
     if (maintain_at_ == kMonoNever) {
         maintain_at_ = setup_.ports.clock->mono() + maintain_interval();
+        compactor_.start(setup_.ports.clock->mono());
     }
 }
 
@@ -287,6 +290,11 @@ bool Manager::on_synced(Token token, Result<void> result, Outbox& out) {
     if (--flush->files_left > 0) {
         return true;
     }
+    if (flush->is_compaction) {
+        compactor_.on_synced(find(flush->partition), flush->result, setup_.ports.clock->mono());
+        flushes_.erase(token);
+        return true;
+    }
     const auto at = partitions_.find(flush->partition);
     if (at != partitions_.end() && at->second.epoch == flush->epoch) {
         Partition& partition = *at->second.partition;
@@ -310,7 +318,8 @@ Duration Manager::maintain_interval() const {
 }
 
 MonoTime Manager::next_due() const {
-    return std::min({expire_at_, flush_at_, maintain_at_, recovery_points_at_});
+    return std::min(
+        {expire_at_, flush_at_, maintain_at_, recovery_points_at_, compactor_.next_due()});
 }
 
 void Manager::on_time(Outbox& out) {
@@ -349,6 +358,35 @@ void Manager::on_time(Outbox& out) {
     if (recovery_points_at_ <= now) {
         recovery_points_at_ = kMonoNever;
         write_recovery_points();
+    }
+    if (compactor_.next_due() <= now) {
+        compact(out);
+    }
+}
+
+// One step, or one look for work.
+void Manager::compact(Outbox& out) {
+    const WallTime wall = setup_.ports.clock->wall();
+    const MonoTime now = setup_.ports.clock->mono();
+    if (!compactor_.current()) {
+        std::vector<Partition*> all;
+        all.reserve(partitions_.size());
+        for (auto& [key, entry] : partitions_) {
+            all.push_back(entry.partition.get());
+        }
+        compactor_.choose(all, wall, now);
+        return;
+    }
+    Partition* partition = find(*compactor_.current());
+    port::FileRef file = compactor_.step(partition, wall, now);
+    if (file) {
+        Flush flush;
+        flush.partition = partition->key();
+        flush.files_left = 1;
+        flush.is_compaction = true;
+        setup_.ports.disk->sync(std::move(file), flushes_.emplace(std::move(flush)));
+    } else if (partition != nullptr) {
+        partition->note_log_failure(out);
     }
 }
 

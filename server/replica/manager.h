@@ -6,6 +6,7 @@
 #include "server/metadata/image.h"
 #include "server/metrics/counters.h"
 #include "server/port/core_events.h"
+#include "server/replica/compactor.h"
 #include "server/replica/partition.h"
 #include "server/storage/log_dirs.h"
 
@@ -27,6 +28,7 @@ public:
         Duration retention_check_interval{};
         int64_t producer_id_expiration_ms = 86'400'000;
         std::function<bool(const PartitionKey&)> is_mine; // does this core own it
+        CompactorOptions compactor;
     };
     explicit Manager(Setup setup);
 
@@ -65,6 +67,7 @@ private:
         storage::FlushWork work;
         size_t files_left = 0;
         Result<void> result; // the first error of its files
+        bool is_compaction = false;
     };
     struct Entry {
         std::unique_ptr<Partition> partition;
@@ -84,10 +87,12 @@ private:
     void touch(Partition& partition);
     [[nodiscard]] Duration maintain_interval() const;
     void write_recovery_points();
+    void compact(Outbox& out);
 
     Setup setup_;
     std::map<PartitionKey, Entry> partitions_;
     SlotMap<Flush> flushes_;
+    Compactor compactor_;
     std::vector<PartitionKey> dirty_;       // may want a flush; checked at turn end
     std::set<PartitionKey> with_parked_;    // to be checked for expired appends
     std::set<PartitionKey> with_unflushed_; // write caching with flush.ms: to be flushed in time

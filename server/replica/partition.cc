@@ -505,6 +505,12 @@ void Partition::maintain(WallTime wall, MonoTime now, Outbox& out) {
     }
 }
 
+void Partition::note_log_failure(Outbox& out) {
+    if (log_ && log_->failure() && !offline_) {
+        go_offline(*log_->failure(), out);
+    }
+}
+
 void Partition::set_offline(Error error) {
     log_line(LogLevel::error, "partition_offline",
              {{"partition", name_}, {"error", to_string(error)}});

@@ -68,6 +68,10 @@ public:
 
     /// Answers parked appends whose time is over with timed_out.
     void expire(MonoTime now, Outbox& out);
+    /// Compaction must not touch what is at or behind it.
+    [[nodiscard]] Offset compaction_limit() const { return high_watermark(); }
+    /// The log was used from outside and may have broken.
+    void note_log_failure(Outbox& out);
     /// Retention and release of idle files.
     void maintain(WallTime wall, MonoTime now, Outbox& out);
 

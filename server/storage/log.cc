@@ -8,6 +8,7 @@
 #include "server/storage/data_dir.h"
 #include "server/storage/log_hot.h"
 #include "server/storage/partition_files.h"
+#include "server/storage/recompress.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -151,6 +152,13 @@ Result<AppendInfo> Log::append(ByteSpan batch, LeaderEpoch epoch, WallTime now,
         }
     }
     set_batch_time(batch, config_, now, checked);
+    std::optional<std::vector<std::byte>> recompressed;
+    if (!is_low_) {
+        QT_TRY_ASSIGN(recompressed, recompress(batch, checked.header, config_));
+        if (recompressed) {
+            batch = *recompressed;
+        }
+    }
     Result<AppendInfo> appended =
         is_low_ ? Error(Code::storage_full,
                         directory_ + ": less space is free than log.dir.reserve.bytes keeps")

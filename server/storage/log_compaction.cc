@@ -108,8 +108,8 @@ Result<CompactionFacts> Log::compaction_facts(WallTime now, Offset limit) {
 Result<std::optional<CompactionNeed>> Log::compaction_need(WallTime now, Offset limit) {
     const bool may_be_overdue =
         config_.max_compaction_lag_ms != std::numeric_limits<int64_t>::max();
-    if (!config_.compacted || failure_ || uncleanable_ || compaction_ || size_bytes_ == 0 ||
-        (segment_count_ <= 1 && !may_be_overdue)) {
+    if (!config_.compacted || failure_ || uncleanable_ || compaction_ || is_low_ ||
+        size_bytes_ == 0 || (segment_count_ <= 1 && !may_be_overdue)) {
         return std::optional<CompactionNeed>();
     }
     // A log that rests is not woken for the same answer again.

@@ -196,8 +196,9 @@ TEST_CASE("normalize: errors name option, value and limit") {
     CHECK(error_of(retention, "9223372036854775808") ==
           "invalid value '9223372036854775808' for retention.ms: a long must be "
           "-9223372036854775808 to 9223372036854775807");
-    CHECK(has(error_of(*find_option(topic_options(), "cleanup.policy"), "compact"),
-              "qbroker does not compact logs yet; only the default 'delete' is served"));
+    CHECK(has(error_of(*find_option(topic_options(), "preallocate"), "true"),
+              "qbroker does not reserve the space of new segments yet; only the default 'false' is "
+              "served"));
 }
 
 TEST_CASE("normalize: text beyond the size bound and control bytes are refused, secrets hidden") {

@@ -24,6 +24,23 @@ TopicConfig topic_with(const TopicOverrides& overrides, std::string_view file = 
     return *topic;
 }
 
+std::string other_than_default(const OptionRow& row) {
+    if (row.type == OptionType::boolean) {
+        return "true";
+    }
+    if (!row.valid.one_of.empty()) {
+        for (const std::string& name : to_list(row.valid.one_of)) {
+            if (name != row.default_text) {
+                return name;
+            }
+        }
+    }
+    if (row.valid.max) {
+        return std::to_string(*row.valid.max);
+    }
+    return "2000000";
+}
+
 Alteration alter(std::string name, AlterOp op, std::optional<std::string> value) {
     return {std::move(name), static_cast<int8_t>(op), std::move(value)};
 }
@@ -53,12 +70,7 @@ TEST_CASE("topic config: no served option is accepted and ignored") {
     for (const OptionRow& row : topic_options().rows) {
         if (row.served == Served::yes) {
             CAPTURE(row.name);
-            std::string value = "2000000";
-            if (row.type == OptionType::boolean) {
-                value = "true";
-            } else if (row.type == OptionType::string) {
-                value = "LogAppendTime";
-            }
+            const std::string value = other_than_default(row);
             CHECK_FALSE(topic_with({{std::string(row.name), value}}) == TopicConfig());
             // And so is each broker option it falls back to.
             for (const std::string& synonym : to_list(row.synonyms)) {
@@ -105,8 +117,10 @@ TEST_CASE(
     };
     CHECK(code({{"retention.ms", std::nullopt}}) == Code::invalid_config);
     CHECK(code({{"retention.sm", "1"}}) == Code::invalid_config);
-    CHECK(code({{"cleanup.policy", "compact"}}) == Code::invalid_config);
-    CHECK(code({{"compression.type", "zstd"}}) == Code::invalid_config);
+    CHECK(code({{"cleanup.policy", "shred"}}) == Code::invalid_config);
+    CHECK(code({{"compression.type", "lzma"}}) == Code::invalid_config);
+    CHECK(code({{"remote.storage.enable", "true"}}) == Code::invalid_config);
+    CHECK(code({{"min.cleanable.dirty.ratio", "1.1"}}) == Code::invalid_config);
     CHECK(code({{"segment.bytes", "1048575"}}) == Code::invalid_config);
     CHECK(code({{"flush.ms", "1"}, {"flush.ms", "1"}}) == Code::invalid_request);
 }
@@ -136,10 +150,16 @@ TEST_CASE("alterations: append and subtract work on lists, from the value in for
     CHECK(*after == TopicOverrides{{policy, "delete"}});
 
     after = apply({}, {alter(policy, AlterOp::append, "compact")});
-    REQUIRE_FALSE(after.has_value());
-    CHECK(after.error().code == Code::invalid_config);
-    after = apply({}, {alter(policy, AlterOp::subtract, "delete")});
-    REQUIRE_FALSE(after.has_value()); // an empty policy is not built either
+    REQUIRE(after.has_value());
+    CHECK(*after == TopicOverrides{{policy, "delete,compact"}});
+    after = apply(*after, {alter(policy, AlterOp::subtract, "delete")});
+    REQUIRE(after.has_value());
+    CHECK(*after == TopicOverrides{{policy, "compact"}});
+    after = apply({}, {alter(policy, AlterOp::subtract, "delete")}); // keep all, for ever
+    REQUIRE(after.has_value());
+    CHECK(*after == TopicOverrides{{policy, ""}});
+    CHECK_FALSE(topic_with(*after).cleanup_delete);
+    CHECK_FALSE(topic_with(*after).cleanup_compact);
     after = apply({}, {alter(policy, AlterOp::append, "shred")});
     REQUIRE_FALSE(after.has_value());
     after = apply({}, {alter("retention.ms", AlterOp::append, "1")});
