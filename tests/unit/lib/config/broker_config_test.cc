@@ -132,6 +132,12 @@ TEST_CASE("broker config: no served option is accepted and ignored") {
         {"log.message.timestamp.type", "LogAppendTime"},
         {"log.level", "error"},
         {"socket.request.max.bytes", "5000000"},
+        {"compression.gzip.level", "9"},
+        {"compression.lz4.level", "17"},
+        {"compression.type", "zstd"},
+        {"compression.zstd.level", "22"},
+        {"log.cleaner.min.cleanable.ratio", "0.25"},
+        {"log.cleanup.policy", "compact"},
     };
     for (const OptionRow& row : broker_options().rows) {
         if (row.served == Served::default_only) {
