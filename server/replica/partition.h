@@ -69,7 +69,7 @@ public:
     /// Answers parked appends whose time is over with timed_out.
     void expire(MonoTime now, Outbox& out);
     /// Compaction must not touch what is at or behind it.
-    [[nodiscard]] Offset compaction_limit() const { return high_watermark(); }
+    [[nodiscard]] Offset compaction_limit() const { return last_stable_offset(); }
     /// The log was used from outside and may have broken.
     void note_log_failure(Outbox& out);
     /// Retention and release of idle files.

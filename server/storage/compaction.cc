@@ -83,6 +83,9 @@ Compaction::Compaction(port::Disk& disk, CompactionSetup setup)
       setup_(std::move(setup)),
       map_(setup_.means.map_bytes_max, setup_.means.seed),
       map_end_(setup_.plan.first_dirty) {
+    for (const AbortedTransaction& aborted : setup_.aborted) {
+        aborted_[aborted.producer_id].push_back(aborted);
+    }
     while (source_ < setup_.sources.size() &&
            setup_.sources[source_].next <= setup_.plan.first_dirty) {
         source_++;
@@ -91,6 +94,19 @@ Compaction::Compaction(port::Disk& disk, CompactionSetup setup)
 
 std::string Compaction::source_path(const SegmentFacts& facts) const {
     return setup_.directory + "/" + offset_file_name(facts.base) + std::string(kLogExtension);
+}
+
+// The aborted transaction that the batch, or the marker, belongs to.
+const AbortedTransaction* Compaction::aborted_at(const protocol::BatchHeader& header) const {
+    const auto producer = aborted_.find(header.producer_id);
+    if (producer == aborted_.end() || !header.is_transactional()) {
+        return nullptr;
+    }
+    const auto at = std::partition_point(producer->second.begin(), producer->second.end(),
+                                         [&](const AbortedTransaction& aborted) {
+                                             return aborted.last_offset < header.base_offset;
+                                         });
+    return at == producer->second.end() || at->first_offset > header.base_offset ? nullptr : &*at;
 }
 
 Result<uint64_t> Compaction::step(uint64_t bytes_max, const ProducerState& producers) {
@@ -146,7 +162,7 @@ Result<uint64_t> Compaction::step_map() {
 
 // False: the map is full, and map_end_ says up to where it knows all.
 Result<bool> Compaction::map_batch(const BatchView& batch) {
-    if (batch.header.is_control()) {
+    if (batch.header.is_control() || aborted_at(batch.header) != nullptr) {
         map_end_ = batch.header.next_offset();
         return true;
     }
@@ -184,6 +200,7 @@ void Compaction::map_done() {
 void Compaction::begin_group() {
     reader_.reset();
     output_.reset();
+    output_aborted_.clear();
     is_changed_ = false;
     while (group_ < groups_.size()) {
         is_changed_ = group().count > 1; // even if all stays: fewer files
@@ -216,13 +233,41 @@ Result<uint64_t> Compaction::step_clean(const ProducerState& producers) {
         return uint64_t{0};
     }
     const bool is_last = source_ == last_source_ && reader_->is_at_end();
-    const bool must_stay = is_last || producers.is_last(batch->header);
+    const bool must_stay =
+        is_last || (batch->header.is_control() ? producers.is_last_marker(batch->header)
+                                               : producers.is_last(batch->header));
     QT_TRY(clean_batch(*batch, must_stay));
     return batch->bytes.size() + std::exchange(bytes_written_, 0);
 }
 
+Result<CompactionFilter::Outcome> Compaction::decide(const BatchView& batch, bool must_stay) {
+    using Outcome = CompactionFilter::Outcome;
+    const protocol::BatchHeader& header = batch.header;
+    const AbortedTransaction* aborted = aborted_at(header);
+    if (header.is_control()) {
+        const bool has_records = with_records_.erase(header.producer_id) > 0;
+        QT_TRY_ASSIGN(const Outcome outcome, filter_->filter_marker(batch, has_records, must_stay));
+        // The entry lives as long as its marker: a reader that got one without the other would
+        // drop what the producer wrote later.
+        if (outcome != Outcome::dropped && aborted != nullptr &&
+            aborted->last_offset == header.base_offset) {
+            output_aborted_.push_back(*aborted);
+        }
+        return outcome;
+    }
+    if (aborted != nullptr) {
+        return filter_->filter_aborted(batch, must_stay);
+    }
+    QT_TRY_ASSIGN(const Outcome outcome, filter_->filter(batch, must_stay));
+    if (header.is_transactional() && header.records_count > 0 &&
+        (outcome == Outcome::whole || outcome == Outcome::rewritten)) {
+        with_records_.insert(header.producer_id);
+    }
+    return outcome;
+}
+
 Result<void> Compaction::clean_batch(const BatchView& batch, bool must_stay) {
-    const Result<CompactionFilter::Outcome> outcome = filter_->filter(batch, must_stay);
+    const Result<CompactionFilter::Outcome> outcome = decide(batch, must_stay);
     if (!outcome) {
         if (outcome.error().code == Code::internal) {
             return outcome.error();
@@ -271,6 +316,12 @@ Result<void> Compaction::end_group() {
         return {};
     }
     QT_TRY(write_out());
+    if (!setup_.aborted.empty()) {
+        // Always, be there no entry left: a restart finds out by it how far taking over had come.
+        QT_TRY(output_->aborted().write_all(std::move(output_aborted_)));
+        QT_TRY_ASSIGN(const std::optional<port::FileRef> file, output_->aborted().take_unsynced());
+        QT_TRY((*file)->sync_blocking());
+    }
     QT_ASSERT(output_->next_offset() == setup_.sources[last_source_].next);
     state_ = State::wants_sync;
     return {};
@@ -315,6 +366,7 @@ void Compaction::remove_output() {
         disk_.remove_later(garbage);
     }
     static_cast<void>(disk_.remove(output_->index_path()));
+    static_cast<void>(disk_.remove(output_->aborted_path()));
     output_.reset();
 }
 

@@ -10,6 +10,9 @@
 // stays, empty if need be. So "each segment ends where the next begins" holds in a compacted log
 // too, and recovery can tell a gap of compaction from a lost file.
 //
+// Transactions: records of aborted ones go; a marker goes when no record of its transaction is left
+// and its horizon has passed. Nothing of an open one is ever below plan.end.
+//
 // Lives on the core of its log; owned by Log.
 #pragma once
 
@@ -22,8 +25,10 @@
 #include "server/storage/segment.h"
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -47,6 +52,7 @@ struct CompactionSetup {
     LogConfig config;
     std::vector<SegmentFacts> sources; // from the first segment of the log to plan.end
     CompactionPlan plan;
+    std::vector<AbortedTransaction> aborted; // of the whole log, in the order of their markers
     Offset log_start;
     int64_t now_ms = 0;
     CompactionMeans means;
@@ -116,6 +122,8 @@ private:
     void map_done();
     Result<uint64_t> step_clean(const ProducerState& producers);
     Result<void> clean_batch(const protocol::BatchView& batch, bool must_stay);
+    Result<CompactionFilter::Outcome> decide(const protocol::BatchView& batch, bool must_stay);
+    [[nodiscard]] const AbortedTransaction* aborted_at(const protocol::BatchHeader& header) const;
     Result<void> write_out();
     Result<bool> next_source(size_t end);
     void begin_group();
@@ -138,6 +146,9 @@ private:
     size_t last_source_ = 0; // of the group, with batches
     std::unique_ptr<Segment> output_;
     bool is_changed_ = false;
+    std::map<ProducerId, std::vector<AbortedTransaction>> aborted_; // rising
+    std::set<ProducerId> with_records_; // left of a transaction whose marker comes yet
+    std::vector<AbortedTransaction> output_aborted_;
     std::vector<std::byte> pending_; // batches not yet written
     std::vector<protocol::BatchHeader> pending_headers_;
     uint64_t bytes_written_ = 0; // in this step

@@ -1,5 +1,6 @@
 #include "server/storage/compaction_filter.h"
 
+#include "lib/base/assert.h"
 #include "lib/base/byte_writer.h"
 #include "lib/protocol/batch_builder.h"
 
@@ -91,7 +92,8 @@ bool CompactionFilter::keeps(const BatchHeader& header, const RecordView& record
 Result<CompactionFilter::Outcome> CompactionFilter::filter(const BatchView& batch, bool must_stay) {
     const BatchHeader& from = batch.header;
     out_.clear();
-    if (from.base_offset >= rules_.map_end || from.is_control()) {
+    QT_ASSERT(!from.is_control());
+    if (from.base_offset >= rules_.map_end) {
         return Outcome::whole;
     }
     if (from.records_count == 0) {
@@ -115,31 +117,64 @@ Result<CompactionFilter::Outcome> CompactionFilter::filter(const BatchView& batc
     }
     QT_TRY(records.status());
     if (kept_count == 0) {
-        if (!must_stay) {
-            return Outcome::dropped;
-        }
-        write_empty(from);
-        return Outcome::emptied;
+        return drop(from, must_stay);
     }
     header_ = from;
     header_.records_count = kept_count;
-    int64_t horizon = 0;
-    if (__builtin_add_overflow(rules_.now_ms, rules_.delete_retention_ms, &horizon)) {
-        horizon = INT64_MAX;
-    }
     // Not before everything below the last tombstone was looked at, since an older value may be
     // left; nor when a time is so far off that its delta to the horizon has no 64 bits.
     int64_t delta = 0;
     if (has_tombstone && !from.has_delete_horizon() && from.last_offset() < rules_.map_end &&
-        !__builtin_sub_overflow(oldest, horizon, &delta)) {
+        !__builtin_sub_overflow(oldest, horizon(), &delta)) {
         header_.attributes =
             static_cast<int16_t>(header_.attributes | protocol::kBatchDeleteHorizon);
-        header_.base_timestamp = horizon;
+        header_.base_timestamp = horizon();
     } else if (kept_count == from.records_count) {
         return Outcome::whole;
     }
     QT_TRY(write_records(from, area));
     return Outcome::rewritten;
+}
+
+CompactionFilter::Outcome CompactionFilter::filter_aborted(const BatchView& batch, bool must_stay) {
+    if (batch.header.records_count == 0) {
+        return must_stay ? Outcome::whole : Outcome::dropped;
+    }
+    counts_.records_dropped += static_cast<uint64_t>(batch.header.records_count);
+    return drop(batch.header, must_stay);
+}
+
+Result<CompactionFilter::Outcome>
+CompactionFilter::filter_marker(const BatchView& batch, bool has_records, bool must_stay) {
+    const BatchHeader& from = batch.header;
+    QT_ASSERT(from.is_control());
+    if (from.base_offset >= rules_.map_end || has_records || must_stay) {
+        return Outcome::whole;
+    }
+    if (from.has_delete_horizon()) {
+        return rules_.now_ms >= from.base_timestamp ? Outcome::dropped : Outcome::whole;
+    }
+    header_ = from;
+    header_.attributes = static_cast<int16_t>(header_.attributes | protocol::kBatchDeleteHorizon);
+    header_.base_timestamp = horizon();
+    QT_TRY_ASSIGN(const ByteView area, plain_records(batch, area_));
+    kept_.assign(static_cast<size_t>(from.records_count), true);
+    QT_TRY(write_records(from, area));
+    return Outcome::rewritten;
+}
+
+int64_t CompactionFilter::horizon() const {
+    int64_t horizon = 0;
+    return __builtin_add_overflow(rules_.now_ms, rules_.delete_retention_ms, &horizon) ? INT64_MAX
+                                                                                       : horizon;
+}
+
+CompactionFilter::Outcome CompactionFilter::drop(const BatchHeader& header, bool must_stay) {
+    if (!must_stay) {
+        return Outcome::dropped;
+    }
+    write_empty(header);
+    return Outcome::emptied;
 }
 
 // Times stay as they were: deltas follow the base when that became a horizon.
@@ -175,11 +210,13 @@ Result<void> CompactionFilter::write_records(const BatchHeader& from, ByteView a
     return {};
 }
 
+// Of no transaction any more: its marker may go before it, and must not leave it open.
 void CompactionFilter::write_empty(const BatchHeader& from) {
     header_ = from;
     header_.records_count = 0;
-    header_.attributes = static_cast<int16_t>(
-        from.attributes & ~(protocol::kBatchCompressionMask | protocol::kBatchDeleteHorizon));
+    header_.attributes = static_cast<int16_t>(from.attributes & ~(protocol::kBatchCompressionMask |
+                                                                  protocol::kBatchDeleteHorizon |
+                                                                  protocol::kBatchTransactional));
     header_.base_timestamp = protocol::kNoTimestamp;
     header_.size_bytes = protocol::kBatchHeaderSize;
     out_.resize(protocol::kBatchHeaderSize);

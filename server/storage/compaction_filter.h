@@ -43,17 +43,26 @@ public:
     CompactionFilter(const OffsetMap& map, const FilterRules& rules) : map_(map), rules_(rules) {}
 
     /// `must_stay`: something hangs on its offsets or sequences; it is emptied, not dropped.
+    /// REQUIRES: not a control batch.
     /// Errors: malformed, unsupported_compression, too_large (the batch cannot be read); internal.
     Result<Outcome> filter(const protocol::BatchView& batch, bool must_stay);
+    /// Of an aborted transaction: no record stays, wherever it is.
+    Outcome filter_aborted(const protocol::BatchView& batch, bool must_stay);
+    /// A marker: whole while records of its transaction are left; then it gets a horizon, and goes
+    /// behind it. Errors: as filter.
+    Result<Outcome> filter_marker(const protocol::BatchView& batch, bool has_records,
+                                  bool must_stay);
     /// Of the last call; valid until the next.
     [[nodiscard]] ByteView batch() const { return out_; }
     [[nodiscard]] const protocol::BatchHeader& header() const { return header_; }
     [[nodiscard]] const Counts& counts() const { return counts_; }
 
 private:
+    Outcome drop(const protocol::BatchHeader& header, bool must_stay);
     bool keeps(const protocol::BatchHeader& header, const protocol::RecordView& record);
     Result<void> write_records(const protocol::BatchHeader& from, ByteView area);
     void write_empty(const protocol::BatchHeader& from);
+    [[nodiscard]] int64_t horizon() const;
 
     const OffsetMap& map_;
     FilterRules rules_;

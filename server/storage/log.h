@@ -291,7 +291,7 @@ private:
     Result<void> compaction_roll_overdue(WallTime now);
     Result<void> swap_in(WallTime now);
     Result<void> swap_in_rename(const std::vector<Offset>& bases, const Segment& segment);
-    void swap_in_undo(const std::vector<Offset>& bases, const Segment& segment);
+    void swap_in_undo(const std::vector<Offset>& bases, Segment& segment);
     Result<void> finish_swaps(const Listing& listing);
     Result<void> finish_swap(const Listing& listing, Offset base, uint64_t size);
 

@@ -2,12 +2,16 @@
 //
 // The order of taking over, for sources 100, 200, 300 (one new segment 100.log.cleaned, synced):
 //
+//   0  sync directory, if there is a 100.txnindex.cleaned
 //   1  100.log.cleaned -> 100.log.swap, sync directory      from here on a restart finishes it
-//   2  indexes of the sources removed; 100.log, 200.log, 300.log -> *.log.deleted; sync directory
-//   3  100.log.swap -> 100.log, sync directory
+//   2  indexes of the sources out of the way; 100.log, 200.log, 300.log -> *.log.deleted; sync
+//      directory
+//   3  100.txnindex.cleaned -> 100.txnindex, sync directory
+//   4  100.log.swap -> 100.log, sync directory
 //
 // A crash before 1 is durable leaves the sources; behind it 100.log.swap says by its last batch
-// which offsets it covers, and the sources are in the way, whichever of them are still there.
+// which offsets it covers, and the sources are in the way, whichever of them are still there. While
+// there is a 100.txnindex.cleaned, a 100.txnindex is that of a source.
 #include "lib/base/assert.h"
 #include "lib/base/log.h"
 #include "server/storage/compaction.h"
@@ -141,9 +145,19 @@ Result<bool> Log::begin_compaction(WallTime now, Offset limit, const CompactionM
     if (setup.plan.dirty_bytes == 0) {
         return false;
     }
-    if (!hot_->producers_loaded) {
-        QT_TRY_ASSIGN(const Listing listing, list_files());
-        QT_TRY(note_damage(load_producers(listing, log_end_, now)));
+    // Snapshots from among what is cleaned may tell of transactions whose markers go.
+    QT_TRY(keep_producers(setup.plan.end, now));
+    QT_TRY_ASSIGN(const Listing listing, list_files());
+    for (const Offset snapshot : listing.snapshots) {
+        if (snapshot < setup.plan.end) {
+            QT_TRY(disk_.remove(snapshot_path(snapshot)));
+        }
+    }
+    for (Segment& segment : hot_->segments) {
+        if (!segment.aborted().is_empty()) {
+            QT_TRY_ASSIGN(const std::vector<AbortedTransaction>* entries, aborted_of(segment));
+            setup.aborted.insert(setup.aborted.end(), entries->begin(), entries->end());
+        }
     }
     std::erase_if(facts.segments,
                   [&](const SegmentFacts& fact) { return fact.next > setup.plan.end; });
@@ -244,6 +258,11 @@ Result<void> Log::swap_in(WallTime now) {
     // Without it the index is made again.
     static_cast<void>(
         disk_.rename(swap.segment->index_path(), path(name + std::string(kIndexExtension))));
+    for (const Offset base : bases) {
+        static_cast<void>(
+            disk_.remove(path(offset_file_name(base) + std::string(kAbortedExtension) +
+                              std::string(kDeletedExtension))));
+    }
     swap.segment->take_final_names();
     for (const Offset base : bases) {
         const std::string deleted = path(offset_file_name(base) + std::string(kLogExtension) +
@@ -271,15 +290,29 @@ Result<void> Log::swap_in(WallTime now) {
 Result<void> Log::swap_in_rename(const std::vector<Offset>& bases, const Segment& segment) {
     const std::string final_path =
         path(offset_file_name(bases.front()) + std::string(kLogExtension));
+    QT_TRY_ASSIGN(const bool has_aborted, disk_.exists(segment.aborted_path()));
+    if (has_aborted) {
+        QT_TRY(disk_.sync_directory(directory_));
+    }
     QT_TRY(disk_.rename(segment.path(), final_path + kSwapSuffix));
     QT_TRY(disk_.sync_directory(directory_));
     for (const Offset base : bases) {
         const std::string name = path(offset_file_name(base));
+        const std::string aborted = name + std::string(kAbortedExtension);
         QT_TRY(disk_.remove(name + std::string(kIndexExtension)));
+        QT_TRY_ASSIGN(const bool is_there, disk_.exists(aborted));
+        if (is_there) {
+            QT_TRY(disk_.rename(aborted, aborted + std::string(kDeletedExtension)));
+        }
         QT_TRY(disk_.rename(name + std::string(kLogExtension),
                             name + std::string(kLogExtension) + std::string(kDeletedExtension)));
     }
     QT_TRY(disk_.sync_directory(directory_));
+    if (has_aborted) {
+        QT_TRY(disk_.rename(segment.aborted_path(), path(offset_file_name(bases.front()) +
+                                                         std::string(kAbortedExtension))));
+        QT_TRY(disk_.sync_directory(directory_));
+    }
     QT_TRY(disk_.rename(final_path + kSwapSuffix, final_path));
     if (Result<void> synced = disk_.sync_directory(directory_); !synced) {
         fail(synced.error());
@@ -289,16 +322,31 @@ Result<void> Log::swap_in_rename(const std::vector<Offset>& bases, const Segment
 }
 
 // The sources get their names back. If that fails, only a restart can tell what is there.
-void Log::swap_in_undo(const std::vector<Offset>& bases, const Segment& segment) {
+void Log::swap_in_undo(const std::vector<Offset>& bases, Segment& segment) {
     if (failure_) {
         return;
     }
     const auto undo = [&]() -> Result<void> {
+        if (!segment.aborted().is_empty()) {
+            const std::string taken =
+                path(offset_file_name(bases.front()) + std::string(kAbortedExtension));
+            QT_TRY_ASSIGN(const bool is_apart, disk_.exists(segment.aborted_path()));
+            if (!is_apart) {
+                QT_TRY(disk_.rename(taken, segment.aborted_path()));
+            }
+        }
         for (const Offset base : bases) {
             const std::string log = path(offset_file_name(base) + std::string(kLogExtension));
             QT_TRY_ASSIGN(const bool is_there, disk_.exists(log));
             if (!is_there) {
                 QT_TRY(disk_.rename(log + std::string(kDeletedExtension), log));
+            }
+            const std::string aborted =
+                path(offset_file_name(base) + std::string(kAbortedExtension));
+            QT_TRY_ASSIGN(const bool was_moved,
+                          disk_.exists(aborted + std::string(kDeletedExtension)));
+            if (was_moved) {
+                QT_TRY(disk_.rename(aborted + std::string(kDeletedExtension), aborted));
             }
         }
         const std::string swap =
@@ -328,7 +376,8 @@ Result<void> Log::finish_swap(const Listing& listing, Offset base, uint64_t size
     QT_TRY_ASSIGN(const Segment::Checked checked, segment.check(config_.index_interval_bytes));
     const std::string swap = segment.path();
     segment.close_files();
-    static_cast<void>(disk_.remove(segment.index_path()));
+    const std::string aborted = path(offset_file_name(base) + std::string(kAbortedExtension));
+    QT_TRY_ASSIGN(const bool has_aborted, disk_.exists(aborted + kCleanedSuffix));
     if (checked.good_size < size || size == 0) {
         // It was synced before it got this name.
         return damaged(swap + " is damaged at position " + std::to_string(checked.good_size) +
@@ -338,12 +387,19 @@ Result<void> Log::finish_swap(const Listing& listing, Offset base, uint64_t size
         if (source.base >= base && source.base < checked.next_offset) {
             const std::string name = path(offset_file_name(source.base));
             QT_TRY(disk_.remove(name + std::string(kIndexExtension)));
+            if (source.base != base || has_aborted) {
+                QT_TRY(disk_.remove(name + std::string(kAbortedExtension)));
+            }
             QT_TRY(
                 disk_.rename(name + std::string(kLogExtension),
                              name + std::string(kLogExtension) + std::string(kDeletedExtension)));
         }
     }
     QT_TRY(disk_.sync_directory(directory_));
+    if (has_aborted) {
+        QT_TRY(disk_.rename(aborted + kCleanedSuffix, aborted));
+        QT_TRY(disk_.sync_directory(directory_));
+    }
     QT_TRY(disk_.rename(swap, path(offset_file_name(base) + std::string(kLogExtension))));
     QT_TRY(disk_.sync_directory(directory_));
     log_line(LogLevel::info, "compaction_finished_at_start",

@@ -141,6 +141,15 @@ void ProducerState::note_refused(const protocol::BatchHeader& header, WallTime n
     producer.last_write = now;
 }
 
+bool ProducerState::is_last_marker(const protocol::BatchHeader& header) const {
+    const auto at = producers_.find(header.producer_id);
+    if (at == producers_.end() || at->second.count > 0) {
+        return false;
+    }
+    return at->second.last_marker == kNoOffset ? at->second.epoch == header.producer_epoch
+                                               : at->second.last_marker == header.base_offset;
+}
+
 bool ProducerState::is_last(const protocol::BatchHeader& header) const {
     const auto at = producers_.find(header.producer_id);
     if (at == producers_.end() || at->second.count == 0) {
@@ -268,6 +277,7 @@ void ProducerState::end_transaction(const protocol::TransactionMarker& marker, O
     Producer& producer = find_or_add(marker.producer_id, marker.producer_epoch);
     set_epoch(producer, marker.producer_epoch);
     producer.coordinator_epoch = marker.coordinator_epoch;
+    producer.last_marker = offset;
     producer.last_write = std::max(producer.last_write, now);
     verifications_.erase(marker.producer_id);
     if (producer.transaction_start != kNoOffset) {

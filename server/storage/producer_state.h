@@ -55,6 +55,8 @@ public:
     void expire(WallTime now, int64_t expiration_ms);
     /// Whether the batch is the latest known one of its producer. False without a producer id.
     [[nodiscard]] bool is_last(const protocol::BatchHeader& header) const;
+    /// Whether a producer is known by this marker alone: it wrote nothing with a sequence since.
+    [[nodiscard]] bool is_last_marker(const protocol::BatchHeader& header) const;
 
     // ---- transactions -------------------------------------------------------------------------
 
@@ -112,6 +114,7 @@ private:
         int32_t refused_sequence = -1;        // without batches: what must come first; -1: 0
         int32_t coordinator_epoch = -1;       // of the last marker
         Offset transaction_start = kNoOffset; // of the open transaction
+        Offset last_marker = kNoOffset;       // not on disk; kNoOffset: not known
         std::array<Batch, kProducerBatchesMax> batches; // oldest first
         WallTime last_write{};
     };

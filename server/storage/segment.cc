@@ -76,7 +76,8 @@ Segment::Segment(port::Disk& disk, const std::string& directory, Offset base, ui
     : disk_(disk),
       path_(directory + "/" + offset_file_name(base) + std::string(kLogExtension) + suffix),
       index_path_(directory + "/" + offset_file_name(base) + std::string(kIndexExtension) + suffix),
-      aborted_path_(directory + "/" + offset_file_name(base) + std::string(kAbortedExtension) + suffix),
+      aborted_path_(directory + "/" + offset_file_name(base) + std::string(kAbortedExtension) +
+                    suffix),
       suffix_size_(suffix.size()),
       base_(base),
       size_(size),
