@@ -112,7 +112,8 @@ const AbortedTransaction* Compaction::aborted_at(const protocol::BatchHeader& he
 Result<uint64_t> Compaction::step(uint64_t bytes_max, const ProducerState& producers) {
     QT_ASSERT(state_ == State::working);
     uint64_t used = 0;
-    while (state_ == State::working && used < std::max<uint64_t>(1, bytes_max)) {
+    bytes_plain_ = 0;
+    while (state_ == State::working && used + bytes_plain_ < std::max<uint64_t>(1, bytes_max)) {
         QT_TRY_ASSIGN(const uint64_t bytes, is_mapping_ ? step_map() : step_clean(producers));
         used += bytes;
     }
@@ -170,6 +171,7 @@ Result<bool> Compaction::map_batch(const BatchView& batch) {
     if (!area) {
         return damaged_source(reader_->path(), 0, to_string(area.error()));
     }
+    bytes_plain_ += batch.header.compression_id() == 0 ? 0 : area->size();
     protocol::RecordIterator records(*area, batch.header.records_count);
     while (const protocol::RecordView* record = records.next()) {
         const Offset offset = batch.header.base_offset + record->offset_delta;
@@ -259,6 +261,7 @@ Result<CompactionFilter::Outcome> Compaction::decide(const BatchView& batch, boo
         return filter_->filter_aborted(batch, must_stay);
     }
     QT_TRY_ASSIGN(const Outcome outcome, filter_->filter(batch, must_stay));
+    bytes_plain_ += header.compression_id() == 0 ? 0 : filter_->plain_size();
     if (header.is_transactional() && header.records_count > 0 &&
         (outcome == Outcome::whole || outcome == Outcome::rewritten)) {
         with_records_.insert(header.producer_id);

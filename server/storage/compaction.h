@@ -151,7 +151,8 @@ private:
     std::vector<AbortedTransaction> output_aborted_;
     std::vector<std::byte> pending_; // batches not yet written
     std::vector<protocol::BatchHeader> pending_headers_;
-    uint64_t bytes_written_ = 0; // in this step
+    uint64_t bytes_written_ = 0; // since it was last asked
+    uint64_t bytes_plain_ = 0;   // decompressed in this step: they take time, too
     CompactionFilter::Counts counts_;
     uint64_t bytes_before_ = 0;
     uint64_t bytes_after_ = 0;

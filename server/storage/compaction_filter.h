@@ -56,6 +56,8 @@ public:
     [[nodiscard]] ByteView batch() const { return out_; }
     [[nodiscard]] const protocol::BatchHeader& header() const { return header_; }
     [[nodiscard]] const Counts& counts() const { return counts_; }
+    /// Bytes of the records of the last compressed batch.
+    [[nodiscard]] uint64_t plain_size() const { return area_.size(); }
 
 private:
     Outcome drop(const protocol::BatchHeader& header, bool must_stay);

@@ -19,6 +19,7 @@ metadata::NewTopic new_internal_topic(std::string_view name, const request::Serv
     const int32_t segment_bytes =
         is_group ? config.offsets_topic_segment_bytes : config.transaction_state_segment_bytes;
     topic.configs.push_back({"segment.bytes", std::to_string(segment_bytes)});
+    topic.configs.push_back({"cleanup.policy", "compact"});
     topic.configs.push_back({"write.caching", "false"});
     if (!is_group) {
         topic.configs.push_back(
