@@ -65,10 +65,7 @@ Result<void> Log::compaction_roll_overdue(WallTime now) {
     if (first < 0 || now.time_since_epoch().count() - first <= config_.max_compaction_lag_ms) {
         return {};
     }
-    if (!hot_->producers_loaded) {
-        QT_TRY_ASSIGN(const Listing listing, list_files());
-        QT_TRY(note_damage(load_producers(listing, log_end_, now)));
-    }
+    QT_TRY(load_with_producers(now));
     QT_TRY(hot_->active().ensure_index(config_.index_interval_bytes));
     return append_roll(now);
 }
