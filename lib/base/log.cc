@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
 #include <ctime>
 
@@ -9,7 +10,7 @@ namespace qtool {
 
 namespace {
 
-LogLevel level_min = LogLevel::info;
+std::atomic<LogLevel> level_min{LogLevel::info};
 LogSink custom_sink = nullptr;
 
 void append_value(std::string& line, std::string_view value) {

@@ -29,7 +29,7 @@ struct LogField {
           value(std::to_string(v)) {}
 };
 
-/// Lines below this level are dropped. Set once at start, before threads run.
+/// Lines below this level are dropped. May be called on any thread.
 void set_log_level(LogLevel level);
 
 /// The sink gets finished lines without newline; nullptr restores stderr. The simulator sets one

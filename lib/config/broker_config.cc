@@ -24,18 +24,12 @@ constexpr BrokerFlag kFlags[] = {
 /// Reads typed values: what was set, else the default of the table.
 class Reader {
 public:
-    explicit Reader(const Settings& settings) : settings_(settings) {}
+    explicit Reader(const BrokerConfig& broker) : broker_(broker) {}
 
     std::optional<std::string> text(std::string_view name) const {
-        if (const auto setting = settings_.find(name); setting != settings_.end()) {
-            return setting->second.value;
-        }
-        const OptionRow* row = find_option(broker_options(), name);
-        QT_ASSERT_MSG(row != nullptr, "an option is read that has no row");
-        if (row->default_is_null) {
-            return std::nullopt;
-        }
-        return std::string(row->default_text);
+        QT_ASSERT_MSG(find_option(broker_options(), name) != nullptr,
+                      "an option is read that has no row");
+        return broker_.value(name);
     }
     int32_t int32(std::string_view name) const { return to_int32(needed(name)); }
     int64_t int64(std::string_view name) const { return to_int64(needed(name)); }
@@ -55,7 +49,7 @@ public:
     }
 
 private:
-    const Settings& settings_;
+    const BrokerConfig& broker_;
 };
 
 LogLevel to_log_level(std::string_view name) {
@@ -222,7 +216,12 @@ Result<BrokerConfig> BrokerConfigBuilder::build() const {
         const bool unset = row->default_is_null && setting->second.value.empty();
         setting = unset ? broker.settings.erase(setting) : std::next(setting);
     }
-    const Reader read(broker.settings);
+    QT_TRY(read_typed(broker));
+    return broker;
+}
+
+Result<void> read_typed(BrokerConfig& broker) {
+    const Reader read(broker);
 
     broker.node_id = read.int32("node.id");
     broker.rack = read.text("broker.rack");
@@ -291,8 +290,39 @@ Result<BrokerConfig> BrokerConfigBuilder::build() const {
     broker.connection_inflight_requests_max = read.int32("connection.inflight.requests.max");
     broker.connection_output_bytes_max = read.int32("connection.output.bytes.max");
 
+    broker.quota_window_num = read.int32("quota.window.num");
+    broker.quota_window_size_seconds = read.int32("quota.window.size.seconds");
+    broker.controller_quota_window_num = read.int32("controller.quota.window.num");
+    broker.controller_quota_window_size_seconds =
+        read.int32("controller.quota.window.size.seconds");
+
     QT_TRY_ASSIGN(broker.topic_defaults, make_topic_config({}, broker));
-    return broker;
+    return {};
+}
+
+const std::string* BrokerConfig::set_value(ConfigSource layer, std::string_view option) const {
+    if (layer == ConfigSource::static_broker) {
+        const auto set = settings.find(option);
+        return set == settings.end() ? nullptr : &set->second.value;
+    }
+    QT_ASSERT(layer == ConfigSource::dynamic_broker || layer == ConfigSource::dynamic_default);
+    const Overrides& overrides =
+        layer == ConfigSource::dynamic_broker ? dynamic_own : dynamic_default;
+    const auto set = overrides.find(std::string(option));
+    return set == overrides.end() ? nullptr : &set->second;
+}
+
+std::optional<std::string> BrokerConfig::value(std::string_view option) const {
+    for (const ConfigSource layer : kBrokerLayers) {
+        if (const std::string* set = set_value(layer, option)) {
+            return *set;
+        }
+    }
+    const OptionRow* row = find_option(broker_options(), option);
+    if (row == nullptr || row->default_is_null) {
+        return std::nullopt;
+    }
+    return std::string(row->default_text);
 }
 
 std::vector<DescribedOption> describe_broker(const BrokerConfig& broker) {
@@ -304,10 +334,10 @@ std::vector<DescribedOption> describe_broker(const BrokerConfig& broker) {
         option.read_only = row.update == UpdateMode::read_only;
         option.type = row.type;
         option.documentation = row.meaning;
-        const auto set = broker.settings.find(row.name);
-        if (set != broker.settings.end()) {
-            option.synonyms.push_back(
-                {option.name, set->second.value, ConfigSource::static_broker});
+        for (const ConfigSource layer : kBrokerLayers) {
+            if (const std::string* set = broker.set_value(layer, row.name)) {
+                option.synonyms.push_back({option.name, *set, layer});
+            }
         }
         if (!row.default_is_null) {
             option.synonyms.push_back(

@@ -1,5 +1,6 @@
-// BrokerConfig: qbroker's options, typed, checked, and remembering where each came from. Made once
-// at start by BrokerConfigBuilder and constant afterwards, so all cores may read it.
+// BrokerConfig: qbroker's options, typed, checked, and remembering where each came from. Made at
+// start by BrokerConfigBuilder; with_dynamic (dynamic_config.h) makes another one from it when an
+// option is set at run time. Constant once made, so all cores may read it.
 #pragma once
 
 #include "lib/base/log.h"
@@ -29,6 +30,10 @@ using Settings = std::map<std::string, Setting, std::less<>>;
 
 /// Directories of log.dirs: disks of one machine.
 inline constexpr size_t kLogDirsMax = 64;
+
+/// Layers of broker options over the table's defaults, the strongest first.
+inline constexpr ConfigSource kBrokerLayers[] = {
+    ConfigSource::dynamic_broker, ConfigSource::dynamic_default, ConfigSource::static_broker};
 
 /// A default constructed BrokerConfig holds the defaults of the table.
 struct BrokerConfig {
@@ -110,7 +115,20 @@ struct BrokerConfig {
     int32_t offsets_topic_replication_factor = 3;
     int32_t offsets_topic_segment_bytes = 104'857'600;
 
-    Settings settings; // what was set, by option name
+    // Quotas: samples of a window and how long one is; of clients and of topic changes.
+    int32_t quota_window_num = 11;
+    int32_t quota_window_size_seconds = 1;
+    int32_t controller_quota_window_num = 11;
+    int32_t controller_quota_window_size_seconds = 1;
+
+    Settings settings;         // what was set at start, by option name
+    Overrides dynamic_default; // what was set at run time for all brokers,
+    Overrides dynamic_own;     // and for this one: the strongest
+
+    /// What `layer` (dynamic_broker, dynamic_default, static_broker) says; nullptr: nothing.
+    [[nodiscard]] const std::string* set_value(ConfigSource layer, std::string_view option) const;
+    /// The value in force, as text; nothing: null, or no such option.
+    [[nodiscard]] std::optional<std::string> value(std::string_view option) const;
 
     bool operator==(const BrokerConfig&) const = default;
 };
@@ -158,6 +176,9 @@ struct BrokerFlag {
     std::string_view argument; // "DIR"; empty: takes none, means true
 };
 std::span<const BrokerFlag> broker_flags();
+
+/// Sets the typed fields from the layers, and checks what spans options.
+Result<void> read_typed(BrokerConfig& broker);
 
 /// Every row, sorted by name.
 std::vector<DescribedOption> describe_broker(const BrokerConfig& broker);

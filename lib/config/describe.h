@@ -11,9 +11,18 @@
 namespace qtool::config {
 
 /// The numbers are DescribeConfigs' config sources.
-enum class ConfigSource : int8_t { topic = 1, static_broker = 4, built_in = 5 };
+enum class ConfigSource : int8_t {
+    topic = 1,
+    dynamic_broker = 2,  // set at run time on one broker
+    dynamic_default = 3, // set at run time for all brokers
+    static_broker = 4,
+    built_in = 5,
+    logger = 6,
+    group = 8,
+};
 
-std::string_view to_string(ConfigSource source) noexcept; // "topic", "file", "default"
+/// "topic", "broker", "cluster", "file", "default", "logger", "group"
+std::string_view to_string(ConfigSource source) noexcept;
 
 struct Synonym {
     std::string name;

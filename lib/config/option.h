@@ -78,7 +78,7 @@ struct OptionRow {
 
 /// Rows sorted by name, with what error texts say about them.
 struct OptionTable {
-    std::string_view what;             // "topic option", "broker option", "client option"
+    std::string_view what;             // "topic option", "broker option", ...
     std::string_view program;          // who would serve it: "qbroker", "qtool"
     std::span<const OptionRow> rows;   // sorted by name
     std::string_view kafka_names = {}; // blank separated: all names Kafka knows for this table
@@ -87,6 +87,7 @@ struct OptionTable {
 const OptionTable& topic_options();
 const OptionTable& broker_options();
 const OptionTable& client_options();
+const OptionTable& group_options();
 
 /// The row, or nullptr.
 const OptionRow* find_option(const OptionTable& table, std::string_view name);

@@ -3,9 +3,6 @@
 #include "lib/base/assert.h"
 #include "lib/config/broker_config.h"
 
-#include <algorithm>
-#include <set>
-
 namespace qtool::config {
 namespace {
 
@@ -45,10 +42,11 @@ std::vector<Synonym> synonyms_of(const OptionRow& row, const TopicOverrides& ove
         synonyms.push_back({name, own->second, ConfigSource::topic});
     }
     const std::vector<std::string> broker_names = to_list(row.synonyms);
-    for (const std::string& broker_name : broker_names) {
-        const auto set = broker.settings.find(broker_name);
-        if (set != broker.settings.end()) {
-            synonyms.push_back({broker_name, set->second.value, ConfigSource::static_broker});
+    for (const ConfigSource layer : kBrokerLayers) {
+        for (const std::string& broker_name : broker_names) {
+            if (const std::string* set = broker.set_value(layer, broker_name)) {
+                synonyms.push_back({broker_name, *set, layer});
+            }
         }
     }
     for (const std::string& broker_name : broker_names) {
@@ -80,78 +78,7 @@ std::string effective(std::string_view name, const TopicOverrides& overrides,
     return value_in_force(*row, synonyms_of(*row, overrides, broker));
 }
 
-Error null_value(std::string_view name, Code code) {
-    return {code, "the value of " + std::string(name) + " is null; give one"};
-}
-
-/// Appending skips what is there, subtracting what is not: both may be repeated safely.
-std::string alter_list(std::vector<std::string> list, const std::vector<std::string>& change,
-                       AlterOp op) {
-    for (const std::string& element : change) {
-        const auto at = std::find(list.begin(), list.end(), element);
-        if (op == AlterOp::append && at == list.end()) {
-            list.push_back(element);
-        } else if (op == AlterOp::subtract && at != list.end()) {
-            list.erase(at);
-        }
-    }
-    std::string text;
-    for (const std::string& element : list) {
-        text += (text.empty() ? "" : ",") + element;
-    }
-    return text;
-}
-
-Result<void> apply_one(TopicOverrides& overrides, const Alteration& alteration,
-                       const BrokerConfig& broker) {
-    if (alteration.op < 0 || alteration.op > static_cast<int8_t>(AlterOp::subtract)) {
-        return Error(Code::invalid_request, "operation " + std::to_string(alteration.op) + " on " +
-                                                alteration.name + " is unknown; 0 to 3 are known");
-    }
-    const auto op = static_cast<AlterOp>(alteration.op);
-    if (op == AlterOp::remove) {
-        // What an older version stored under a name that is gone can still be removed.
-        if (overrides.erase(alteration.name) == 0) {
-            QT_TRY(require_option(topic_options(), alteration.name));
-        }
-        return {};
-    }
-    QT_TRY_ASSIGN(const OptionRow* const row, require_option(topic_options(), alteration.name));
-    if (!alteration.value) {
-        return null_value(alteration.name, Code::invalid_request);
-    }
-    if (op == AlterOp::set) {
-        QT_TRY_ASSIGN(overrides[alteration.name], normalize(*row, *alteration.value));
-        return {};
-    }
-    if (row->type != OptionType::list) {
-        return Error(Code::invalid_config, alteration.name + " is a " +
-                                               std::string(to_string(row->type)) +
-                                               "; append and subtract work on lists only");
-    }
-    // Only the result is held against Served: appending what is in force already changes nothing.
-    OptionRow elements = *row;
-    elements.served = Served::yes;
-    QT_TRY_ASSIGN(const std::string change, normalize(elements, *alteration.value));
-    const std::string base = effective(alteration.name, overrides, broker);
-    QT_TRY_ASSIGN(overrides[alteration.name],
-                  normalize(*row, alter_list(to_list(base), to_list(change), op)));
-    return {};
-}
-
 } // namespace
-
-std::string_view to_string(ConfigSource source) noexcept {
-    switch (source) {
-    case ConfigSource::topic:
-        return "topic";
-    case ConfigSource::static_broker:
-        return "file";
-    case ConfigSource::built_in:
-        return "default";
-    }
-    QT_UNREACHABLE();
-}
 
 Result<TopicConfig> make_topic_config(const TopicOverrides& overrides, const BrokerConfig& broker) {
     TopicOverrides checked;
@@ -197,33 +124,15 @@ Result<TopicConfig> make_topic_config(const TopicOverrides& overrides, const Bro
 }
 
 Result<TopicOverrides> make_topic_overrides(std::span<const RequestedOption> options) {
-    TopicOverrides overrides;
-    for (const RequestedOption& option : options) {
-        QT_TRY_ASSIGN(const OptionRow* const row, require_option(topic_options(), option.name));
-        if (!option.value) {
-            return null_value(option.name, Code::invalid_config);
-        }
-        QT_TRY_ASSIGN(std::string value, normalize(*row, *option.value));
-        if (!overrides.emplace(option.name, std::move(value)).second) {
-            return Error(Code::invalid_request, option.name + " is set twice in one request");
-        }
-    }
-    return overrides;
+    return make_overrides(topic_options(), options);
 }
 
 Result<TopicOverrides> apply_alterations(const TopicOverrides& current,
                                          std::span<const Alteration> alterations,
                                          const BrokerConfig& broker) {
-    TopicOverrides overrides = current;
-    std::set<std::string_view> names;
-    for (const Alteration& alteration : alterations) {
-        if (!names.insert(alteration.name).second) {
-            return Error(Code::invalid_request,
-                         alteration.name + " is altered twice in one request");
-        }
-        QT_TRY(apply_one(overrides, alteration, broker));
-    }
-    return overrides;
+    return alter_overrides(topic_options(), current, alterations, [&](const OptionRow& row) {
+        return effective(row.name, current, broker);
+    });
 }
 
 std::vector<DescribedOption> describe_topic(const TopicOverrides& overrides,

@@ -5,6 +5,7 @@
 
 #include "lib/base/result.h"
 #include "lib/config/describe.h"
+#include "lib/config/overrides.h"
 
 #include <cstdint>
 #include <limits>
@@ -55,27 +56,14 @@ struct TopicConfig {
 };
 
 /// Options set on the topic itself, by name; values normalized.
-using TopicOverrides = std::map<std::string, std::string>;
+using TopicOverrides = Overrides;
 
 /// Errors: invalid_config (unknown option, bad value, or a value that is not served yet).
 Result<TopicConfig> make_topic_config(const TopicOverrides& overrides, const BrokerConfig& broker);
 
-/// Checks and normalizes what CreateTopics or AlterConfigs hands in. A null value is refused.
-/// Errors: invalid_config; invalid_request when a name comes twice.
-struct RequestedOption {
-    std::string name;
-    std::optional<std::string> value;
-};
+/// make_overrides for topics.
 Result<TopicOverrides> make_topic_overrides(std::span<const RequestedOption> options);
 
-/// The numbers are IncrementalAlterConfigs' operations.
-enum class AlterOp : int8_t { set = 0, remove = 1, append = 2, subtract = 3 };
-
-struct Alteration {
-    std::string name;
-    int8_t op = 0; // AlterOp as it came; unknown numbers are invalid_request
-    std::optional<std::string> value;
-};
 /// All or nothing: the overrides after the alterations, or why not. `append` and `subtract` work on
 /// lists only, starting from the value in force; appending what is there changes nothing.
 /// Errors: invalid_config; invalid_request (a name twice, a null value where one is needed).

@@ -125,7 +125,7 @@ private:
 
     std::string name_;
     AlterTopicRequest request_;
-    metadata::AlterTopicConfigs configs_;
+    metadata::AlterConfigs configs_;
     metadata::CreatePartitions partitions_;
     MonoTime deadline_{};
     Token self_;

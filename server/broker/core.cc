@@ -141,7 +141,7 @@ void Core::start() {
 // ---- connections --------------------------------------------------------------------------------
 
 void Core::on_accept(Token token, uint8_t listener, const port::SocketAddress& peer) {
-    const auto limit = static_cast<uint64_t>(shared_.config.connections_max);
+    const auto limit = static_cast<uint64_t>(config().connections_max);
     if (shared_.connections_open.load(std::memory_order_relaxed) >= limit ||
         life_ > Life::serving) {
         counters_.connections_refused.add();

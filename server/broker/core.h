@@ -43,7 +43,9 @@ public:
 
     // request::Services
     [[nodiscard]] const metadata::ImageRef& image() const override { return image_; }
-    [[nodiscard]] const config::BrokerConfig& config() const override { return shared_.config; }
+    [[nodiscard]] const config::BrokerConfig& config() const override {
+        return image_->broker ? *image_->broker : shared_.config;
+    }
     [[nodiscard]] BrokerId broker_id() const override { return BrokerId(shared_.config.node_id); }
     [[nodiscard]] CoreId core_id() const override { return ports_.id; }
     [[nodiscard]] MonoTime now() const override { return ports_.clock->mono(); }

@@ -129,6 +129,7 @@ void MetadataCore::publish(metadata::ImageRef image, metadata::Delta delta) {
     if (life_ < Life::opening || life_ >= Life::closing) {
         return; // cores get the first whole image when registration is done
     }
+    set_log_level(image_->broker->log_level);
     unpublished_.push_back({image_, std::move(delta)});
     post_images();
 }

@@ -18,8 +18,8 @@ namespace qtool::broker {
 enum class ListenerKind : uint8_t { kafka_and_http, kafka_only, http_only };
 
 struct Shared {
-    config::BrokerConfig config;
-    uint16_t core_count = 1; // data cores; the metadata core has this number as its CoreId
+    config::BrokerConfig config; // of the start; what was set since is in the image
+    uint16_t core_count = 1;     // data cores; the metadata core has this number as its CoreId
     std::vector<std::unique_ptr<metrics::CoreCounters>> counters; // one per data core
     storage::LogDirs* log_dirs = nullptr;
     std::atomic<uint64_t> connections_open{0}; // for max.connections over all cores

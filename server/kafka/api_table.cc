@@ -2,6 +2,7 @@
 
 #include "lib/protocol/msg/add_offsets_to_txn.h"
 #include "lib/protocol/msg/add_partitions_to_txn.h"
+#include "lib/protocol/msg/alter_client_quotas.h"
 #include "lib/protocol/msg/alter_configs.h"
 #include "lib/protocol/msg/api_versions.h"
 #include "lib/protocol/msg/consumer_group_describe.h"
@@ -11,6 +12,7 @@
 #include "lib/protocol/msg/delete_groups.h"
 #include "lib/protocol/msg/delete_records.h"
 #include "lib/protocol/msg/delete_topics.h"
+#include "lib/protocol/msg/describe_client_quotas.h"
 #include "lib/protocol/msg/describe_cluster.h"
 #include "lib/protocol/msg/describe_configs.h"
 #include "lib/protocol/msg/describe_groups.h"
@@ -26,6 +28,7 @@
 #include "lib/protocol/msg/init_producer_id.h"
 #include "lib/protocol/msg/join_group.h"
 #include "lib/protocol/msg/leave_group.h"
+#include "lib/protocol/msg/list_config_resources.h"
 #include "lib/protocol/msg/list_groups.h"
 #include "lib/protocol/msg/list_offsets.h"
 #include "lib/protocol/msg/list_transactions.h"
@@ -92,6 +95,8 @@ constexpr ApiRow kTable[] = {
     row<protocol::DeleteGroupsRequest>(handle_delete_groups),
     row<protocol::IncrementalAlterConfigsRequest>(handle_incremental_alter_configs),
     row<protocol::OffsetDeleteRequest>(handle_offset_delete),
+    row<protocol::DescribeClientQuotasRequest>(handle_describe_client_quotas),
+    row<protocol::AlterClientQuotasRequest>(handle_alter_client_quotas),
     row<protocol::DescribeClusterRequest>(handle_describe_cluster),
     row<protocol::DescribeProducersRequest>(handle_describe_producers),
     row<protocol::DescribeTransactionsRequest>(handle_describe_transactions),
@@ -99,6 +104,7 @@ constexpr ApiRow kTable[] = {
     row<protocol::ConsumerGroupHeartbeatRequest>(handle_consumer_group_heartbeat),
     row<protocol::ConsumerGroupDescribeRequest>(handle_consumer_group_describe),
     row<protocol::DescribeTopicPartitionsRequest>(handle_describe_topic_partitions),
+    row<protocol::ListConfigResourcesRequest>(handle_list_config_resources),
 };
 
 } // namespace

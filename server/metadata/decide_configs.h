@@ -1,6 +1,7 @@
-// Decision on topic configs: replace all options of a topic (AlterConfigs) or alter single ones
-// (IncrementalAlterConfigs, PATCH). All or nothing for each topic.
-// Lives on the core of the connection that asked (see operation.h).
+// Decision on options set at run time: replace all of a resource (AlterConfigs) or alter single
+// ones (IncrementalAlterConfigs, PATCH). All or nothing for each resource: a topic, this broker,
+// the cluster's defaults of brokers, a group. Lives on the core of the connection that asked (see
+// operation.h).
 #pragma once
 
 #include "lib/config/broker_config.h"
@@ -13,19 +14,28 @@
 
 namespace qtool::metadata {
 
-struct TopicConfigChange {
+enum class Resource : uint8_t { topic, broker, group };
+
+struct ResourceChange {
+    /// Of a topic or group; of a broker its id, or "" for the defaults of all brokers.
     std::string name;
-    /// All options the topic shall have from now on, or what to alter of those it has.
+    /// All options the resource shall have from now on, or what to alter of those it has.
     std::variant<std::vector<config::RequestedOption>, std::vector<config::Alteration>> change;
+    Resource resource = Resource::topic;
 };
 
-/// Per-item errors: unknown_topic, invalid_config, invalid_request (a topic or an option twice, an
-/// operation nobody knows, a null value where one is needed).
-class AlterTopicConfigs final : public Operation {
+/// Groups that may have options of their own; they need not exist, so nothing else bounds them.
+inline constexpr size_t kGroupConfigsMax = 10'000;
+
+/// Per-item errors: unknown_topic, invalid_config, invalid_request (a resource or an option twice,
+/// an operation nobody knows, a null value where one is needed, a broker option that takes a
+/// restart, another broker than this one), policy_violation (the bound above).
+class AlterConfigs final : public Operation {
 public:
-    /// `broker` must outlive the operation.
-    AlterTopicConfigs(std::vector<TopicConfigChange> changes, bool validate_only,
-                      const config::BrokerConfig& broker);
+    /// `broker` is what this broker was started with, in force where the image has no options of
+    /// its own (made by no replay); must outlive the operation then.
+    AlterConfigs(std::vector<ResourceChange> changes, bool validate_only,
+                 const config::BrokerConfig& broker);
 
     port::StoreTransaction decide(const Image& image, port::Random& random) override;
     void finish(Result<void> result) override;
@@ -33,7 +43,10 @@ public:
     [[nodiscard]] const std::vector<std::optional<Error>>& results() const { return results_; }
 
 private:
-    std::vector<TopicConfigChange> changes_;
+    [[nodiscard]] Result<void> decide_one(const ResourceChange& change, const Image& image,
+                                          port::StoreTransaction& transaction) const;
+
+    std::vector<ResourceChange> changes_;
     bool validate_only_;
     const config::BrokerConfig* broker_;
     std::vector<std::optional<Error>> results_;

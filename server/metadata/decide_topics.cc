@@ -203,6 +203,7 @@ CreateTopics::CreateTopics(std::vector<NewTopic> topics, bool validate_only,
 
 port::StoreTransaction CreateTopics::decide(const Image& image, port::Random& random) {
     port::StoreTransaction transaction;
+    const config::BrokerConfig& broker = image.broker ? *image.broker : *broker_;
     results_.assign(topics_.size(), {});
     std::map<std::string_view, size_t> times = count_names(topics_);
     PartitionBudget budget(image);
@@ -217,8 +218,8 @@ port::StoreTransaction CreateTopics::decide(const Image& image, port::Random& ra
             return Error(Code::topic_exists, "topic '" + topic.name + "' already exists");
         }
         QT_TRY_ASSIGN(created.configs, config::make_topic_overrides(topic.configs));
-        QT_TRY(config::make_topic_config(created.configs, *broker_));
-        QT_TRY_ASSIGN(const Placed placed, replicas_of(topic, image, *broker_, budget, random));
+        QT_TRY(config::make_topic_config(created.configs, broker));
+        QT_TRY_ASSIGN(const Placed placed, replicas_of(topic, image, broker, budget, random));
         QT_TRY(folds.claim(topic.name));
         budget.take(static_cast<int64_t>(placed.size()));
 
@@ -232,7 +233,7 @@ port::StoreTransaction CreateTopics::decide(const Image& image, port::Random& ra
         write_partitions(created.id, 0, placed, transaction);
         if (!created.configs.empty()) {
             transaction.writes.push_back(
-                {topic_configs_key(created.id), encode_topic_configs(created.configs)});
+                {topic_configs_key(created.id), encode_configs(created.configs)});
         }
         transaction.writes.push_back(
             {topic_key(topic.name), encode_topic({created.id, created.partition_count})});

@@ -46,7 +46,8 @@ struct CreatedTopic {
 /// invalid_replication_factor, invalid_replica_assignment, policy_violation (a bound above).
 class CreateTopics final : public Operation {
 public:
-    /// `broker` must outlive the operation.
+    /// `broker` is in force where the image has no options of its own (made by no replay); must
+    /// outlive the operation then.
     CreateTopics(std::vector<NewTopic> topics, bool validate_only,
                  const config::BrokerConfig& broker);
 

@@ -5,6 +5,7 @@
 
 #include "lib/base/ids.h"
 #include "lib/config/topic_config.h"
+#include "server/metadata/quota_entity.h"
 
 #include <map>
 #include <memory>
@@ -56,6 +57,18 @@ struct BrokerImage {
     bool operator==(const BrokerImage&) const = default;
 };
 
+/// Options set at run time on a resource that is no topic.
+struct ConfigsImage {
+    config::Overrides options; // as set by the user
+    Revision revision;         // of the key
+};
+
+/// Limits of one entity: each of kQuotaKeys at most once, above 0.
+struct QuotaImage {
+    std::map<std::string, double> values;
+    Revision revision; // of the key
+};
+
 struct Image {
     Revision revision; // of the last change applied
     std::string cluster_id;
@@ -65,6 +78,12 @@ struct Image {
     std::map<TopicId, std::string> trash; // deleted topics whose files may go: id -> name
     int64_t next_producer_id = 0;         // first id not handed out in a block yet
     Revision producer_ids_revision;       // of the ids/producer key; 0 when absent
+    std::map<BrokerId, ConfigsImage> broker_configs; // of kNoBroker: the cluster's defaults
+    std::map<std::string, ConfigsImage, std::less<>> group_configs;
+    std::map<QuotaEntity, QuotaImage> quotas;
+    /// Options of this broker in force: those of its start, and broker_configs over them. nullptr
+    /// only in an image that no replay made.
+    std::shared_ptr<const config::BrokerConfig> broker;
 
     /// nullptr when there is no such topic. Valid as long as the image.
     [[nodiscard]] const TopicImage* topic(std::string_view name) const {
@@ -74,6 +93,14 @@ struct Image {
     [[nodiscard]] const TopicImage* topic(const TopicId& id) const {
         const auto it = topics_by_id.find(id);
         return it == topics_by_id.end() ? nullptr : it->second.get();
+    }
+
+    /// What is set on the group itself, for config::effective_group_config. Valid as long as the
+    /// image.
+    [[nodiscard]] const config::Overrides& group_overrides(std::string_view name) const {
+        static const config::Overrides kNone;
+        const auto it = group_configs.find(name);
+        return it == group_configs.end() ? kNone : it->second.options;
     }
 };
 using ImageRef = std::shared_ptr<const Image>;

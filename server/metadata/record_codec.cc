@@ -25,6 +25,10 @@ constexpr std::string_view kPartitionsPrefix = "partitions/";
 constexpr std::string_view kTopicConfigsPrefix = "configs/topics/";
 constexpr std::string_view kProducerIdsKey = "ids/producer";
 constexpr std::string_view kTrashPrefix = "trash/";
+constexpr std::string_view kBrokerConfigsPrefix = "configs/brokers/";
+constexpr std::string_view kBrokerDefaults = "default";
+constexpr std::string_view kGroupConfigsPrefix = "configs/groups/";
+constexpr std::string_view kQuotasPrefix = "quotas/";
 
 // ---- keys ---------------------------------------------------------------------------------------
 
@@ -148,6 +152,21 @@ public:
         return texts;
     }
 
+    [[nodiscard]] Result<std::map<std::string, double>> numbers(const char* field) const {
+        const auto at = json_.find(field);
+        if (at == json_.end() || !at->is_object()) {
+            return bad(field, "is missing or not an object");
+        }
+        std::map<std::string, double> numbers;
+        for (const auto& [name, element] : at->items()) {
+            if (!element.is_number()) {
+                return bad(field, "holds something else than numbers");
+            }
+            numbers.emplace(name, element.template get<double>());
+        }
+        return numbers;
+    }
+
     [[nodiscard]] Error bad(const char* field, const std::string& why) const {
         return {Code::storage_damaged,
                 "metadata value of '" + key_ + "': field '" + field + "' " + why};
@@ -209,6 +228,19 @@ std::string trash_key(const TopicId& id) {
     return join(kTrashPrefix, to_string(id));
 }
 
+std::string broker_configs_key(BrokerId id) {
+    return join(kBrokerConfigsPrefix,
+                id == kNoBroker ? std::string(kBrokerDefaults) : std::to_string(id.value()));
+}
+
+std::string group_configs_key(std::string_view group) {
+    return join(kGroupConfigsPrefix, std::string(group));
+}
+
+std::string quotas_key(const QuotaEntity& entity) {
+    return join(kQuotasPrefix, to_string(entity));
+}
+
 Result<Key> parse_key(std::string_view key) {
     Key out;
     const auto take_prefix = [key](std::string_view prefix) {
@@ -267,6 +299,33 @@ Result<Key> parse_key(std::string_view key) {
     if (const auto rest = take_prefix(kTrashPrefix)) {
         out.kind = KeyKind::trash;
         QT_TRY(parse_id(*rest));
+        return out;
+    }
+    if (const auto rest = take_prefix(kBrokerConfigsPrefix)) {
+        const std::optional<int32_t> id =
+            *rest == kBrokerDefaults ? std::optional(kNoBroker.value()) : parse_index(*rest);
+        if (!id) {
+            return bad_key(key);
+        }
+        out.kind = KeyKind::broker_configs;
+        out.broker = BrokerId(*id);
+        return out;
+    }
+    if (const auto rest = take_prefix(kGroupConfigsPrefix)) {
+        if (rest->empty()) {
+            return bad_key(key);
+        }
+        out.kind = KeyKind::group_configs;
+        out.group = *rest;
+        return out;
+    }
+    if (const auto rest = take_prefix(kQuotasPrefix)) {
+        std::optional<QuotaEntity> entity = parse_quota_entity(*rest);
+        if (!entity) {
+            return bad_key(key);
+        }
+        out.kind = KeyKind::quotas;
+        out.entity = *std::move(entity);
         return out;
     }
     return Error(Code::unsupported_version,
@@ -364,7 +423,7 @@ Result<PartitionImage> decode_partition(std::string_view key, std::string_view v
     return partition;
 }
 
-std::string encode_topic_configs(const std::map<std::string, std::string>& configs) {
+std::string encode_configs(const std::map<std::string, std::string>& configs) {
     Json object = Json::object();
     for (const auto& [name, value] : configs) {
         object[name] = value;
@@ -372,10 +431,23 @@ std::string encode_topic_configs(const std::map<std::string, std::string>& confi
     return finish({{"configs", std::move(object)}});
 }
 
-Result<std::map<std::string, std::string>> decode_topic_configs(std::string_view key,
-                                                                std::string_view value) {
+Result<std::map<std::string, std::string>> decode_configs(std::string_view key,
+                                                          std::string_view value) {
     QT_TRY_ASSIGN(const Record record, Record::parse(key, value));
     return record.texts("configs");
+}
+
+std::string encode_quotas(const std::map<std::string, double>& values) {
+    Json object = Json::object();
+    for (const auto& [name, value] : values) {
+        object[name] = value;
+    }
+    return finish({{"values", std::move(object)}});
+}
+
+Result<std::map<std::string, double>> decode_quotas(std::string_view key, std::string_view value) {
+    QT_TRY_ASSIGN(const Record record, Record::parse(key, value));
+    return record.numbers("values");
 }
 
 std::string encode_producer_ids(int64_t next) {

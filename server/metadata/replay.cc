@@ -1,6 +1,7 @@
 #include "server/metadata/replay.h"
 
 #include "lib/base/assert.h"
+#include "lib/config/dynamic_config.h"
 #include "server/metadata/effective_config.h"
 #include "server/metadata/record_codec.h"
 
@@ -17,7 +18,8 @@ Error damaged(const std::string& what) {
 
 // Revisions apart: a key written again with the same value is no news for a partition.
 bool says_the_same(const TopicImage& a, const TopicImage& b) {
-    return &a == &b || (a.name == b.name && a.partitions == b.partitions && a.configs == b.configs);
+    return &a == &b || (a.name == b.name && a.partitions == b.partitions &&
+                        a.configs == b.configs && a.effective == b.effective);
 }
 
 Delta make_delta(const Image& before, const Image& after) {
@@ -50,8 +52,8 @@ Delta make_delta(const Image& before, const Image& after) {
 // The next image under construction: writes are collected, then each topic they touch is made anew.
 class Replay::Builder {
 public:
-    Builder(const config::BrokerConfig& broker, Image image, Asides aside)
-        : broker_(broker),
+    Builder(const config::BrokerConfig& start, Image image, Asides aside)
+        : start_(start),
           image_(std::make_shared<Image>(std::move(image))),
           aside_(std::move(aside)) {}
 
@@ -83,12 +85,16 @@ private:
 
     Result<void> write_topic(const Key& key, const std::string& text,
                              const std::optional<std::string>& value, Revision revision);
+    Result<void> finish_broker();
+    Result<config::TopicConfig> effective_of(const std::string& topic,
+                                             const config::TopicOverrides& overrides);
     Result<void> finish_topic(const TopicId& id, Draft& draft);
     Result<void> show(const TopicId& id, TopicKey key, const TopicImage* old, Aside pieces);
 
-    const config::BrokerConfig& broker_;
+    const config::BrokerConfig& start_;
     std::shared_ptr<Image> image_;
     Asides aside_;
+    bool broker_changed_ = false;
     std::map<TopicId, Draft> drafts_;
 };
 
@@ -122,7 +128,7 @@ Result<void> Replay::Builder::write(const std::string& text,
     case KeyKind::topic_configs: {
         Configs& configs = drafts_[key.topic_id].configs.emplace();
         if (value) {
-            QT_TRY_ASSIGN(configs.options, decode_topic_configs(text, *value));
+            QT_TRY_ASSIGN(configs.options, decode_configs(text, *value));
             configs.revision = revision;
         }
         return {};
@@ -139,6 +145,31 @@ Result<void> Replay::Builder::write(const std::string& text,
         image.trash.erase(key.topic_id);
         if (value) {
             QT_TRY_ASSIGN(image.trash[key.topic_id], decode_trash(text, *value));
+        }
+        return {};
+    case KeyKind::broker_configs:
+        broker_changed_ = true;
+        image.broker_configs.erase(key.broker);
+        if (value) {
+            ConfigsImage& configs = image.broker_configs[key.broker];
+            configs.revision = revision;
+            QT_TRY_ASSIGN(configs.options, decode_configs(text, *value));
+        }
+        return {};
+    case KeyKind::group_configs:
+        image.group_configs.erase(key.group);
+        if (value) {
+            ConfigsImage& configs = image.group_configs[key.group];
+            configs.revision = revision;
+            QT_TRY_ASSIGN(configs.options, decode_configs(text, *value));
+        }
+        return {};
+    case KeyKind::quotas:
+        image.quotas.erase(key.entity);
+        if (value) {
+            QuotaImage& quotas = image.quotas[key.entity];
+            quotas.revision = revision;
+            QT_TRY_ASSIGN(quotas.values, decode_quotas(text, *value));
         }
         return {};
     }
@@ -173,6 +204,9 @@ Result<void> Replay::Builder::write_topic(const Key& key, const std::string& tex
 }
 
 Result<void> Replay::Builder::finish(Revision revision) {
+    if (broker_changed_ || !image_->broker) {
+        QT_TRY(finish_broker());
+    }
     // Names that go make room before names that come: a topic may be replaced in one change.
     for (const auto& [id, draft] : drafts_) {
         const TopicImage* old = draft.key_lost ? image_->topic(id) : nullptr;
@@ -185,6 +219,46 @@ Result<void> Replay::Builder::finish(Revision revision) {
     }
     image_->revision = revision;
     return {};
+}
+
+// Makes this broker's options anew, and every topic's that hang on them.
+Result<void> Replay::Builder::finish_broker() {
+    const auto options_of = [this](BrokerId id) {
+        const auto at = image_->broker_configs.find(id);
+        return at == image_->broker_configs.end() ? config::Overrides() : at->second.options;
+    };
+    Result<config::BrokerConfig> broker =
+        config::with_dynamic(start_, options_of(kNoBroker), options_of(BrokerId(start_.node_id)));
+    if (!broker) {
+        Error error = std::move(broker).error();
+        error.detail = "metadata: options of this broker: " + error.detail;
+        return error;
+    }
+    if (image_->broker && *image_->broker == *broker) {
+        return {};
+    }
+    image_->broker = std::make_shared<const config::BrokerConfig>(*std::move(broker));
+    for (auto& [id, old] : image_->topics_by_id) {
+        QT_TRY_ASSIGN(const config::TopicConfig effective, effective_of(old->name, old->configs));
+        if (effective != old->effective) {
+            auto topic = std::make_shared<TopicImage>(*old);
+            topic->effective = effective;
+            image_->topics_by_name[topic->name] = topic;
+            old = std::move(topic);
+        }
+    }
+    return {};
+}
+
+Result<config::TopicConfig> Replay::Builder::effective_of(const std::string& topic,
+                                                          const config::TopicOverrides& overrides) {
+    Result<config::TopicConfig> effective = effective_config(overrides, *image_->broker);
+    if (!effective) {
+        Error error = std::move(effective).error();
+        error.detail = "metadata: topic '" + topic + "': " + error.detail;
+        return error;
+    }
+    return effective;
 }
 
 Result<void> Replay::Builder::finish_topic(const TopicId& id, Draft& draft) {
@@ -270,13 +344,7 @@ Result<void> Replay::Builder::show(const TopicId& id, TopicKey key, const TopicI
 
     topic->configs = std::move(pieces.configs);
     topic->configs_revision = pieces.configs_revision;
-    Result<config::TopicConfig> effective = effective_config(topic->configs, broker_);
-    if (!effective) {
-        Error error = std::move(effective).error();
-        error.detail = "metadata: topic '" + topic->name + "': " + error.detail;
-        return error;
-    }
-    topic->effective = *std::move(effective);
+    QT_TRY_ASSIGN(topic->effective, effective_of(topic->name, topic->configs));
     if (!pieces.partitions.empty()) {
         aside_.emplace(id, Aside{std::move(pieces.partitions), {}, {}});
     }
@@ -286,7 +354,7 @@ Result<void> Replay::Builder::show(const TopicId& id, TopicKey key, const TopicI
 }
 
 Result<Replay::Step> Replay::load(const port::StoreSnapshot& snapshot) {
-    Builder builder(broker_, Image{}, {});
+    Builder builder(start_, Image{}, {});
     for (const port::StoreEntry& entry : snapshot.entries) {
         QT_TRY(builder.write(entry.key, entry.value, entry.mod_revision));
     }
@@ -299,7 +367,7 @@ Result<Replay::Step> Replay::load(const port::StoreSnapshot& snapshot) {
 
 Result<Replay::Step> Replay::apply(const port::StoreChange& change) {
     QT_ASSERT(change.revision > image_->revision);
-    Builder builder(broker_, *image_, aside_);
+    Builder builder(start_, *image_, aside_);
     for (const port::StoreWrite& write : change.writes) {
         QT_TRY(builder.write(write.key, write.value, change.revision));
     }

@@ -27,9 +27,10 @@ public:
         Delta delta;
     };
 
-    /// `broker` gives the defaults of topic configs; must outlive the replay.
-    explicit Replay(const config::BrokerConfig& broker)
-        : broker_(broker),
+    /// `start` is what this broker was started with: dynamic options go over it, and topics take
+    /// their defaults from both. Must outlive the replay.
+    explicit Replay(const config::BrokerConfig& start)
+        : start_(start),
           image_(std::make_shared<Image>()) {}
 
     /// Everything at once, in place of what is known so far. On error nothing changed.
@@ -51,7 +52,7 @@ private:
     };
     using Asides = std::map<TopicId, Aside>;
 
-    const config::BrokerConfig& broker_;
+    const config::BrokerConfig& start_;
     ImageRef image_;
     Asides aside_; // empty but for a topic in the making or half removed
 };

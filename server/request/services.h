@@ -30,6 +30,7 @@ public:
 
     /// The newest image this core has applied. Keep the reference for as long as views are used.
     [[nodiscard]] virtual const metadata::ImageRef& image() const = 0;
+    /// In force now, options set at run time included. Valid as long as image() stays the same.
     [[nodiscard]] virtual const config::BrokerConfig& config() const = 0;
     [[nodiscard]] virtual BrokerId broker_id() const = 0;
     [[nodiscard]] virtual CoreId core_id() const = 0;

@@ -1,4 +1,4 @@
-// AlterConfigs (key 33): replaces all options of a topic by those given (KIP-133). Deprecated in
+// AlterConfigs (key 33): replaces all options of a resource by those given (KIP-133). Deprecated in
 // favour of IncrementalAlterConfigs, but old tools send it.
 #include "lib/protocol/msg/alter_configs.h"
 

@@ -1,7 +1,8 @@
-// What AlterConfigs and IncrementalAlterConfigs share: a list of resources, of which topics are one
-// metadata operation and brokers are refused, since every broker option takes a restart.
+// What AlterConfigs and IncrementalAlterConfigs share: a list of resources, whose changes are one
+// metadata operation.
 #pragma once
 
+#include "lib/base/assert.h"
 #include "server/kafka/handlers/change_pending.h"
 #include "server/kafka/handlers/config_resource.h"
 #include "server/metadata/decide_configs.h"
@@ -14,33 +15,21 @@
 
 namespace qtool::kafka {
 
-/// Why a change of broker options cannot be done; success only for a change of nothing.
-template <class Configs>
-Result<void> refuse_broker_change(const Configs& configs) {
-    for (const auto& option : configs) {
-        QT_TRY(config::require_option(config::broker_options(), option.name));
-        return Error(Code::invalid_request,
-                     "broker option '" + std::string(option.name) +
-                         "' is read-only: set it in the broker's file or with --set and restart");
-    }
-    return {};
-}
-
 /// `Request` and `Response` are those of either API: their resources have equal field names.
 template <class Request, class Response>
-class ConfigChangePending final : public ChangePending<metadata::AlterTopicConfigs> {
+class ConfigChangePending final : public ChangePending<metadata::AlterConfigs> {
 public:
     /// A resource that goes into the operation, or the error found before it.
     struct Plan {
         std::vector<std::optional<Error>> refused; // one a resource
         std::vector<bool> in_operation;            // one a resource
-        std::vector<metadata::TopicConfigChange> changes;
+        std::vector<metadata::ResourceChange> changes;
     };
 
     ConfigChangePending(const Context& context, Request request, Plan plan)
         : ChangePending(context,
-                        metadata::AlterTopicConfigs(std::move(plan.changes), request.validate_only,
-                                                    context.services.config()),
+                        metadata::AlterConfigs(std::move(plan.changes), request.validate_only,
+                                               context.services.config()),
                         kTimeoutMs),
           request_(std::move(request)),
           refused_(std::move(plan.refused)),
@@ -61,10 +50,11 @@ public:
         for (const auto& resource : request.resources) {
             const bool is_twice = twice.contains({resource.resource_type, resource.resource_name});
             std::optional<Error> refused = check(resource, self, is_twice);
-            const bool is_change = !refused && resource.resource_type == kConfigResourceTopic;
+            const bool is_change = !refused;
             if (is_change) {
-                plan.changes.push_back(
-                    {std::string(resource.resource_name), to_change(resource.configs)});
+                plan.changes.push_back({std::string(resource.resource_name),
+                                        to_change(resource.configs),
+                                        resource_of(resource.resource_type)});
             }
             plan.in_operation.push_back(is_change);
             plan.refused.push_back(std::move(refused));
@@ -73,6 +63,19 @@ public:
     }
 
 private:
+    static metadata::Resource resource_of(int8_t type) {
+        switch (type) {
+        case kConfigResourceTopic:
+            return metadata::Resource::topic;
+        case kConfigResourceBroker:
+            return metadata::Resource::broker;
+        case kConfigResourceGroup:
+            return metadata::Resource::group;
+        default:
+            QT_UNREACHABLE(); // refused by check
+        }
+    }
+
     static constexpr int32_t kTimeoutMs = 60'000; // the requests carry none
 
     template <class Resource>
@@ -83,8 +86,10 @@ private:
         }
         Result<void> result =
             check_config_resource(resource.resource_type, resource.resource_name, self);
-        if (result && resource.resource_type == kConfigResourceBroker) {
-            result = refuse_broker_change(resource.configs);
+        if (result && resource.resource_type == kConfigResourceLogger) {
+            result = Error(Code::invalid_request,
+                           "the log level is the broker option log.level; set that, which lasts "
+                           "beyond a restart");
         }
         return result ? std::nullopt : std::optional<Error>(std::move(result).error());
     }

@@ -1,6 +1,10 @@
-// DescribeConfigs (key 32): options of topics and of this broker, with where each value comes from.
+// DescribeConfigs (key 32): options of topics, groups, this broker and its logger, with where each
+// value comes from.
 #include "lib/protocol/msg/describe_configs.h"
 
+#include "lib/base/assert.h"
+#include "lib/config/dynamic_config.h"
+#include "lib/config/group_config.h"
 #include "server/kafka/error_map.h"
 #include "server/kafka/handlers/config_resource.h"
 #include "server/kafka/handlers/handlers.h"
@@ -15,21 +19,48 @@ using config::DescribedOption;
 using protocol::DescribeConfigsRequest;
 using protocol::DescribeConfigsResponse;
 
+// The log of this program has one level; clients know it as the root of Kafka's loggers.
+DescribedOption root_logger(const config::BrokerConfig& broker) {
+    DescribedOption option;
+    option.name = "root";
+    std::string level = broker.value("log.level").value_or("");
+    for (char& c : level) {
+        c = static_cast<char>(c - 'a' + 'A'); // lower case letters only: the option is normalized
+    }
+    option.value = std::move(level);
+    option.source = config::ConfigSource::logger;
+    option.read_only = true;
+    option.documentation = "Level of the broker's log; see the broker option log.level.";
+    return option;
+}
+
 Result<std::vector<DescribedOption>>
 describe(const request::Services& services,
          const DescribeConfigsRequest::DescribeConfigsResource& resource) {
     QT_TRY(check_config_resource(resource.resource_type, resource.resource_name,
                                  services.broker_id()));
-    if (resource.resource_type == kConfigResourceTopic) {
-        const metadata::TopicImage* topic = services.image()->topic(resource.resource_name);
+    const metadata::Image& image = *services.image();
+    switch (resource.resource_type) {
+    case kConfigResourceTopic: {
+        const metadata::TopicImage* topic = image.topic(resource.resource_name);
         if (topic == nullptr) {
             return Error(Code::unknown_topic,
                          "topic '" + std::string(resource.resource_name) + "' does not exist");
         }
         return config::describe_topic(topic->configs, services.config());
     }
+    case kConfigResourceLogger:
+        return std::vector<DescribedOption>{root_logger(services.config())};
+    case kConfigResourceGroup:
+        return config::describe_group(image.group_overrides(resource.resource_name),
+                                      services.config());
+    case kConfigResourceBroker:
+        break;
+    default:
+        QT_UNREACHABLE(); // refused above
+    }
     if (resource.resource_name.empty()) {
-        return std::vector<DescribedOption>{}; // cluster-wide dynamic defaults: there are none
+        return config::describe_cluster_default(services.config().dynamic_default);
     }
     return config::describe_broker(services.config());
 }

@@ -1,5 +1,5 @@
 // IncrementalAlterConfigs (key 44): sets, deletes, appends to and subtracts from single options of
-// a topic, all or nothing for each topic (KIP-339).
+// a resource, all or nothing for each (KIP-339).
 #include "lib/protocol/msg/incremental_alter_configs.h"
 
 #include "server/kafka/handlers/config_change.h"

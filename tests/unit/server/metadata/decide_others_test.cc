@@ -1,4 +1,4 @@
-// Proves AlterTopicConfigs, AllocateProducerIds, EnsureCluster and RegisterBroker: what they write,
+// Proves AlterConfigs, AllocateProducerIds, EnsureCluster and RegisterBroker: what they write,
 // when they write nothing, and that a lost race is decided again.
 #include "server/metadata/decide_brokers.h"
 #include "server/metadata/decide_configs.h"
@@ -33,8 +33,7 @@ TEST_CASE("configs: replace takes all options, alter single ones") {
     World world;
     make_topics(world);
     const Revision topic_revision = world.topic("orders").mod_revision;
-    AlterTopicConfigs alter({{"orders", Alterations{{"retention.ms", 0, "5"}}}}, false,
-                            world.config);
+    AlterConfigs alter({{"orders", Alterations{{"retention.ms", 0, "5"}}}}, false, world.config);
     world.run(alter);
     CHECK_FALSE(alter.results().at(0));
     CHECK(world.topic("orders").configs.at("retention.ms") == "5");
@@ -44,11 +43,11 @@ TEST_CASE("configs: replace takes all options, alter single ones") {
     CHECK(world.topic("orders").configs_revision == world.image->revision);
     CHECK(world.delta.topics_changed == std::vector<TopicId>{world.topic("orders").id});
 
-    AlterTopicConfigs replace({{"orders", Options{{"retention.ms", "7"}}}}, false, world.config);
+    AlterConfigs replace({{"orders", Options{{"retention.ms", "7"}}}}, false, world.config);
     world.run(replace);
     CHECK(world.topic("orders").configs == config::TopicOverrides{{"retention.ms", "7"}});
 
-    AlterTopicConfigs empty({{"orders", Options{}}}, false, world.config);
+    AlterConfigs empty({{"orders", Options{}}}, false, world.config);
     world.run(empty);
     CHECK(world.topic("orders").configs.empty());
     CHECK(world.topic("orders").configs_revision == Revision(0));
@@ -58,12 +57,11 @@ TEST_CASE("configs: replace takes all options, alter single ones") {
 TEST_CASE("configs: no change and validate_only write nothing") {
     World world;
     make_topics(world);
-    AlterTopicConfigs same(
-        {{"orders", Alterations{{"retention.ms", 0, "1000"}}}, {"plain", Options{}}}, false,
-        world.config);
+    AlterConfigs same({{"orders", Alterations{{"retention.ms", 0, "1000"}}}, {"plain", Options{}}},
+                      false, world.config);
     CHECK(world.run(same).empty());
     CHECK_FALSE(same.results().at(0));
-    AlterTopicConfigs only({{"orders", Options{}}}, true, world.config);
+    AlterConfigs only({{"orders", Options{}}}, true, world.config);
     CHECK(world.run(only).empty());
     CHECK_FALSE(only.results().at(0));
 }
@@ -71,16 +69,16 @@ TEST_CASE("configs: no change and validate_only write nothing") {
 TEST_CASE("configs: what is refused, each topic alone") {
     World world;
     make_topics(world);
-    AlterTopicConfigs alter({{"missing", Options{}},
-                             {"orders", Options{{"retention.ms", "many"}}},
-                             {"plain", Alterations{{"retention.ms", 0, "9"}}}},
-                            false, world.config);
+    AlterConfigs alter({{"missing", Options{}},
+                        {"orders", Options{{"retention.ms", "many"}}},
+                        {"plain", Alterations{{"retention.ms", 0, "9"}}}},
+                       false, world.config);
     world.run(alter);
     CHECK(code_of(alter.results().at(0)) == Code::unknown_topic);
     CHECK(code_of(alter.results().at(1)) == Code::invalid_config);
     CHECK_FALSE(alter.results().at(2));
     CHECK(world.topic("plain").effective.retention_ms == 9);
-    AlterTopicConfigs twice({{"orders", Options{}}, {"orders", Options{}}}, false, world.config);
+    AlterConfigs twice({{"orders", Options{}}, {"orders", Options{}}}, false, world.config);
     CHECK(world.run(twice).empty());
     CHECK(code_of(twice.results().at(0)) == Code::invalid_request);
     CHECK(code_of(twice.results().at(1)) == Code::invalid_request);
@@ -89,10 +87,8 @@ TEST_CASE("configs: what is refused, each topic alone") {
 TEST_CASE("configs: two writers do not lose an option; a deleted topic gets none") {
     World world;
     make_topics(world);
-    AlterTopicConfigs first({{"plain", Alterations{{"retention.ms", 0, "1"}}}}, false,
-                            world.config);
-    AlterTopicConfigs second({{"plain", Alterations{{"retention.bytes", 0, "2"}}}}, false,
-                             world.config);
+    AlterConfigs first({{"plain", Alterations{{"retention.ms", 0, "1"}}}}, false, world.config);
+    AlterConfigs second({{"plain", Alterations{{"retention.bytes", 0, "2"}}}}, false, world.config);
     const port::StoreTransaction late = second.decide(*world.image, world.random);
     world.run(first);
     CHECK(world.store.commit(late).error().code == Code::store_conflict);
@@ -107,7 +103,7 @@ TEST_CASE("configs: two writers do not lose an option; a deleted topic gets none
 TEST_CASE("configs: a failed change is every item's error") {
     World world;
     make_topics(world);
-    AlterTopicConfigs alter({{"orders", Options{}}, {"missing", Options{}}}, false, world.config);
+    AlterConfigs alter({{"orders", Options{}}, {"missing", Options{}}}, false, world.config);
     alter.decide(*world.image, world.random);
     alter.finish(Error(Code::store_unavailable, "away"));
     CHECK(code_of(alter.results().at(0)) == Code::store_unavailable);

@@ -257,7 +257,7 @@ TEST_CASE("delete: partitions or configs that appear meanwhile are a conflict, n
     }
     SUBCASE("configs") {
         const port::StoreTransaction late = remove.decide(*world.image, world.random);
-        AlterTopicConfigs alter(
+        AlterConfigs alter(
             {{"orders", std::vector<config::RequestedOption>{{"retention.ms", "1"}}}}, false,
             world.config);
         world.run(alter);

@@ -96,8 +96,8 @@ TEST_CASE("values: every record comes back as written") {
     const TopicRecord topic{topic_id(5), 7};
     CHECK(decode_topic("k", encode_topic(topic)).value() == topic);
     const std::map<std::string, std::string> configs{{"a", ""}, {"b", "x=y,\"z\""}};
-    CHECK(decode_topic_configs("k", encode_topic_configs(configs)).value() == configs);
-    CHECK(decode_topic_configs("k", encode_topic_configs({})).value().empty());
+    CHECK(decode_configs("k", encode_configs(configs)).value() == configs);
+    CHECK(decode_configs("k", encode_configs({})).value().empty());
     CHECK(decode_producer_ids("k", encode_producer_ids(INT64_MAX)).value() == INT64_MAX);
     CHECK(decode_cluster("k", encode_cluster("id")).value() == "id");
     CHECK(decode_trash("k", encode_trash("name")).value() == "name");
@@ -148,8 +148,8 @@ TEST_CASE("values: damage") {
         CAPTURE(value);
         CHECK(decode_partition("k", value).error().code == Code::storage_damaged);
     }
-    CHECK_FALSE(decode_topic_configs("k", R"({"version":1,"configs":{"a":1}})"));
-    CHECK_FALSE(decode_topic_configs("k", R"({"version":1,"configs":[]})"));
+    CHECK_FALSE(decode_configs("k", R"({"version":1,"configs":{"a":1}})"));
+    CHECK_FALSE(decode_configs("k", R"({"version":1,"configs":[]})"));
     CHECK_FALSE(decode_producer_ids("k", R"({"version":1,"next":-1})"));
     CHECK_FALSE(decode_producer_ids("k", R"({"version":1,"next":18446744073709551615})"));
     CHECK_FALSE(decode_broker("k", BrokerId(1), R"({"version":1,"host":"a","port":65536})"));

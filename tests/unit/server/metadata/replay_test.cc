@@ -86,8 +86,8 @@ std::unique_ptr<Operation> random_operation(Prng& prng, const World& world) {
         if (prng.below(3) != 0) {
             options.push_back({"segment.bytes", std::to_string(1048576 + prng.below(3))});
         }
-        return std::make_unique<AlterTopicConfigs>(std::vector<TopicConfigChange>{{name, options}},
-                                                   false, world.config);
+        return std::make_unique<AlterConfigs>(std::vector<ResourceChange>{{name, options}}, false,
+                                              world.config);
     }
     default:
         return std::make_unique<AllocateProducerIds>();
@@ -151,7 +151,7 @@ TEST_CASE("replay: a topic written in pieces appears whole, in any order of keys
     World world(1);
     world.write({partition(1, 1)});
     world.write({partition(1, 0),
-                 {topic_configs_key(topic_id(1)), encode_topic_configs({{"retention.ms", "5"}})}});
+                 {topic_configs_key(topic_id(1)), encode_configs({{"retention.ms", "5"}})}});
     CHECK(world.image->topics_by_id.empty());
     CHECK(world.delta.topics_created.empty());
     world.write({topic("a", 1, 2)});
@@ -223,7 +223,7 @@ TEST_CASE("replay: what cannot be is an error, and leaves the image as it was") 
         {{topic("b", 1, 2)}, Code::storage_damaged, "same id"},
         {{topic("a", 1, 1)}, Code::storage_damaged, "fell"},
         {{{partition_key(topic_id(1), 1), std::nullopt}}, Code::storage_damaged, "partition 1"},
-        {{{topic_configs_key(topic_id(1)), encode_topic_configs({{"retention.ms", "x"}})}},
+        {{{topic_configs_key(topic_id(1)), encode_configs({{"retention.ms", "x"}})}},
          Code::invalid_config,
          "'a'"},
     };
@@ -244,7 +244,7 @@ TEST_CASE("replay: a topic option that no longer exists is kept and has no effec
     World world(1);
     world.write({topic("a", 1, 1),
                  partition(1, 0),
-                 {topic_configs_key(topic_id(1)), encode_topic_configs({{"was.once", "1"}})}});
+                 {topic_configs_key(topic_id(1)), encode_configs({{"was.once", "1"}})}});
     CHECK(world.topic("a").configs.at("was.once") == "1");
     CHECK(world.topic("a").effective == config::TopicConfig{});
 }

@@ -1,0 +1,87 @@
+// AlterClientQuotas (key 49): sets and removes quotas, each entity alone (KIP-546).
+#include "lib/protocol/msg/alter_client_quotas.h"
+
+#include "server/kafka/handlers/change_pending.h"
+#include "server/kafka/handlers/handlers.h"
+#include "server/metadata/decide_quotas.h"
+
+namespace qtool::kafka {
+
+namespace {
+
+using protocol::AlterClientQuotasRequest;
+using protocol::AlterClientQuotasResponse;
+
+metadata::QuotaChange to_change(const AlterClientQuotasRequest::EntryData& entry) {
+    metadata::QuotaChange change;
+    for (const auto& part : entry.entity) {
+        auto* name = part.entity_type == metadata::kQuotaUser       ? &change.entity.user
+                     : part.entity_type == metadata::kQuotaClientId ? &change.entity.client_id
+                     : part.entity_type == metadata::kQuotaIp       ? &change.entity.ip
+                                                                    : nullptr;
+        if (name == nullptr || *name) {
+            change.refused = Error(Code::invalid_request,
+                                   "entity type '" + std::string(part.entity_type) +
+                                       (name == nullptr ? "' is unknown; user, client-id and ip are"
+                                                        : "' is named twice"));
+            return change;
+        }
+        name->emplace();
+        if (part.entity_name) {
+            **name = std::string(*part.entity_name);
+        }
+    }
+    for (const auto& op : entry.ops) {
+        change.ops.push_back(
+            {std::string(op.key), op.remove ? std::nullopt : std::optional<double>(op.value)});
+    }
+    return change;
+}
+
+class AlterClientQuotasPending final : public ChangePending<metadata::AlterQuotas> {
+public:
+    AlterClientQuotasPending(const Context& context, AlterClientQuotasRequest request)
+        : ChangePending(context, metadata::AlterQuotas(changes(request), request.validate_only),
+                        kTimeoutMs),
+          request_(std::move(request)) {}
+
+private:
+    static constexpr int32_t kTimeoutMs = 60'000; // the request carries none
+
+    static std::vector<metadata::QuotaChange> changes(const AlterClientQuotasRequest& request) {
+        std::vector<metadata::QuotaChange> changes;
+        for (const auto& entry : request.entries) {
+            changes.push_back(to_change(entry));
+        }
+        return changes;
+    }
+
+    Answer answer(request::Services&) override {
+        const auto& results = operation_.results();
+        QT_ASSERT(results.size() == request_.entries.size());
+        AlterClientQuotasResponse response;
+        bool failed = false;
+        for (size_t i = 0; i < results.size(); i++) {
+            auto& out = response.entries.emplace_back();
+            fill_error(results[i] ? &*results[i] : nullptr, out);
+            failed = failed || results[i].has_value();
+            for (const auto& part : request_.entries[i].entity) {
+                auto& entity = out.entity.emplace_back();
+                entity.entity_type = part.entity_type;
+                entity.entity_name = part.entity_name;
+            }
+        }
+        return Answer{make_answer(head(), response), failed};
+    }
+
+    AlterClientQuotasRequest request_;
+};
+
+} // namespace
+
+Outcome handle_alter_client_quotas(const Context& context) {
+    KAFKA_DECODE(AlterClientQuotasRequest, request, context);
+    return std::make_unique<AlterClientQuotasPending>(context, std::move(request));
+}
+
+} // namespace qtool::kafka
