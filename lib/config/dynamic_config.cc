@@ -33,6 +33,9 @@ Result<BrokerConfig> with_dynamic(const BrokerConfig& base, const Overrides& clu
     BrokerConfig broker = base;
     broker.dynamic_default = known_only(cluster_default);
     broker.dynamic_own = known_only(own);
+    if (broker == base) {
+        return broker;
+    }
     for (const Overrides* layer : {&broker.dynamic_default, &broker.dynamic_own}) {
         for (const auto& [name, value] : *layer) {
             QT_TRY(normalize(*find_option(broker_options(), name), value));

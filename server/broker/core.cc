@@ -56,6 +56,7 @@ public:
     [[nodiscard]] bool wants_requests() const override {
         return !connection_.closing && !core_.is_output_full(connection_.token);
     }
+    void wake_at(MonoTime at) override { core_.door_wakes_.push(at, connection_.token); }
     void close(std::string_view reason) override {
         core_.close_connection(connection_.token, reason);
     }
@@ -145,6 +146,12 @@ void Core::on_accept(Token token, uint8_t listener, const port::SocketAddress& p
     if (shared_.connections_open.load(std::memory_order_relaxed) >= limit ||
         life_ > Life::serving) {
         counters_.connections_refused.add();
+        ports_.net->close(token);
+        return;
+    }
+    if (const auto bucket = shared_.quotas->find_address(*image_, peer.host);
+        bucket && shared_.quotas->buckets().take_or_refuse(*bucket, 1, now()) > Duration{}) {
+        counters_.throttled_connect.add();
         ports_.net->close(token);
         return;
     }
@@ -442,6 +449,14 @@ void Core::on_timer() {
             slot->pending->on_deadline(*this);
         }
     }
+    while (const std::optional<Token> token = door_wakes_.pop_due(at)) {
+        ConnectionSlot* connection = connections_.find(*token);
+        if (connection != nullptr && connection->door && !connection->closing) {
+            Host host(*this, *connection);
+            connection->door->on_tick(at, host);
+            refresh_.push_back(*token);
+        }
+    }
     changes_.on_time(at, *image_, *ports_.random);
     if (partitions_.next_due() <= at) {
         replica::Outbox out;
@@ -470,8 +485,9 @@ void Core::on_turn_end() {
         continue_drain();
     }
     post_mails();
-    MonoTime due = std::min({deadlines_.next_due(), changes_.next_due(), partitions_.next_due(),
-                             coordinators_.next_due(), tick_at_, drain_deadline_});
+    MonoTime due =
+        std::min({deadlines_.next_due(), door_wakes_.next_due(), changes_.next_due(),
+                  partitions_.next_due(), coordinators_.next_due(), tick_at_, drain_deadline_});
     if (due != alarm_at_) {
         alarm_at_ = due;
         ports_.timer->set_alarm(due);

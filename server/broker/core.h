@@ -58,6 +58,7 @@ public:
     [[nodiscard]] std::string metrics_text() const override;
     [[nodiscard]] std::vector<replica::LogDirView> log_dirs() override;
     request::ProducerIdBlock& producer_ids() override { return producer_ids_; }
+    quota::Meter& quotas() override { return *shared_.quotas; }
     std::atomic<uint32_t>& fetch_session_count() override { return shared_.fetch_sessions_open; }
     void submit(std::vector<replica::PartitionRequest> requests) override;
     void cancel_watches(Token request, const std::vector<PartitionKey>& partitions) override;
@@ -114,6 +115,7 @@ private:
     std::vector<std::unique_ptr<request::Pending>> graveyard_; // finished within their own call
     std::vector<Token> refresh_; // connections whose backpressure may have changed
     TimerHeap<Token> deadlines_;
+    TimerHeap<Token> door_wakes_; // connections that pause
     ChangeRunner changes_;
     replica::Manager partitions_;
     coordinator::Runtime coordinators_;

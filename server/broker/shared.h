@@ -6,6 +6,7 @@
 #include "lib/config/broker_config.h"
 #include "server/metrics/counters.h"
 #include "server/port/net.h"
+#include "server/quota/meter.h"
 #include "server/storage/log_dirs.h"
 
 #include <atomic>
@@ -22,6 +23,7 @@ struct Shared {
     uint16_t core_count = 1;     // data cores; the metadata core has this number as its CoreId
     std::vector<std::unique_ptr<metrics::CoreCounters>> counters; // one per data core
     storage::LogDirs* log_dirs = nullptr;
+    std::unique_ptr<quota::Meter> quotas;      // made before the cores start
     std::atomic<uint64_t> connections_open{0}; // for max.connections over all cores
     std::atomic<uint32_t> fetch_sessions_open{0};
     std::atomic<bool> serving{false}; // what /healthz says

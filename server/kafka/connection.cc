@@ -1,6 +1,9 @@
 #include "server/kafka/connection.h"
 
+#include "lib/base/assert.h"
 #include "server/kafka/dispatch.h"
+
+#include <algorithm>
 
 namespace qtool::kafka {
 
@@ -41,7 +44,11 @@ void Connection::on_bytes(request::ReceiveBuffer& in, request::DoorHost& host) {
 
 bool Connection::handle_frame(request::ReceiveBuffer::Taken frame, request::DoorHost& host) {
     const uint64_t slot = replies_.open();
-    Outcome outcome = dispatch(std::move(frame), sessions_, host);
+    if (frame.bytes.size() >= 2 * sizeof(int16_t)) { // else it gets no answer
+        asked_.push_back({slot, load_be<int16_t>(frame.bytes.data()),
+                          load_be<int16_t>(frame.bytes.data() + sizeof(int16_t))});
+    }
+    Outcome outcome = dispatch(std::move(frame), sessions_, throttle_, host);
     if (auto* answer = std::get_if<Answer>(&outcome)) {
         on_answer(slot, std::move(answer->pieces), host);
     } else if (auto* pending = std::get_if<std::unique_ptr<request::Pending>>(&outcome)) {
@@ -52,15 +59,36 @@ bool Connection::handle_frame(request::ReceiveBuffer::Taken frame, request::Door
         close(host, std::get<Close>(outcome).reason);
         return false;
     }
+    mute(host);
     return !closing_;
 }
 
 void Connection::on_answer(uint64_t slot, std::vector<port::Piece> pieces,
                            request::DoorHost& host) {
+    const auto asked = std::find_if(asked_.begin(), asked_.end(),
+                                    [slot](const Asked& entry) { return entry.slot == slot; });
+    QT_ASSERT(asked != asked_.end());
+    if (const int32_t throttle_time_ms = throttle_.remaining_ms(host.services().now())) {
+        set_throttle_time(pieces, asked->api_key, asked->api_version, throttle_time_ms);
+    }
+    asked_.erase(asked);
+    mute(host);
     std::vector<port::Piece> leaving = replies_.fill(slot, std::move(pieces));
     if (!leaving.empty()) {
         host.send(std::move(leaving));
     }
+}
+
+void Connection::mute(request::DoorHost& host) {
+    muted_ = throttle_.until() > host.services().now();
+    if (muted_ && wake_at_ <= host.services().now()) {
+        wake_at_ = throttle_.until();
+        host.wake_at(wake_at_);
+    }
+}
+
+void Connection::on_tick(MonoTime, request::DoorHost& host) {
+    mute(host);
 }
 
 void Connection::close(request::DoorHost& host, std::string_view reason) {

@@ -19,6 +19,8 @@
 
 namespace qtool::kafka {
 
+class Throttle;
+
 /// What is needed to answer later: copied by pending requests.
 struct ReplyHead {
     int16_t api_key = 0;
@@ -36,6 +38,7 @@ struct Context {
     const port::SocketAddress& peer;
     metrics::CoreCounters& counters;
     FetchSessions& sessions; // of this connection; outlives its pending requests
+    Throttle& throttle;      // likewise
 };
 
 /// The whole answer is these pieces, frame length included.

@@ -2,6 +2,9 @@
 
 #include "lib/protocol/api.h"
 #include "server/kafka/api_table.h"
+#include "server/kafka/throttle.h"
+
+#include <algorithm>
 
 namespace qtool::kafka {
 
@@ -12,9 +15,21 @@ std::string name_request(const protocol::RequestHeader& header) {
            std::to_string(header.api_version);
 }
 
+// Bytes produced, and the time the handler took. Work in partitions of other cores is not counted.
+void charge(const Context& context, request::Services& services) {
+    if (context.head.api_key == static_cast<int16_t>(protocol::ApiKey::produce)) {
+        context.throttle.charge(quota::Kind::produce, context.client_id,
+                                static_cast<double>(context.body.size()), services,
+                                context.counters);
+    }
+    const std::chrono::duration<double> used = services.now() - context.head.received_at;
+    context.throttle.charge(quota::Kind::request, context.client_id, std::max(used.count(), 0.0),
+                            services, context.counters);
+}
+
 } // namespace
 
-Outcome dispatch(request::ReceiveBuffer::Taken frame, FetchSessions& sessions,
+Outcome dispatch(request::ReceiveBuffer::Taken frame, FetchSessions& sessions, Throttle& throttle,
                  request::DoorHost& host) {
     metrics::CoreCounters& counters = host.counters();
     size_t header_size = 0;
@@ -51,8 +66,12 @@ Outcome dispatch(request::ReceiveBuffer::Taken frame, FetchSessions& sessions,
                           host.services(),
                           host.peer(),
                           counters,
-                          sessions};
+                          sessions,
+                          throttle};
     Outcome outcome = row->handler(context);
+    if (!host.services().image()->quotas.empty()) {
+        charge(context, host.services());
+    }
     if (const auto* answer = std::get_if<Answer>(&outcome); answer != nullptr && answer->is_error) {
         api.errors.add();
     } else if (std::holds_alternative<Close>(outcome)) {

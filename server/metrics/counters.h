@@ -32,6 +32,13 @@ struct CoreCounters {
     Counter bytes_received;
     Counter bytes_sent;
 
+    // Times a client was over its quota, by kind.
+    Counter throttled_produce;
+    Counter throttled_fetch;
+    Counter throttled_request;
+    Counter throttled_mutation;
+    Counter throttled_connect;
+
     Counter http_requests;
     Counter http_errors; // status 4xx and 5xx
 

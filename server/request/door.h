@@ -32,6 +32,8 @@ public:
     /// False: more waits to be sent than connection.output.bytes.max, or the connection is closing;
     /// no further request is handled now. The core comes back with the bytes left over.
     [[nodiscard]] virtual bool wants_requests() const = 0;
+    /// Door::on_tick at this time at the latest; then the socket is read if the door wants bytes.
+    virtual void wake_at(MonoTime at) = 0;
     /// Closes after what was sent has left; no more bytes are handed in. Logged at debug.
     virtual void close(std::string_view reason) = 0;
 };
@@ -44,7 +46,7 @@ public:
     virtual void on_bytes(ReceiveBuffer& in, DoorHost& host) = 0;
     /// The answer to the request of this slot; empty pieces: none is owed.
     virtual void on_answer(uint64_t slot, std::vector<port::Piece> pieces, DoorHost& host) = 0;
-    /// Every few seconds: a door with time limits checks them here.
+    /// Every few seconds, and when wake_at asked for it: a door with time limits checks them here.
     virtual void on_tick(MonoTime, DoorHost&) {}
     /// False while too many requests are unanswered: the core then stops reading the socket.
     [[nodiscard]] virtual bool wants_bytes() const = 0;

@@ -7,6 +7,7 @@
 #include "server/metadata/image.h"
 #include "server/metadata/operation.h"
 #include "server/port/net.h"
+#include "server/quota/meter.h"
 #include "server/replica/log_dir_view.h"
 #include "server/replica/requests.h"
 #include "server/request/pending.h"
@@ -45,6 +46,8 @@ public:
     /// old.
     [[nodiscard]] virtual std::vector<replica::LogDirView> log_dirs() = 0;
     virtual ProducerIdBlock& producer_ids() = 0;
+    /// Client quotas and what was used of them, of all cores together.
+    virtual quota::Meter& quotas() = 0;
     /// Fetch sessions open on all cores together.
     virtual std::atomic<uint32_t>& fetch_session_count() = 0;
 

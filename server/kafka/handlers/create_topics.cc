@@ -4,6 +4,7 @@
 
 #include "server/kafka/handlers/change_pending.h"
 #include "server/kafka/handlers/handlers.h"
+#include "server/kafka/handlers/mutation_quota.h"
 #include "server/metadata/decide_topics.h"
 
 namespace qtool::kafka {
@@ -12,6 +13,8 @@ namespace {
 
 using protocol::CreateTopicsRequest;
 using protocol::CreateTopicsResponse;
+
+constexpr int16_t kQuotaErrorVersionMin = 6; // KIP-599
 
 metadata::NewTopic to_new_topic(const CreateTopicsRequest::CreatableTopic& topic) {
     metadata::NewTopic out;
@@ -38,32 +41,66 @@ metadata::NewTopic to_new_topic(const CreateTopicsRequest::CreatableTopic& topic
 class CreateTopicsPending final : public ChangePending<metadata::CreateTopics> {
 public:
     CreateTopicsPending(const Context& context, CreateTopicsRequest request)
-        : ChangePending(context,
-                        metadata::CreateTopics(new_topics(request), request.validate_only,
-                                               context.services.config()),
-                        request.timeout_ms),
-          request_(std::move(request)) {}
+        : CreateTopicsPending(context, request, refused_topics(context, request)) {}
 
 private:
-    static std::vector<metadata::NewTopic> new_topics(const CreateTopicsRequest& request) {
+    CreateTopicsPending(const Context& context, CreateTopicsRequest& request,
+                        std::vector<bool> refused)
+        : ChangePending(context,
+                        metadata::CreateTopics(new_topics(request, refused), request.validate_only,
+                                               context.services.config()),
+                        request.timeout_ms),
+          request_(std::move(request)),
+          refused_(std::move(refused)) {}
+
+    // By the quota of topic changes. A topic that cannot be made costs nothing.
+    static std::vector<bool> refused_topics(const Context& context,
+                                            const CreateTopicsRequest& request) {
+        MutationQuota quota(context, kQuotaErrorVersionMin);
+        std::vector<bool> refused;
+        for (const auto& topic : request.topics) {
+            int64_t partitions = static_cast<int64_t>(topic.assignments.size());
+            if (partitions == 0) {
+                partitions = topic.num_partitions == -1 ? context.services.config().num_partitions
+                                                        : topic.num_partitions;
+            }
+            const bool is_change = !request.validate_only && partitions > 0 &&
+                                   context.services.image()->topic(topic.name) == nullptr;
+            refused.push_back(is_change && quota.refuses(static_cast<size_t>(partitions)));
+        }
+        return refused;
+    }
+
+    static std::vector<metadata::NewTopic> new_topics(const CreateTopicsRequest& request,
+                                                      const std::vector<bool>& refused) {
         std::vector<metadata::NewTopic> topics;
         topics.reserve(request.topics.size());
-        for (const auto& topic : request.topics) {
-            topics.push_back(to_new_topic(topic));
+        for (size_t i = 0; i < request.topics.size(); i++) {
+            if (!refused[i]) {
+                topics.push_back(to_new_topic(request.topics[i]));
+            }
         }
         return topics;
     }
 
     Answer answer(request::Services& services) override {
         const auto& results = operation_.results();
-        QT_ASSERT(results.size() == request_.topics.size());
         CreateTopicsResponse response;
         std::vector<std::vector<config::DescribedOption>> options(results.size()); // viewed below
         bool failed = false;
-        for (size_t i = 0; i < results.size(); i++) {
-            const metadata::CreatedTopic& result = results[i];
+        size_t next = 0;
+        for (size_t i = 0; i < request_.topics.size(); i++) {
             auto& out = response.topics.emplace_back();
             out.name = request_.topics[i].name;
+            if (refused_[i]) {
+                failed = true;
+                fill_refused(out);
+                out.configs.reset();
+                continue;
+            }
+            QT_ASSERT(next < results.size());
+            const size_t at = next++;
+            const metadata::CreatedTopic& result = results[at];
             fill_error(result.error ? &*result.error : nullptr, out);
             if (result.error) {
                 failed = true;
@@ -73,8 +110,8 @@ private:
             out.topic_id = result.id;
             out.num_partitions = result.partition_count;
             out.replication_factor = result.replication_factor;
-            options[i] = config::describe_topic(result.configs, services.config());
-            fill_configs(options[i], *out.configs);
+            options[at] = config::describe_topic(result.configs, services.config());
+            fill_configs(options[at], *out.configs);
         }
         return Answer{make_answer(head(), response), failed};
     }
@@ -93,6 +130,7 @@ private:
     }
 
     CreateTopicsRequest request_;
+    std::vector<bool> refused_; // one a topic; the others are the operation's, in order
 };
 
 } // namespace

@@ -11,6 +11,7 @@
 #include "server/kafka/error_map.h"
 #include "server/kafka/handlers/handlers.h"
 #include "server/kafka/leader_hint.h"
+#include "server/kafka/throttle.h"
 
 #include <algorithm>
 
@@ -38,13 +39,26 @@ public:
           chunk_(context.chunk),
           counters_(context.counters),
           sessions_(context.sessions),
+          throttle_(context.throttle),
+          client_id_(context.client_id),
           request_(std::move(request)) {}
 
     void start(Token self, request::Services& services) override {
         self_ = self;
         image_ = services.image();
+        const bool is_overdrawn =
+            throttle_.is_overdrawn(quota::Kind::fetch, client_id_, services, counters_);
+        if (is_overdrawn && request_.session_epoch <= kInitialEpoch) {
+            sessions_.close(request_.session_id); // no new one for an empty answer
+            answer_nothing(services);
+            return;
+        }
         if (Result<void> opened = open_session(services); !opened) {
             answer_error(opened.error(), services);
+            return;
+        }
+        if (is_overdrawn) { // the session's epoch has advanced all the same
+            answer_nothing(services);
             return;
         }
         const auto wait_ms = std::clamp(request_.max_wait_ms, 0, kWaitMaxMs);
@@ -289,6 +303,13 @@ private:
         services.finish(self_, make_answer(head_, response));
     }
 
+    // A throttled fetch: no partition at all. The connection adds for how long.
+    void answer_nothing(request::Services& services) {
+        FetchResponse response;
+        response.session_id = session_id_;
+        services.finish(self_, make_answer(head_, response));
+    }
+
     // How many bytes of a read fit: partitions are served in order within the limit of the whole
     // answer, and the first one with data gives at least one whole batch (KIP-74).
     static uint64_t fit(const replica::ReadResult& result, uint64_t left, bool is_first) {
@@ -317,6 +338,10 @@ private:
         uint64_t left = std::min(
             kRecordsBytesMax, static_cast<uint64_t>(std::clamp(request_.max_bytes, 0,
                                                                services.config().fetch_bytes_max)));
+        if (const auto allowed = throttle_.allowance(quota::Kind::fetch, client_id_, services)) {
+            left = std::min(left, *allowed); // else one answer would be years of a small quota
+        }
+        uint64_t served = 0;
         bool is_first = true;
         bool failed = false;
         std::vector<port::FileRange> ranges; // in the order of their records in the answer
@@ -326,6 +351,7 @@ private:
             }
             const uint64_t size = fit(read.result, left, is_first);
             left -= std::min(left, size);
+            served += size;
             is_first = is_first && size == 0;
             read.result.range.size = size;
             failed = failed || read.failed;
@@ -346,6 +372,7 @@ private:
         if (head_.api_version >= kEndpointsVersionMin) {
             hints.fill_endpoints(response.node_endpoints);
         }
+        throttle_.take(quota::Kind::fetch, client_id_, static_cast<double>(served), services);
         services.finish(self_, make_pieces(response, std::move(ranges)));
     }
 
@@ -430,6 +457,8 @@ private:
     ChunkRef chunk_; // the names in request_ are views of it
     metrics::CoreCounters& counters_;
     FetchSessions& sessions_;
+    Throttle& throttle_;
+    std::string_view client_id_; // in the chunk
     FetchRequest request_;
     Token self_;
     metadata::ImageRef image_;

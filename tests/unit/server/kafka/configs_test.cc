@@ -1,7 +1,10 @@
-// Proves DescribeConfigs, AlterConfigs and IncrementalAlterConfigs for topics and the broker.
+// Proves DescribeConfigs, AlterConfigs, IncrementalAlterConfigs and ListConfigResources for topics,
+// brokers, groups and the broker's logger.
+#include "lib/config/dynamic_config.h"
 #include "lib/protocol/msg/alter_configs.h"
 #include "lib/protocol/msg/describe_configs.h"
 #include "lib/protocol/msg/incremental_alter_configs.h"
+#include "lib/protocol/msg/list_config_resources.h"
 #include "tests/unit/server/kafka/kafka_fixture.h"
 
 using namespace qtool;
@@ -12,6 +15,8 @@ using protocol::DescribeConfigsRequest;
 using protocol::DescribeConfigsResponse;
 using protocol::IncrementalAlterConfigsRequest;
 using protocol::IncrementalAlterConfigsResponse;
+using protocol::ListConfigResourcesRequest;
+using protocol::ListConfigResourcesResponse;
 
 namespace {
 
@@ -80,7 +85,7 @@ TEST_CASE("describe configs: unknown topics, other brokers and other types are e
     DescribeConfigsRequest request;
     add_resource(request, 2, "missing");
     add_resource(request, 4, "2");
-    add_resource(request, 8, "1");
+    add_resource(request, 16, "metrics");
     const auto response = fixture.call<DescribeConfigsResponse>(request, 4);
     CHECK(response.results.at(0).error_code == 3);
     CHECK(response.results.at(1).error_code == 42);
@@ -155,4 +160,77 @@ TEST_CASE("alter configs: validate_only writes nothing") {
     CHECK(errors_of(fixture.call<IncrementalAlterConfigsResponse>(request, 1)) ==
           std::vector<int16_t>{0});
     CHECK(fixture.services.changes.empty());
+}
+
+TEST_CASE("describe configs: the defaults of brokers, a group, and the broker's log level") {
+    KafkaFixture fixture;
+    fixture.services.config_ =
+        config::with_dynamic({}, {{"log.retention.ms", "5"}}, {{"log.level", "warn"}}).value();
+    auto image = make_image();
+    image->group_configs["readers"].options = {{"consumer.heartbeat.interval.ms", "6000"}};
+    fixture.services.image_ = image;
+    DescribeConfigsRequest request;
+    request.include_synonyms = true;
+    add_resource(request, 4, "").configuration_keys.reset();
+    add_resource(request, 4, "1").configuration_keys = {"log.level"};
+    add_resource(request, 32, "readers").configuration_keys = {"consumer.heartbeat.interval.ms"};
+    add_resource(request, 8, "1").configuration_keys.reset();
+    add_resource(request, 2, "events").configuration_keys = {"retention.ms"};
+    const auto response = fixture.call<DescribeConfigsResponse>(request, 4);
+    const auto value = [&](size_t at) {
+        REQUIRE(response.results.at(at).configs.size() == 1);
+        const auto& config = response.results.at(at).configs[0];
+        return std::string(config.value.value_or("null")) + " " +
+               std::to_string(config.config_source);
+    };
+    CHECK(value(0) == "5 3");
+    CHECK(value(1) == "warn 2");
+    CHECK(response.results[1].configs[0].synonyms.size() == 2);
+    CHECK_FALSE(response.results[1].configs[0].read_only);
+    CHECK(value(2) == "6000 8");
+    CHECK(value(3) == "WARN 6");
+    CHECK(value(4) == "5 3");
+}
+
+TEST_CASE("alter configs: options of this broker, defaults of all and groups are stored") {
+    KafkaFixture fixture;
+    IncrementalAlterConfigsRequest request;
+    auto& own = add_resource(request, 4, "1").configs.emplace_back();
+    own.name = "log.retention.ms";
+    own.value = "5000";
+    auto& group = add_resource(request, 32, "readers").configs.emplace_back();
+    group.name = "consumer.heartbeat.interval.ms";
+    group.value = "6000";
+    auto& share = add_resource(request, 32, "others").configs.emplace_back();
+    share.name = "share.session.timeout.ms";
+    share.value = "50000";
+    auto& level = add_resource(request, 8, "1").configs.emplace_back();
+    level.name = "root";
+    level.value = "DEBUG";
+    fixture.send(request, 1);
+    REQUIRE(fixture.services.changes.size() == 1);
+    CHECK(fixture.services.changes[0].transaction.writes.size() == 2);
+    fixture.services.commit();
+    CHECK(errors_of(fixture.receive<IncrementalAlterConfigsResponse>(1)) ==
+          std::vector<int16_t>{0, 0, 40, 42});
+}
+
+TEST_CASE("list config resources: the old version knows client metrics only, the new one all") {
+    KafkaFixture fixture;
+    auto image = make_image();
+    image->group_configs["readers"];
+    fixture.services.image_ = image;
+    CHECK(fixture.call<ListConfigResourcesResponse>(ListConfigResourcesRequest{}, 0)
+              .config_resources.empty());
+    ListConfigResourcesRequest all;
+    const auto everything = fixture.call<ListConfigResourcesResponse>(all, 1);
+    CHECK(everything.config_resources.size() == 6); // 3 topics, broker, its logger, the group
+    ListConfigResourcesRequest groups;
+    groups.resource_types = {32};
+    const auto response = fixture.call<ListConfigResourcesResponse>(groups, 1);
+    REQUIRE(response.config_resources.size() == 1);
+    CHECK(response.config_resources[0].resource_name == "readers");
+    ListConfigResourcesRequest unknown;
+    unknown.resource_types = {77};
+    CHECK(fixture.call<ListConfigResourcesResponse>(unknown, 1).error_code == 35);
 }

@@ -76,9 +76,10 @@ TEST_CASE("create: a topic is there with its partitions, leaders and configs") {
 }
 
 TEST_CASE("create: -1 takes the broker's defaults") {
-    World world;
-    world.config.num_partitions = 5;
-    world.config.default_replication_factor = 3;
+    config::BrokerConfig start;
+    start.num_partitions = 5;
+    start.default_replication_factor = 3;
+    World world(3, start);
     const CreatedTopic created = create(world, sized("orders", -1, -1));
     CHECK(created.partition_count == 5);
     CHECK(created.replication_factor == 3);

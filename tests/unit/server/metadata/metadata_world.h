@@ -62,7 +62,8 @@ private:
 /// Three brokers on racks a, b, a, unless told otherwise.
 class World {
 public:
-    explicit World(int32_t broker_count = 3) {
+    explicit World(int32_t broker_count = 3, config::BrokerConfig start = {})
+        : config(std::move(start)) {
         for (int32_t i = 1; i <= broker_count; i++) {
             metadata::BrokerImage broker;
             broker.id = BrokerId(i);

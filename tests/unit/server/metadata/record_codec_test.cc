@@ -49,7 +49,7 @@ TEST_CASE("keys: bad ones are damage, strange ones a newer version") {
         CHECK(parse_key(key).error().code == Code::storage_damaged);
     }
     for (const std::string_view key :
-         {"", "clusters", "acls/x", "configs/brokers/1", "ids/share"}) {
+         {"", "clusters", "acls/x", "configs/planets/1", "ids/share"}) {
         CAPTURE(key);
         CHECK(parse_key(key).error().code == Code::unsupported_version);
     }

@@ -212,7 +212,7 @@ TEST_CASE("replay: what cannot be is an error, and leaves the image as it was") 
         Code code;
         std::string_view named;
     } cases[] = {
-        {{{"quotas/x", "{}"}}, Code::unsupported_version, "quotas/x"},
+        {{{"planets/x", "{}"}}, Code::unsupported_version, "planets/x"},
         {{{"topics/b", R"({"version":2})"}}, Code::unsupported_version, "topics/b"},
         {{{"topics/b", "?"}}, Code::storage_damaged, "topics/b"},
         {{{"brokers/x", "{}"}}, Code::storage_damaged, "brokers/x"},

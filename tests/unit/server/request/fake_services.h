@@ -145,6 +145,7 @@ public:
     [[nodiscard]] std::string metrics_text() const override { return "qbroker_test 1\n"; }
     [[nodiscard]] std::vector<replica::LogDirView> log_dirs() override { return log_dirs_; }
     request::ProducerIdBlock& producer_ids() override { return producer_ids_; }
+    quota::Meter& quotas() override { return quotas_; }
     std::atomic<uint32_t>& fetch_session_count() override { return fetch_sessions_; }
     void submit(std::vector<replica::PartitionRequest> requests) override {
         std::move(requests.begin(), requests.end(), std::back_inserter(submitted));
@@ -191,6 +192,7 @@ private:
     }
 
     CountingRandom random_;
+    quota::Meter quotas_{config::BrokerConfig{}};
     std::atomic<uint32_t> fetch_sessions_{0};
     SlotMap<std::unique_ptr<request::Pending>> pending_;
     std::deque<Token> unwritten_;
@@ -210,6 +212,7 @@ public:
     bool output_full = false;
     std::vector<std::byte> sent;
     std::vector<std::string> closes; // reasons
+    std::vector<MonoTime> wakes;
 
     /// Hands bytes to the door as one read would.
     void feed(ByteView bytes) {
@@ -235,6 +238,7 @@ public:
         services_.start(token);
     }
     [[nodiscard]] bool wants_requests() const override { return !output_full; }
+    void wake_at(MonoTime at) override { wakes.push_back(at); }
     void send(std::vector<port::Piece> pieces) override {
         for (const port::Piece& piece : pieces) {
             if (const auto* own = std::get_if<std::vector<std::byte>>(&piece)) {
