@@ -26,6 +26,14 @@ public:
     virtual Result<admin::TransactionList> transactions() = 0;
     virtual Result<admin::TransactionDescription> describe_transaction(std::string_view id) = 0;
     virtual Result<void> abort_transaction(std::string_view id) = 0;
+    virtual Result<admin::ConfigResourceList> config_resources() = 0;
+    virtual Result<admin::ResourceConfigs>
+    describe_configs(const admin::ConfigResource& resource) = 0;
+    virtual Result<admin::ResourceConfigs>
+    alter_configs(const admin::ConfigResource& resource,
+                  const admin::AlterConfigsRequest& request) = 0;
+    virtual Result<admin::QuotaList> quotas() = 0;
+    virtual Result<admin::QuotaEntry> alter_quota(const admin::AlterQuotaRequest& request) = 0;
 };
 
 class JsonDoor final : public AdminDoor {
@@ -60,6 +68,22 @@ public:
     }
     Result<void> abort_transaction(std::string_view id) override {
         return client_.abort_transaction(id);
+    }
+    Result<admin::ConfigResourceList> config_resources() override {
+        return client_.config_resources();
+    }
+    Result<admin::ResourceConfigs>
+    describe_configs(const admin::ConfigResource& resource) override {
+        return client_.describe_configs(resource);
+    }
+    Result<admin::ResourceConfigs>
+    alter_configs(const admin::ConfigResource& resource,
+                  const admin::AlterConfigsRequest& request) override {
+        return client_.alter_configs(resource, request);
+    }
+    Result<admin::QuotaList> quotas() override { return client_.quotas(); }
+    Result<admin::QuotaEntry> alter_quota(const admin::AlterQuotaRequest& request) override {
+        return client_.alter_quota(request);
     }
 
 private:

@@ -21,6 +21,8 @@ void add_consume(CLI::App& root, Run& run);
 void add_offsets(CLI::App& root, Run& run);
 void add_group(CLI::App& root, Run& run);
 void add_txn(CLI::App& root, Run& run);
+void add_config(CLI::App& root, Run& run);
+void add_quota(CLI::App& root, Run& run);
 void add_cluster(CLI::App& root, Run& run);
 void add_completion(CLI::App& root, Run& run);
 

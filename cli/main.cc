@@ -90,6 +90,8 @@ ExitCode run_main(int argc, char** argv) {
     add_offsets(root, run);
     add_group(root, run);
     add_txn(root, run);
+    add_config(root, run);
+    add_quota(root, run);
     add_cluster(root, run);
     add_completion(root, run);
     try {

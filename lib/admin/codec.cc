@@ -149,6 +149,52 @@ static Result<void> read_object(const Json& json, ConfigChange& out) {
     return shape_error("op", "one of set, delete, append, subtract");
 }
 
+static Json to_json(const ConfigResource& value) {
+    return Json{{"type", value.type}, {"name", value.name}};
+}
+
+static Result<void> read_object(const Json& json, ConfigResource& out) {
+    QT_TRY(need(json, "type", out.type));
+    return need(json, "name", out.name);
+}
+
+static Json to_json(const QuotaPart& value) {
+    return Json{{"type", value.type}, {"name", to_json(value.name)}};
+}
+
+static Result<void> read_object(const Json& json, QuotaPart& out) {
+    QT_TRY(check_known(json, {"type", "name"}));
+    QT_TRY(need(json, "type", out.type));
+    return need(json, "name", out.name); // null is said, so that a name left out makes no default
+}
+
+static Json to_json(const std::map<std::string, double>& values) {
+    Json json = Json::object();
+    for (const auto& [name, value] : values) {
+        json[name] = value;
+    }
+    return json;
+}
+
+static Json to_json(const QuotaEntry& value) {
+    return Json{{"entity", to_json(value.entity)}, {"values", to_json(value.values)}};
+}
+
+static Result<void> read_object(const Json& json, QuotaEntry& out) {
+    QT_TRY(need(json, "entity", out.entity));
+    return need(json, "values", out.values);
+}
+
+static Result<void> check_once(const std::vector<ConfigChange>& changes) {
+    std::set<std::string_view> names;
+    for (const ConfigChange& change : changes) {
+        if (!names.insert(change.name).second) {
+            return Error(Code::invalid_request, "config '" + change.name + "' is named twice");
+        }
+    }
+    return {};
+}
+
 // ---- encode -------------------------------------------------------------------------------------
 
 std::string encode(const ClusterInfo& value) {
@@ -215,6 +261,37 @@ std::string encode(const AlterTopicRequest& value) {
 
 std::string encode(const BrokerConfigs& value) {
     return dump({{"broker_id", value.broker_id}, {"configs", to_json(value.configs)}});
+}
+
+std::string encode(const ConfigResourceList& value) {
+    Json json = Json::object();
+    json["resources"] = to_json(value.resources);
+    return dump(json);
+}
+
+std::string encode(const ResourceConfigs& value) {
+    return dump({{"type", value.type}, {"name", value.name}, {"configs", to_json(value.configs)}});
+}
+
+std::string encode(const AlterConfigsRequest& value) {
+    return dump({{"configs", to_json(value.configs)}, {"validate_only", value.validate_only}});
+}
+
+std::string encode(const QuotaEntry& value) {
+    return dump(to_json(value));
+}
+
+std::string encode(const QuotaList& value) {
+    Json json = Json::object();
+    json["quotas"] = to_json(value.quotas);
+    return dump(json);
+}
+
+std::string encode(const AlterQuotaRequest& value) {
+    return dump({{"entity", to_json(value.entity)},
+                 {"set", to_json(value.set)},
+                 {"remove", value.remove},
+                 {"validate_only", value.validate_only}});
 }
 
 std::string encode(const ErrorBody& value) {
@@ -294,12 +371,7 @@ Result<AlterTopicRequest> decode<AlterTopicRequest>(std::string_view text) {
     QT_TRY(maybe(json, "configs", out.configs));
     QT_TRY(maybe(json, "partitions", out.partitions));
     QT_TRY(maybe(json, "validate_only", out.validate_only));
-    std::set<std::string_view> names;
-    for (const ConfigChange& change : out.configs) {
-        if (!names.insert(change.name).second) {
-            return Error(Code::invalid_request, "config '" + change.name + "' is named twice");
-        }
-    }
+    QT_TRY(check_once(out.configs));
     return out;
 }
 
@@ -309,6 +381,63 @@ Result<BrokerConfigs> decode<BrokerConfigs>(std::string_view text) {
     BrokerConfigs out;
     QT_TRY(need(json, "broker_id", out.broker_id));
     QT_TRY(need(json, "configs", out.configs));
+    return out;
+}
+
+template <>
+Result<ConfigResourceList> decode<ConfigResourceList>(std::string_view text) {
+    QT_TRY_ASSIGN(const Json json, parse_object(text));
+    ConfigResourceList out;
+    QT_TRY(need(json, "resources", out.resources));
+    return out;
+}
+
+template <>
+Result<ResourceConfigs> decode<ResourceConfigs>(std::string_view text) {
+    QT_TRY_ASSIGN(const Json json, parse_object(text));
+    ResourceConfigs out;
+    QT_TRY(need(json, "type", out.type));
+    QT_TRY(need(json, "name", out.name));
+    QT_TRY(need(json, "configs", out.configs));
+    return out;
+}
+
+template <>
+Result<AlterConfigsRequest> decode<AlterConfigsRequest>(std::string_view text) {
+    QT_TRY_ASSIGN(const Json json, parse_object(text));
+    QT_TRY(check_known(json, {"configs", "validate_only"}));
+    AlterConfigsRequest out;
+    QT_TRY(need(json, "configs", out.configs));
+    QT_TRY(maybe(json, "validate_only", out.validate_only));
+    QT_TRY(check_once(out.configs));
+    return out;
+}
+
+template <>
+Result<QuotaEntry> decode<QuotaEntry>(std::string_view text) {
+    QT_TRY_ASSIGN(const Json json, parse_object(text));
+    QuotaEntry out;
+    QT_TRY(read_object(json, out));
+    return out;
+}
+
+template <>
+Result<QuotaList> decode<QuotaList>(std::string_view text) {
+    QT_TRY_ASSIGN(const Json json, parse_object(text));
+    QuotaList out;
+    QT_TRY(need(json, "quotas", out.quotas));
+    return out;
+}
+
+template <>
+Result<AlterQuotaRequest> decode<AlterQuotaRequest>(std::string_view text) {
+    QT_TRY_ASSIGN(const Json json, parse_object(text));
+    QT_TRY(check_known(json, {"entity", "set", "remove", "validate_only"}));
+    AlterQuotaRequest out;
+    QT_TRY(need(json, "entity", out.entity));
+    QT_TRY(maybe(json, "set", out.set));
+    QT_TRY(maybe(json, "remove", out.remove));
+    QT_TRY(maybe(json, "validate_only", out.validate_only));
     return out;
 }
 

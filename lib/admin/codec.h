@@ -25,6 +25,12 @@ std::string encode(const TopicDescription& value);
 std::string encode(const CreateTopicRequest& value);
 std::string encode(const AlterTopicRequest& value);
 std::string encode(const BrokerConfigs& value);
+std::string encode(const ConfigResourceList& value);
+std::string encode(const ResourceConfigs& value);
+std::string encode(const AlterConfigsRequest& value);
+std::string encode(const QuotaEntry& value);
+std::string encode(const QuotaList& value);
+std::string encode(const AlterQuotaRequest& value);
 std::string encode(const ErrorBody& value);
 
 /// decode<ClusterInfo>(text) and so on, for each type above.
@@ -45,6 +51,18 @@ template <>
 Result<AlterTopicRequest> decode<AlterTopicRequest>(std::string_view text);
 template <>
 Result<BrokerConfigs> decode<BrokerConfigs>(std::string_view text);
+template <>
+Result<ConfigResourceList> decode<ConfigResourceList>(std::string_view text);
+template <>
+Result<ResourceConfigs> decode<ResourceConfigs>(std::string_view text);
+template <>
+Result<AlterConfigsRequest> decode<AlterConfigsRequest>(std::string_view text);
+template <>
+Result<QuotaEntry> decode<QuotaEntry>(std::string_view text);
+template <>
+Result<QuotaList> decode<QuotaList>(std::string_view text);
+template <>
+Result<AlterQuotaRequest> decode<AlterQuotaRequest>(std::string_view text);
 template <>
 Result<ErrorBody> decode<ErrorBody>(std::string_view text);
 

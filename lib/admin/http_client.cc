@@ -35,6 +35,10 @@ Result<void> without_body(const Result<std::string>& answer) {
     return answer ? Result<void>() : Result<void>(answer.error());
 }
 
+std::string configs_target(const ConfigResource& resource) {
+    return "/v1/configs/" + resource.type + "s/" + stream::encode_path_segment(resource.name);
+}
+
 /// An answer of 400 and above as the error it carries.
 Error error_of(const stream::HttpResponse& response, const config::Endpoint& peer) {
     if (const auto body = decode<ErrorBody>(response.body)) {
@@ -184,6 +188,27 @@ Result<TransactionDescription> HttpClient::describe_transaction(std::string_view
 
 Result<void> HttpClient::abort_transaction(std::string_view id) {
     return without_body(call("DELETE", transaction_target(id), {}));
+}
+
+Result<ConfigResourceList> HttpClient::config_resources() {
+    return decode_answer<ConfigResourceList>(call("GET", "/v1/configs", {}));
+}
+
+Result<ResourceConfigs> HttpClient::describe_configs(const ConfigResource& resource) {
+    return decode_answer<ResourceConfigs>(call("GET", configs_target(resource), {}));
+}
+
+Result<ResourceConfigs> HttpClient::alter_configs(const ConfigResource& resource,
+                                                  const AlterConfigsRequest& request) {
+    return decode_answer<ResourceConfigs>(call("PATCH", configs_target(resource), encode(request)));
+}
+
+Result<QuotaList> HttpClient::quotas() {
+    return decode_answer<QuotaList>(call("GET", "/v1/quotas", {}));
+}
+
+Result<QuotaEntry> HttpClient::alter_quota(const AlterQuotaRequest& request) {
+    return decode_answer<QuotaEntry>(call("PATCH", "/v1/quotas", encode(request)));
 }
 
 } // namespace qtool::admin

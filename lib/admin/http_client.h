@@ -39,6 +39,13 @@ public:
     Result<TransactionList> transactions();
     Result<TransactionDescription> describe_transaction(std::string_view id);
     Result<void> abort_transaction(std::string_view id);
+    Result<ConfigResourceList> config_resources();
+    /// `resource.type` is "topic", "broker" or "group".
+    Result<ResourceConfigs> describe_configs(const ConfigResource& resource);
+    Result<ResourceConfigs> alter_configs(const ConfigResource& resource,
+                                          const AlterConfigsRequest& request);
+    Result<QuotaList> quotas();
+    Result<QuotaEntry> alter_quota(const AlterQuotaRequest& request);
 
 private:
     /// The body of a 2xx answer.

@@ -119,10 +119,19 @@ Result<void> read(const Json& json, std::string_view field, std::optional<T>& ou
     return {};
 }
 
-inline Result<void> read(const Json& json, std::string_view field,
-                         std::map<std::string, std::string>& out) {
+inline Result<void> read(const Json& json, std::string_view field, double& out) {
+    if (!json.is_number()) {
+        return shape_error(field, "a number");
+    }
+    out = json.get<double>();
+    return {};
+}
+
+template <class T>
+Result<void> read(const Json& json, std::string_view field, std::map<std::string, T>& out) {
     if (!json.is_object()) {
-        return shape_error(field, "an object of strings");
+        return shape_error(field, std::is_same_v<T, double> ? "an object of numbers"
+                                                            : "an object of strings");
     }
     for (const auto& item : json.items()) {
         QT_TRY(read(item.value(), std::string(field) + "." + item.key(), out[item.key()]));
@@ -175,7 +184,7 @@ Result<void> read(const Json& json, std::string_view field, std::vector<T>& out)
     out.reserve(json.size());
     for (const Json& item : json) {
         T value{};
-        if constexpr (std::is_integral_v<T>) {
+        if constexpr (std::is_integral_v<T> || std::is_same_v<T, std::string>) {
             QT_TRY(read(item, field, value));
         } else {
             if (!item.is_object()) {

@@ -102,7 +102,7 @@ struct PartitionDescription {
 struct ConfigEntry {
     std::string name;
     std::optional<std::string> value; // absent: null, or hidden because sensitive
-    std::string source;               // "topic", "file", "default"
+    std::string source;               // "topic", "group", "broker", "cluster", "file", "default"
     bool is_default = false;
     bool read_only = false;
     bool sensitive = false;
@@ -151,6 +151,70 @@ struct BrokerConfigs {
     std::vector<ConfigEntry> configs; // sorted by name
 
     bool operator==(const BrokerConfigs&) const = default;
+};
+
+/// A resource with options of its own: a topic, a broker, a group. Of type broker there is one more
+/// name, "default": what is set for all brokers.
+struct ConfigResource {
+    std::string type; // "topic", "broker", "group"
+    std::string name;
+
+    bool operator==(const ConfigResource&) const = default;
+};
+
+/// GET /v1/configs: topics, brokers, groups with options set on them, by type and name.
+struct ConfigResourceList {
+    std::vector<ConfigResource> resources;
+
+    bool operator==(const ConfigResourceList&) const = default;
+};
+
+/// GET /v1/configs/topics/{name}, /v1/configs/brokers/{name}, /v1/configs/groups/{name}
+struct ResourceConfigs {
+    std::string type;
+    std::string name;
+    std::vector<ConfigEntry> configs; // sorted by name
+
+    bool operator==(const ResourceConfigs&) const = default;
+};
+
+/// PATCH of the same; answered with 200 and ResourceConfigs.
+struct AlterConfigsRequest {
+    std::vector<ConfigChange> configs; // no name twice
+    bool validate_only = false;
+
+    bool operator==(const AlterConfigsRequest&) const = default;
+};
+
+struct QuotaPart {
+    std::string type;                // "user", "client-id", "ip"
+    std::optional<std::string> name; // absent (null): the default
+
+    bool operator==(const QuotaPart&) const = default;
+};
+
+struct QuotaEntry {
+    std::vector<QuotaPart> entity;        // user before client-id
+    std::map<std::string, double> values; // empty: none (any more)
+
+    bool operator==(const QuotaEntry&) const = default;
+};
+
+/// GET /v1/quotas
+struct QuotaList {
+    std::vector<QuotaEntry> quotas;
+
+    bool operator==(const QuotaList&) const = default;
+};
+
+/// PATCH /v1/quotas; answered with 200 and a QuotaEntry: the entity's quotas from now on.
+struct AlterQuotaRequest {
+    std::vector<QuotaPart> entity;
+    std::map<std::string, double> set = {};
+    std::vector<std::string> remove = {};
+    bool validate_only = false;
+
+    bool operator==(const AlterQuotaRequest&) const = default;
 };
 
 /// Any status of 400 and above: {"error": {"code", "message", "detail"}}.

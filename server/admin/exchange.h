@@ -7,6 +7,7 @@
 #include "server/admin/routes.h"
 
 #include <utility>
+#include <vector>
 
 namespace qtool::admin {
 
@@ -52,6 +53,12 @@ private:
     metrics::CoreCounters& counters_;
 };
 
+/// How long a change may take before the client is told that its outcome is open.
+inline constexpr Duration kChangeMax = std::chrono::seconds(30);
+
+/// What a PATCH asks as metadata operations take it.
+std::vector<config::Alteration> to_alterations(const std::vector<ConfigChange>& changes);
+
 // Handlers, by file.
 RouteOutcome get_cluster(Exchange exchange); // cluster_routes.cc
 RouteOutcome get_broker_config(Exchange exchange);
@@ -70,5 +77,14 @@ RouteOutcome delete_group(Exchange exchange);
 RouteOutcome get_transactions(Exchange exchange); // transaction_routes.cc
 RouteOutcome get_transaction(Exchange exchange);
 RouteOutcome delete_transaction(Exchange exchange);
+RouteOutcome get_configs(Exchange exchange); // config_routes.cc
+RouteOutcome get_topic_configs(Exchange exchange);
+RouteOutcome patch_topic_configs(Exchange exchange);
+RouteOutcome get_broker_configs(Exchange exchange);
+RouteOutcome patch_broker_configs(Exchange exchange);
+RouteOutcome get_group_configs(Exchange exchange);
+RouteOutcome patch_group_configs(Exchange exchange);
+RouteOutcome get_quotas(Exchange exchange); // quota_routes.cc
+RouteOutcome patch_quotas(Exchange exchange);
 
 } // namespace qtool::admin

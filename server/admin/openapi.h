@@ -193,6 +193,134 @@ inline constexpr std::string_view kOpenApi = R"json({
     }
    }
   },
+  "/v1/configs": {
+   "get": {
+    "operationId": "listConfigResources",
+    "summary": "Brokers, groups with options of their own, topics",
+    "responses": {
+     "200": {
+      "description": "as this broker sees it",
+      "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ConfigResourceList"}}}
+     },
+     "default": {"$ref": "#/components/responses/Error"}
+    }
+   }
+  },
+  "/v1/configs/topics/{name}": {
+   "parameters": [{"name": "name", "in": "path", "required": true, "schema": {"type": "string"}}],
+   "get": {
+    "operationId": "getTopicConfigs",
+    "summary": "Options of a topic in force",
+    "responses": {
+     "200": {
+      "description": "as this broker sees it",
+      "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ResourceConfigs"}}}
+     },
+     "default": {"$ref": "#/components/responses/Error"}
+    }
+   },
+   "patch": {
+    "operationId": "alterTopicConfigs",
+    "summary": "Set and unset options of a topic",
+    "requestBody": {
+     "required": true,
+     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/AlterConfigs"}}}
+    },
+    "responses": {
+     "200": {
+      "description": "as it is from now on",
+      "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ResourceConfigs"}}}
+     },
+     "default": {"$ref": "#/components/responses/Error"}
+    }
+   }
+  },
+  "/v1/configs/brokers/{name}": {
+   "parameters": [{"name": "name", "in": "path", "required": true, "schema": {"type": "string"}}],
+   "get": {
+    "operationId": "getBrokerConfigs",
+    "summary": "Options of a broker in force",
+    "responses": {
+     "200": {
+      "description": "as this broker sees it",
+      "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ResourceConfigs"}}}
+     },
+     "default": {"$ref": "#/components/responses/Error"}
+    }
+   },
+   "patch": {
+    "operationId": "alterBrokerConfigs",
+    "summary": "Set and unset options of a broker",
+    "requestBody": {
+     "required": true,
+     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/AlterConfigs"}}}
+    },
+    "responses": {
+     "200": {
+      "description": "as it is from now on",
+      "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ResourceConfigs"}}}
+     },
+     "default": {"$ref": "#/components/responses/Error"}
+    }
+   }
+  },
+  "/v1/configs/groups/{name}": {
+   "parameters": [{"name": "name", "in": "path", "required": true, "schema": {"type": "string"}}],
+   "get": {
+    "operationId": "getGroupConfigs",
+    "summary": "Options of a group in force",
+    "responses": {
+     "200": {
+      "description": "as this broker sees it",
+      "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ResourceConfigs"}}}
+     },
+     "default": {"$ref": "#/components/responses/Error"}
+    }
+   },
+   "patch": {
+    "operationId": "alterGroupConfigs",
+    "summary": "Set and unset options of a group",
+    "requestBody": {
+     "required": true,
+     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/AlterConfigs"}}}
+    },
+    "responses": {
+     "200": {
+      "description": "as it is from now on",
+      "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ResourceConfigs"}}}
+     },
+     "default": {"$ref": "#/components/responses/Error"}
+    }
+   }
+  },
+  "/v1/quotas": {
+   "get": {
+    "operationId": "listQuotas",
+    "summary": "All client quotas",
+    "responses": {
+     "200": {
+      "description": "as this broker sees it",
+      "content": {"application/json": {"schema": {"$ref": "#/components/schemas/QuotaList"}}}
+     },
+     "default": {"$ref": "#/components/responses/Error"}
+    }
+   },
+   "patch": {
+    "operationId": "alterQuota",
+    "summary": "Set and remove quotas of one entity",
+    "requestBody": {
+     "required": true,
+     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/AlterQuota"}}}
+    },
+    "responses": {
+     "200": {
+      "description": "as it is from now on",
+      "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Quota"}}}
+     },
+     "default": {"$ref": "#/components/responses/Error"}
+    }
+   }
+  },
   "/v1/openapi.json": {
    "get": {
     "operationId": "getOpenApi",
@@ -579,12 +707,88 @@ inline constexpr std::string_view kOpenApi = R"json({
       "type": ["string", "null"],
       "description": "null when it has none or is sensitive"
      },
-     "source": {"type": "string", "description": "topic, file or default"},
+     "source": {"type": "string", "description": "topic, group, broker, cluster, file or default"},
      "is_default": {"type": "boolean"},
      "read_only": {"type": "boolean"},
      "sensitive": {"type": "boolean"},
      "documentation": {"type": "string"}
     }
+   },
+   "ConfigResource": {
+    "type": "object",
+    "required": ["type", "name"],
+    "properties": {
+     "type": {"type": "string", "enum": ["topic", "broker", "group"]},
+     "name": {"type": "string", "description": "of a broker its id, or default for all brokers"}
+    }
+   },
+   "ConfigResourceList": {
+    "type": "object",
+    "required": ["resources"],
+    "properties": {
+     "resources": {"type": "array", "items": {"$ref": "#/components/schemas/ConfigResource"}}
+    }
+   },
+   "ResourceConfigs": {
+    "type": "object",
+    "required": ["type", "name", "configs"],
+    "properties": {
+     "type": {"type": "string"},
+     "name": {"type": "string"},
+     "configs": {
+      "type": "array",
+      "description": "sorted by name",
+      "items": {"$ref": "#/components/schemas/ConfigEntry"}
+     }
+    }
+   },
+   "AlterConfigs": {
+    "type": "object",
+    "required": ["configs"],
+    "properties": {
+     "configs": {
+      "type": "array",
+      "description": "no name twice",
+      "items": {"$ref": "#/components/schemas/ConfigChange"}
+     },
+     "validate_only": {"type": "boolean", "default": false}
+    },
+    "additionalProperties": false
+   },
+   "QuotaPart": {
+    "type": "object",
+    "required": ["type", "name"],
+    "properties": {
+     "type": {"type": "string", "enum": ["user", "client-id", "ip"]},
+     "name": {"type": ["string", "null"], "description": "null: the default"}
+    },
+    "additionalProperties": false
+   },
+   "Quota": {
+    "type": "object",
+    "required": ["entity", "values"],
+    "properties": {
+     "entity": {"type": "array", "items": {"$ref": "#/components/schemas/QuotaPart"}},
+     "values": {"type": "object", "additionalProperties": {"type": "number"}}
+    }
+   },
+   "QuotaList": {
+    "type": "object",
+    "required": ["quotas"],
+    "properties": {
+     "quotas": {"type": "array", "items": {"$ref": "#/components/schemas/Quota"}}
+    }
+   },
+   "AlterQuota": {
+    "type": "object",
+    "required": ["entity"],
+    "properties": {
+     "entity": {"type": "array", "items": {"$ref": "#/components/schemas/QuotaPart"}},
+     "set": {"type": "object", "additionalProperties": {"type": "number"}},
+     "remove": {"type": "array", "items": {"type": "string"}},
+     "validate_only": {"type": "boolean", "default": false}
+    },
+    "additionalProperties": false
    },
    "Topic": {
     "type": "object",

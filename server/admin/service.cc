@@ -1,5 +1,8 @@
 #include "server/admin/service.h"
 
+#include "lib/config/dynamic_config.h"
+#include "lib/config/group_config.h"
+
 #include <algorithm>
 
 namespace qtool::admin {
@@ -112,6 +115,69 @@ void add_offsets(PartitionDescription& partition, const replica::DescribeResult&
 
 BrokerConfigs view_broker_configs(const config::BrokerConfig& broker) {
     return BrokerConfigs{broker.node_id, entries(config::describe_broker(broker))};
+}
+
+ConfigResourceList view_config_resources(const metadata::Image& image) {
+    ConfigResourceList list;
+    list.resources.push_back({"broker", std::string(kBrokerDefault)});
+    for (const auto& [id, broker] : image.brokers) {
+        list.resources.push_back({"broker", std::to_string(id.value())});
+    }
+    for (const auto& [name, configs] : image.group_configs) {
+        list.resources.push_back({"group", name});
+    }
+    for (const auto& [name, topic] : image.topics_by_name) {
+        list.resources.push_back({"topic", name});
+    }
+    return list;
+}
+
+Result<ResourceConfigs> view_configs(const ConfigResource& resource, const metadata::Image& image,
+                                     const config::BrokerConfig& broker) {
+    ResourceConfigs out{resource.type, resource.name, {}};
+    if (resource.type == "topic") {
+        const metadata::TopicImage* topic = image.topic(resource.name);
+        if (topic == nullptr) {
+            return Error(Code::unknown_topic, "topic '" + resource.name + "' does not exist");
+        }
+        out.configs = entries(config::describe_topic(topic->configs, broker));
+    } else if (resource.type == "group") {
+        out.configs = entries(config::describe_group(image.group_overrides(resource.name), broker));
+    } else if (resource.name == kBrokerDefault) {
+        out.configs = entries(config::describe_cluster_default(broker.dynamic_default));
+    } else if (resource.name == std::to_string(broker.node_id)) {
+        out.configs = entries(config::describe_broker(broker));
+    } else {
+        return Error(Code::invalid_request,
+                     "broker '" + resource.name + "' is not this one, which is " +
+                         std::to_string(broker.node_id) + "; 'default' names all brokers");
+    }
+    return out;
+}
+
+QuotaList view_quotas(const metadata::Image& image) {
+    QuotaList list;
+    for (const auto& [entity, quota] : image.quotas) {
+        list.quotas.push_back(view_quota(image, entity));
+    }
+    return list;
+}
+
+QuotaEntry view_quota(const metadata::Image& image, const metadata::QuotaEntity& entity) {
+    QuotaEntry out;
+    const auto add = [&out](std::string_view type,
+                            const std::optional<metadata::QuotaEntity::Name>& part) {
+        if (part) {
+            out.entity.push_back({std::string(type), *part});
+        }
+    };
+    add(metadata::kQuotaUser, entity.user);
+    add(metadata::kQuotaClientId, entity.client_id);
+    add(metadata::kQuotaIp, entity.ip);
+    if (const auto quota = image.quotas.find(entity); quota != image.quotas.end()) {
+        out.values = quota->second.values;
+    }
+    return out;
 }
 
 } // namespace qtool::admin

@@ -7,6 +7,7 @@
 #include "server/metadata/image.h"
 #include "server/replica/requests.h"
 
+#include <string_view>
 #include <vector>
 
 namespace qtool::admin {
@@ -19,5 +20,16 @@ TopicSummary view_summary(const metadata::TopicImage& topic);
 TopicDescription view_topic(const metadata::TopicImage& topic, const config::BrokerConfig& broker);
 void add_offsets(PartitionDescription& partition, const replica::DescribeResult& offsets);
 BrokerConfigs view_broker_configs(const config::BrokerConfig& broker);
+
+/// The name of what is set for all brokers.
+inline constexpr std::string_view kBrokerDefault = "default";
+
+ConfigResourceList view_config_resources(const metadata::Image& image);
+/// Errors: unknown_topic, invalid_request (another broker than this one).
+Result<ResourceConfigs> view_configs(const ConfigResource& resource, const metadata::Image& image,
+                                     const config::BrokerConfig& broker);
+QuotaList view_quotas(const metadata::Image& image);
+/// Without values when the entity has none.
+QuotaEntry view_quota(const metadata::Image& image, const metadata::QuotaEntity& entity);
 
 } // namespace qtool::admin

@@ -8,8 +8,6 @@ namespace qtool::admin {
 
 namespace {
 
-constexpr Duration kChangeMax = 30s; // as long as HTTP clients commonly wait
-
 class CreateTopicPending final : public HttpPending {
 public:
     CreateTopicPending(const Exchange& exchange, CreateTopicRequest request)
@@ -62,7 +60,7 @@ public:
         : HttpPending(exchange),
           name_(std::move(name)),
           request_(std::move(request)),
-          configs_({{name_, alterations(request_)}}, request_.validate_only,
+          configs_({{name_, to_alterations(request_.configs)}}, request_.validate_only,
                    exchange.services.config()),
           partitions_({{name_, request_.partitions.value_or(0), std::nullopt}},
                       request_.validate_only) {}
@@ -92,19 +90,6 @@ public:
     }
 
 private:
-    static std::vector<config::Alteration> alterations(const AlterTopicRequest& request) {
-        std::vector<config::Alteration> out;
-        for (const ConfigChange& change : request.configs) {
-            config::Alteration& alteration = out.emplace_back();
-            alteration.name = change.name;
-            alteration.op = static_cast<int8_t>(change.op);
-            if (change.op != ConfigOp::remove) {
-                alteration.value = change.value;
-            }
-        }
-        return out;
-    }
-
     void change_partitions(request::Services& services) {
         in_partitions_ = true;
         services.change(self_, partitions_, deadline_);

@@ -27,6 +27,7 @@ MetadataCore::MetadataCore(port::CorePorts ports, Shared& shared, port::Metadata
       events_(events),
       replay_(shared.config),
       image_(std::make_shared<metadata::Image>()),
+      log_level_(shared.config.log_level),
       applied_(shared.core_count) {}
 
 void MetadataCore::start() {
@@ -129,7 +130,10 @@ void MetadataCore::publish(metadata::ImageRef image, metadata::Delta delta) {
     if (life_ < Life::opening || life_ >= Life::closing) {
         return; // cores get the first whole image when registration is done
     }
-    set_log_level(image_->broker->log_level);
+    if (image_->broker->log_level != log_level_) {
+        log_level_ = image_->broker->log_level;
+        set_log_level(log_level_);
+    }
     unpublished_.push_back({image_, std::move(delta)});
     post_images();
 }

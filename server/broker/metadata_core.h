@@ -94,6 +94,7 @@ private:
     BrokerEvents& events_;
     metadata::Replay replay_;
     metadata::ImageRef image_;
+    LogLevel log_level_;   // the program's, as it was set at start or at run time
     ChangeRunner changes_; // our own: cluster id and registration
     SlotMap<Commit> commits_;
     std::vector<Unapplied> unapplied_;

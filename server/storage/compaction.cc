@@ -322,8 +322,9 @@ Result<void> Compaction::end_group() {
     if (!setup_.aborted.empty()) {
         // Always, be there no entry left: a restart finds out by it how far taking over had come.
         QT_TRY(output_->aborted().write_all(std::move(output_aborted_)));
-        QT_TRY_ASSIGN(const std::optional<port::FileRef> file, output_->aborted().take_unsynced());
+        QT_TRY_ASSIGN(const std::optional<port::FileRef> file, output_->aborted().unsynced_file());
         QT_TRY((*file)->sync_blocking());
+        output_->aborted().count_as_synced();
     }
     QT_ASSERT(output_->next_offset() == setup_.sources[last_source_].next);
     state_ = State::wants_sync;

@@ -11,6 +11,8 @@ COMMANDS = (["topic", "create"], ["topic", "list"], ["topic", "describe"], ["top
             ["group", "delete"], ["group", "export"], ["group", "import"], ["txn", "list"],
             ["txn", "describe"], ["txn", "abort"],
             ["cluster", "disks"],
+            ["config", "list"], ["config", "describe"], ["config", "set"], ["config", "unset"],
+            ["quota", "list"], ["quota", "set"], ["quota", "remove"],
             ["completion"])
 HELP = {"-h", "--help"}
 
