@@ -17,6 +17,18 @@ using protocol::ApiVersionsResponse;
 
 constexpr int16_t kSoftwareVersionMin = 3; // the client names itself (KIP-511)
 
+/// What clients ask for before they use a protocol that needs more than one API. Listed only when
+/// all of it is served.
+struct Feature {
+    std::string_view name;
+    int16_t level_max; // from 0
+    int16_t finalized; // 0: not in use
+};
+constexpr Feature kFeatures[] = {
+    {"transaction.version", 2, 2}, // KIP-890: an epoch each transaction
+};
+constexpr int16_t kLevelZeroVersionMin = 4; // older clients fail on a feature that starts at 0
+
 bool is_alphanumeric(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
@@ -61,7 +73,19 @@ Outcome handle_api_versions(const Context& context) {
         entry.min_version = row.advertised_min;
         entry.max_version = row.version_max;
     }
-    // No feature is finalized: group, transaction and share features come with what they stand for.
+    for (const Feature& feature : kFeatures) {
+        if (version >= kLevelZeroVersionMin) {
+            auto& supported = response.supported_features.emplace_back();
+            supported.name = feature.name;
+            supported.max_version = feature.level_max;
+        }
+        if (feature.finalized > 0) {
+            auto& finalized = response.finalized_features.emplace_back();
+            finalized.name = feature.name;
+            finalized.min_version_level = feature.finalized;
+            finalized.max_version_level = feature.finalized;
+        }
+    }
     // The epoch orders later answers, so it is that of the metadata.
     response.finalized_features_epoch = context.services.image()->revision.value();
     return Answer{make_answer(context.head, response), false};
