@@ -15,6 +15,8 @@ constexpr std::string_view kNoPreallocation =
     "qbroker does not reserve the space of new segments yet";
 constexpr std::string_view kNoUnclean =
     "qbroker never elects a leader that lacks acknowledged records";
+constexpr std::string_view kNoUnverified =
+    "qbroker appends only what the transaction coordinator knows of";
 constexpr std::string_view kNoEtcd = "qbroker runs as one broker in this version";
 
 // Kafka's names and bounds (4.3.1) wherever Kafka has the option. Every name in the synonyms of a
@@ -606,6 +608,8 @@ constexpr OptionRow kRows[] = {
     {.name = "transaction.partition.verification.enable",
      .type = OptionType::boolean,
      .default_text = "true",
+     .served = Served::default_only,
+     .reason = kNoUnverified,
      .meaning = "Append to a partition only what its transaction coordinator knows of."},
     {.name = "transaction.remove.expired.transaction.cleanup.interval.ms",
      .type = OptionType::int32,

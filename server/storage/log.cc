@@ -128,19 +128,21 @@ Result<AppendInfo> Log::append(ByteSpan batch, LeaderEpoch epoch, WallTime now,
     QT_TRY_ASSIGN(Hot * hot, load_with_producers(now));
     const bool log_append_time = config_.timestamp_type == protocol::TimestampType::log_append_time;
     if (header.has_producer_id()) {
-        QT_TRY_ASSIGN(
-            const std::optional<ProducerState::Batch> known,
-            hot->producers.check(header, now, config_.producer_id_expiration_ms, proof.is_v2));
-        if (known) {
+        const Result<std::optional<ProducerState::Batch>> known =
+            hot->producers.check(header, now, config_.producer_id_expiration_ms, proof.is_v2);
+        if (known && *known) {
             AppendInfo info;
-            info.base_offset = known->base_offset;
-            info.last_offset = known->base_offset + known->last_offset_delta;
-            info.log_append_time_ms = log_append_time ? known->timestamp : -1;
+            info.base_offset = (*known)->base_offset;
+            info.last_offset = (*known)->base_offset + (*known)->last_offset_delta;
+            info.log_append_time_ms = log_append_time ? (*known)->timestamp : -1;
             info.appended = false;
             info.log_start_offset = log_start_;
             return info;
         }
-        if (hot->producers.begins_transaction(header)) {
+        // Also a batch out of order: the one before it may be on its way to the coordinator, and
+        // comes back first.
+        if (hot->producers.begins_transaction(header) &&
+            (known || known.error().code == Code::out_of_order_sequence)) {
             QT_TRY_ASSIGN(const bool is_verified, hot->producers.is_verified(header, proof.guard));
             if (!is_verified) {
                 AppendInfo info;
@@ -149,6 +151,9 @@ Result<AppendInfo> Log::append(ByteSpan batch, LeaderEpoch epoch, WallTime now,
                 info.verification_guard = hot->producers.begin_verification(header, ++last_guard_);
                 return info;
             }
+        }
+        if (!known) {
+            return known.error();
         }
     }
     set_batch_time(batch, config_, now, checked);

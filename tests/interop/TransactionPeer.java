@@ -1,4 +1,4 @@
-// Transactions of the Java client, for transactions_test.py. One line on stdout for each thing that
+// Transactions of the Java client, for transactions_java_test.py. One line on stdout for each thing that
 // happened; run as: java -cp JARS/* TransactionPeer.java COMMAND BOOTSTRAP ARGUMENTS.
 import java.time.Duration;
 import java.util.HashMap;

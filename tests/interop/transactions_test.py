@@ -1,236 +1,120 @@
-"""Transactions of librdkafka (version 1: AddPartitionsToTxn) and of the Java client (version 2, KIP-890),
-Kafka's tool for them, kills of the broker in between; read by consumers of both isolation levels."""
-import pathlib
-import re
-import subprocess
+"""Transactions of librdkafka against qbroker: what readers of committed and of all data see, while
+a transaction is open, after commit and abort, and after the broker was killed in between."""
 import time
 import unittest
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from tests.harness.broker import Broker
-from tests.interop import java_peer
-
-TRANSACTIONS = "org.apache.kafka.tools.TransactionsCommand"
-PEER = pathlib.Path(__file__).resolve().parent / "TransactionPeer.java"
-OPTIONS = ("--set", "transaction.abort.timed.out.transaction.cleanup.interval.ms=500")
-
-
-def peer_command(*args):
-    return [*java_peer.JVM, "-cp", f"{java_peer.jars()}/*", str(PEER), *map(str, args)]
 
 
 class TransactionsTest(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        java_peer.jars()
-        cls.broker = cls.enterClassContext(Broker(*OPTIONS))
+    def setUp(self):
+        self.broker = self.enterContext(Broker())
 
     def producer(self, transactional_id, **options):
-        producer = Producer({"bootstrap.servers": self.broker.address, "linger.ms": 1,
-                             "transactional.id": transactional_id, "log_level": 0, **options})
+        producer = Producer({"bootstrap.servers": self.broker.address, "log_level": 0,
+                             "transactional.id": transactional_id, **options})
+        producer.init_transactions(30)
         return producer
 
-    def read(self, topic, partitions=1, isolation="read_committed"):
-        """All values of the topic up to the end that this isolation level sees."""
-        consumer = Consumer({"bootstrap.servers": self.broker.address, "group.id": "reader",
-                             "isolation.level": isolation, "enable.auto.commit": False,
-                             "enable.partition.eof": True, "log_level": 0})
+    def read(self, topic, isolation, partition=0):
+        """Values of the partition from its start to the end this isolation level sees."""
+        consumer = Consumer({"bootstrap.servers": self.broker.address, "group.id": "unused",
+                             "log_level": 0, "enable.auto.commit": False, "check.crcs": True,
+                             "enable.partition.eof": True, "isolation.level": isolation})
+        values = []
         try:
-            consumer.assign([TopicPartition(topic, n, 0) for n in range(partitions)])
-            values, ended = [], set()
-            deadline = time.monotonic() + 60
-            while len(ended) < partitions and time.monotonic() < deadline:
+            consumer.assign([TopicPartition(topic, partition, 0)])
+            deadline = time.monotonic() + 30
+            while time.monotonic() < deadline:
                 message = consumer.poll(1)
                 if message is None:
                     continue
                 if message.error() is None:
                     values.append(message.value().decode())
                 elif message.error().code() == KafkaError._PARTITION_EOF:
-                    ended.add(message.partition())
-            self.assertEqual(len(ended), partitions)
-            return values
+                    return values
+                else:
+                    self.fail(str(message.error()))
+            self.fail(f"no end of {topic}-{partition}")
         finally:
             consumer.close()
 
-    def peer(self, *args, timeout=120):
-        command, *rest = args
-        done = subprocess.run(peer_command(command, self.broker.address, *rest),
-                              capture_output=True, text=True, timeout=timeout)
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        return done.stdout.split("\n")
+    def committed(self, topic, partition=0):
+        return self.read(topic, "read_committed", partition)
 
-    def tool(self, *args, check=True):
-        return java_peer.run(TRANSACTIONS, "--bootstrap-server", self.broker.address, *args,
-                             check=check)
+    def everything(self, topic, partition=0):
+        return self.read(topic, "read_uncommitted", partition)
 
-    def test_librdkafka_commits_and_aborts(self):
-        self.broker.create_topic("rd", 3)
-        producer = self.producer("rd-1")
-        producer.init_transactions(30)
-        for number in range(12):
-            producer.begin_transaction()
-            word = "aborted" if number % 3 == 2 else "committed"
-            for partition in range(3):
-                producer.produce("rd", f"{word}-{number}", partition=partition)
-            if number % 3 == 2:
-                producer.flush(30)
-                producer.abort_transaction(30)
-            else:
-                producer.commit_transaction(30)
-        committed = sorted(f"committed-{n}" for n in range(12) if n % 3 != 2 for _ in range(3))
-        self.assertEqual(sorted(self.read("rd", 3)), committed)
-        everything = self.read("rd", 3, "read_uncommitted")
-        self.assertEqual(len(everything), 36)
-
-    def test_an_open_transaction_holds_readers_back(self):
-        self.broker.create_topic("open", 1)
-        producer = self.producer("open-1")
-        producer.init_transactions(30)
+    def test_commit_abort_and_open(self):
+        self.broker.create_topic("t", 2)
+        producer = self.producer("one")
         producer.begin_transaction()
-        producer.produce("open", "first", partition=0)
+        for partition in (0, 1):
+            producer.produce("t", "a", partition=partition)
         producer.flush(30)
-        self.assertEqual(self.read("open"), [])
-        self.assertEqual(self.read("open", 1, "read_uncommitted"), ["first"])
+        self.assertEqual(self.committed("t"), [])
+        self.assertEqual(self.everything("t"), ["a"])
         producer.commit_transaction(30)
-        self.assertEqual(self.read("open"), ["first"])
+        for partition in (0, 1):
+            self.assertEqual(self.committed("t", partition), ["a"])
+        producer.begin_transaction()
+        producer.produce("t", "b", partition=0)
+        producer.flush(30)
+        producer.abort_transaction(30)
+        producer.begin_transaction()
+        producer.produce("t", "c", partition=0)
+        producer.commit_transaction(30)
+        self.assertEqual(self.committed("t"), ["a", "c"])
+        self.assertEqual(self.everything("t"), ["a", "b", "c"])
 
-    def test_a_second_librdkafka_producer_fences_the_first(self):
-        self.broker.create_topic("fenced", 1)
-        first = self.producer("fence-1")
-        first.init_transactions(30)
+    def test_interleaved_with_others(self):
+        self.broker.create_topic("t", 1)
+        first, second = self.producer("first"), self.producer("second")
+        plain = Producer({"bootstrap.servers": self.broker.address, "log_level": 0})
         first.begin_transaction()
-        first.produce("fenced", "of the first", partition=0)
-        first.flush(30)
-        second = self.producer("fence-1")
-        second.init_transactions(30)
-        with self.assertRaises(KafkaException) as caught:
-            first.commit_transaction(30)
-        self.assertTrue(caught.exception.args[0].fatal())
         second.begin_transaction()
-        second.produce("fenced", "of the second", partition=0)
-        second.commit_transaction(30)
-        self.assertEqual(self.read("fenced"), ["of the second"])
+        for step in range(3):
+            for producer, name in ((first, "first"), (second, "second"), (plain, "plain")):
+                producer.produce("t", f"{name}{step}")
+                producer.flush(30)
+        second.abort_transaction(30)
+        self.assertEqual(self.committed("t"), [])
+        first.commit_transaction(30)
+        self.assertEqual(self.committed("t"),
+                         [f"{name}{step}" for step in range(3) for name in ("first", "plain")])
 
-    def test_offsets_are_part_of_the_transaction(self):
-        self.broker.create_topic("source", 1)
-        self.broker.create_topic("target", 1)
-        plain = Producer({"bootstrap.servers": self.broker.address, "log_level": 0})
-        for number in range(10):
-            plain.produce("source", str(number), partition=0)
-        plain.flush(30)
-        consumer = Consumer({"bootstrap.servers": self.broker.address, "group.id": "copiers",
-                             "enable.auto.commit": False, "log_level": 0,
-                             "auto.offset.reset": "earliest"})
-        self.addCleanup(consumer.close)
-        partition = TopicPartition("source", 0)
-        producer = self.producer("copy-1")
-        producer.init_transactions(30)
-        for commits, upto in ((False, 10), (True, 7)):
+    def test_fenced(self):
+        self.broker.create_topic("t", 1)
+        old = self.producer("id")
+        old.begin_transaction()
+        old.produce("t", "lost")
+        old.flush(30)
+        new = self.producer("id")  # aborts the transaction of the old one
+        new.begin_transaction()
+        new.produce("t", "kept")
+        new.commit_transaction(30)
+        with self.assertRaises(KafkaException) as raised:
+            old.commit_transaction(30)
+        self.assertTrue(raised.exception.args[0].fatal(), str(raised.exception))
+        self.assertEqual(self.committed("t"), ["kept"])
+        self.assertEqual(self.everything("t"), ["lost", "kept"])
+
+    def test_kills(self):
+        self.broker.create_topic("t", 1)
+        producer = self.producer("id")
+        for step in range(4):
             producer.begin_transaction()
-            producer.produce("target", f"upto {upto}", partition=0)
-            producer.send_offsets_to_transaction([TopicPartition("source", 0, upto)],
-                                                 consumer.consumer_group_metadata(), 30)
-            if commits:
-                producer.commit_transaction(30)
-            else:
-                producer.abort_transaction(30)
-        (committed,) = consumer.committed([partition], timeout=30)
-        self.assertEqual(committed.offset, 7)
-        self.assertEqual(self.read("target"), ["upto 7"])
-
-    def test_java_commits_aborts_and_fences(self):
-        self.broker.create_topic("java", 3)
-        self.assertIn("done", self.peer("alternate", "java-1", "java", 40))
-        committed = sorted(f"committed-{n}" for n in range(40) if n % 4 != 3 for _ in range(3))
-        self.assertEqual(sorted(self.read("java", 3)), committed)
-        self.broker.create_topic("java-fenced", 1)
-        self.assertIn("fenced", self.peer("fence", "java-2", "java-fenced"))
-        self.assertEqual(self.read("java-fenced"), ["of the second"])
-
-    def test_the_tool_lists_describes_and_aborts(self):
-        self.broker.create_topic("tool", 1)
-        self.assertIn("open", self.peer("hang", "tool-1", "tool"))
-        listed = self.tool("list")
-        self.assertRegex(listed, r"tool-1\s+\d+\s+\d+\s+Ongoing")
-        described = self.tool("describe", "--transactional-id", "tool-1")
-        self.assertIn("Ongoing", described)
-        self.assertIn("tool-0", described)
-        producers = self.tool("describe-producers", "--topic", "tool", "--partition", "0")
-        self.assertRegex(producers, r"(?m)^\d+\s+\d+\s+\d+\s+0\s+\d+\s+0\s*$")
-        self.assertEqual(self.read("tool"), [])
-        self.tool("abort", "--topic", "tool", "--partition", "0", "--start-offset", "0")
-        self.assertEqual(self.read("tool"), [])
-        producer = self.producer("tool-2")
-        producer.init_transactions(30)
-        producer.begin_transaction()
-        producer.produce("tool", "behind", partition=0)
-        producer.commit_transaction(30)
-        self.assertEqual(self.read("tool"), ["behind"])
-        hanging = self.tool("find-hanging", "--broker-id", "1")
-        self.assertNotRegex(hanging, r"(?m)^tool\s")
-
-    def test_a_forgotten_transaction_times_out(self):
-        self.broker.create_topic("late", 1)
-        producer = self.producer("late-1", **{"transaction.timeout.ms": 1000,
-                                              "message.timeout.ms": 900})
-        producer.init_transactions(30)
-        producer.begin_transaction()
-        producer.produce("late", "never seen", partition=0)
-        producer.flush(30)
-        plain = Producer({"bootstrap.servers": self.broker.address, "log_level": 0})
-        plain.produce("late", "plain", partition=0)
-        plain.flush(30)
-        deadline = time.monotonic() + 30
-        while self.read("late") != ["plain"]:
-            self.assertLess(time.monotonic(), deadline)
-            time.sleep(0.2)
-        with self.assertRaises(KafkaException):
-            producer.commit_transaction(30)
-
-
-class KillTest(unittest.TestCase):
-    def test_copies_are_exact_through_kills_of_the_broker(self):
-        java_peer.jars()
-        with Broker(*OPTIONS) as broker:
-            broker.create_topic("from", 3)
-            broker.create_topic("to", 3)
-            plain = Producer({"bootstrap.servers": broker.address, "log_level": 0})
-            for number in range(3000):
-                plain.produce("from", str(number), partition=number % 3)
-            self.assertEqual(plain.flush(60), 0)
-            copier = subprocess.Popen(
-                peer_command("copy", broker.address, "copier", "from", "to", 3000),
-                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-            try:
-                kills = 0
-                for line in copier.stdout:
-                    if line.startswith("copied") and kills < 3:
-                        broker.kill()
-                        broker.restart()
-                        kills += 1
-                    if line.startswith("done"):
-                        break
-                self.assertEqual(copier.wait(60), 0)
-                self.assertGreater(kills, 0)
-            finally:
-                copier.kill()
-                copier.stdout.close()
-                copier.wait()
-            consumer = Consumer({"bootstrap.servers": broker.address, "group.id": "check",
-                                 "isolation.level": "read_committed", "log_level": 0,
-                                 "enable.auto.commit": False, "enable.partition.eof": True})
-            consumer.assign([TopicPartition("to", n, 0) for n in range(3)])
-            values, ended = [], set()
-            deadline = time.monotonic() + 60
-            while len(ended) < 3 and time.monotonic() < deadline:
-                for message in consumer.consume(500, 1):
-                    if message.error() is None:
-                        values.append(int(message.value()))
-                    elif message.error().code() == KafkaError._PARTITION_EOF:
-                        ended.add(message.partition())
-            consumer.close()
-            self.assertEqual(sorted(values), list(range(3000)))
+            producer.produce("t", f"in{step}")
+            producer.flush(60)
+            self.broker.kill()
+            self.broker.restart()
+            (producer.commit_transaction if step % 2 == 0 else producer.abort_transaction)(60)
+            self.broker.kill()
+            self.broker.restart()
+            self.assertEqual(self.committed("t"), [f"in{n}" for n in range(0, step + 1, 2)])
+        self.assertEqual(self.everything("t"), [f"in{n}" for n in range(4)])
 
 
 if __name__ == "__main__":

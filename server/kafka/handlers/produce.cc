@@ -8,6 +8,10 @@
 //      +--some want verification--> verifying --not now, asked again a little later--+
 //                                       ^                                            |
 //                                       +--------------------------------------------+
+//
+// Requests of a connection are handled as they come: a batch that follows may overtake one whose
+// transaction is being verified, and is out of order then. It waits and is sent again, as if the
+// connection had one request in work.
 #include "lib/protocol/msg/produce.h"
 
 #include "lib/protocol/msg/add_partitions_to_txn.h"
@@ -17,6 +21,7 @@
 #include "server/kafka/leader_hint.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace qtool::kafka {
 
@@ -31,12 +36,14 @@ constexpr int16_t kLeaderHintVersionMin = 10;  // current_leader and node_endpoi
 // From here on Produce itself adds the partition to the transaction (KIP-890, version 2 of
 // transactions), and the client knows CONCURRENT_TRANSACTIONS.
 constexpr int16_t kAddsPartitionVersionMin = 12;
-constexpr int16_t kAbortableVersionMin = 11;      // TRANSACTION_ABORTABLE (KIP-890)
-constexpr int16_t kVerifyApiVersion = 4;          // of AddPartitionsToTxn: the first for brokers
-constexpr Duration kVerifyPause = 20ms;           // while a transaction of before ends
-constexpr Duration kVerifyPausesMax = 100ms;      // then the client is to wait itself
-constexpr int kVerificationsMax = 3;              // of one batch whose guard goes void each time
-constexpr uint32_t kVerifyIndex = UINT32_MAX;     // of the coordinator's answer
+constexpr int16_t kAbortableVersionMin = 11;  // TRANSACTION_ABORTABLE (KIP-890)
+constexpr int16_t kVerifyApiVersion = 4;      // of AddPartitionsToTxn: the first for brokers
+constexpr Duration kVerifyPause = 20ms;       // while a transaction of before ends
+constexpr Duration kVerifyPausesMax = 100ms;  // then the client is to wait itself
+constexpr Duration kOvertakenPause = 5ms;     // until the batch before may be there
+constexpr Duration kOvertakenMax = 2s;        // then it never came: the sequence is out of order
+constexpr int kVerificationsMax = 3;          // of one batch whose guard goes void each time
+constexpr uint32_t kVerifyIndex = UINT32_MAX; // of the coordinator's answer
 constexpr int32_t kTimeoutMaxMs = 15 * 60 * 1000; // how long an append may wait, whatever is asked
 
 // One partition of the request, by its place in the response.
@@ -49,6 +56,7 @@ struct Slot {
     ByteSpan batch;
     uint64_t guard = 0; // the transaction is to be verified, then append with it
     int verifications = 0;
+    bool has_overtaken = false; // another batch of the transaction, maybe: is sent again
     replica::AppendResult result;
 };
 
@@ -87,6 +95,7 @@ public:
         image_ = services.image();
         const auto timeout_ms = std::clamp(request_.timeout_ms, 0, kTimeoutMaxMs);
         deadline_ = services.now() + std::chrono::milliseconds(timeout_ms);
+        overtaken_until_ = services.now() + kOvertakenMax;
         for (const auto& topic : request_.topic_data) {
             for (const auto& partition : topic.partition_data) {
                 add_partition(topic, partition);
@@ -105,6 +114,9 @@ public:
         if (reply.result) {
             slot.result = std::get<replica::AppendResult>(*reply.result);
             slot.guard = slot.result.verification_guard;
+        } else if (reply.result.error().code == Code::out_of_order_sequence &&
+                   request_.transactional_id && services.now() < overtaken_until_) {
+            slot.has_overtaken = true;
         } else {
             fail(slot, reply.result.error());
         }
@@ -113,7 +125,13 @@ public:
         }
     }
 
-    void on_deadline(request::Services& services) override { verify(services); } // of a pause
+    void on_deadline(request::Services& services) override { // of a pause
+        if (std::exchange(appends_next_, false)) {
+            append(services);
+        } else {
+            verify(services);
+        }
+    }
 
     /// While the coordinator is asked nobody else has the bytes.
     [[nodiscard]] bool holds_borrowed_bytes() const override { return appending_ > 0; }
@@ -208,6 +226,7 @@ private:
             op.acks = request_.acks == 0 ? int16_t{1} : request_.acks;
             op.deadline = deadline_;
             op.verification_guard = slot.guard;
+            slot.has_overtaken = false;
             op.transaction_version = head_.api_version >= kAddsPartitionVersionMin ? 2 : 1;
             ask.op = op;
         }
@@ -221,7 +240,12 @@ private:
 
     void finish_appends(request::Services& services) {
         bool any = false;
+        bool waits = false;
         for (Slot& slot : slots_) {
+            if (slot.has_overtaken) { // keeps the guard it may have
+                waits = true;
+                continue;
+            }
             if (slot.guard == 0) {
                 continue;
             }
@@ -231,6 +255,11 @@ private:
                 continue;
             }
             any = true;
+        }
+        if (!any && waits) {
+            appends_next_ = true;
+            services.set_deadline(self_, services.now() + kOvertakenPause);
+            return;
         }
         if (!any) {
             answer(services);
@@ -417,7 +446,9 @@ private:
     std::vector<Slot> slots_; // in request order
     MonoTime deadline_{};
     MonoTime verify_until_{};
-    size_t appending_ = 0; // appends under way
+    MonoTime overtaken_until_{};
+    bool appends_next_ = false; // after the pause; else it verifies
+    size_t appending_ = 0;      // appends under way
 };
 
 } // namespace

@@ -76,7 +76,6 @@ TEST_CASE("broker config: every served option can be set and reaches its field")
                                            "transaction.remove.expired.transaction.cleanup."
                                            "interval.ms=23\n"
                                            "transactional.id.expiration.ms=24\n"
-                                           "transaction.partition.verification.enable=false\n"
                                            "transaction.state.log.num.partitions=25\n"
                                            "transaction.state.log.replication.factor=2\n"
                                            "transaction.state.log.min.isr=3\n"
@@ -108,7 +107,6 @@ TEST_CASE("broker config: every served option can be set and reaches its field")
     CHECK(broker.transaction_abort_interval_ms == 22);
     CHECK(broker.transaction_expire_interval_ms == 23);
     CHECK(broker.transactional_id_expiration_ms == 24);
-    CHECK_FALSE(broker.transaction_partition_verification_enable);
     CHECK(broker.transaction_state_partitions == 25);
     CHECK(broker.transaction_state_replication_factor == 2);
     CHECK(broker.transaction_state_min_isr == 3);

@@ -223,6 +223,27 @@ TEST_CASE_FIXTURE(Fixture, "produce: while the transaction of before ends, 100 m
     }
 }
 
+TEST_CASE_FIXTURE(Fixture, "produce: a batch that overtook the one before is sent again") {
+    version = 12;
+    send(produce({0}), version);
+    answer_guard(5);
+    answer_question(0);
+    services.answer_partition(Error(Code::out_of_order_sequence));
+    CHECK(services.submitted.empty());
+    services.now_ += 5ms;
+    services.pass_deadlines();
+    CHECK(append_op().verification_guard == 5);
+    SUBCASE("the one before has come") {
+        answer_appended(7);
+        CHECK(told() == 0);
+    }
+    SUBCASE("it never comes") {
+        services.now_ += 2s;
+        services.answer_partition(Error(Code::out_of_order_sequence));
+        CHECK(told() == 45);
+    }
+}
+
 TEST_CASE_FIXTURE(Fixture, "produce: a guard that is void each time") {
     send(produce({0}), version);
     for (uint64_t guard = 1; guard <= 3; guard++) {

@@ -187,7 +187,8 @@ TEST_CASE_FIXTURE(Fixture,
           Offset(1));
     std::vector<std::byte> batch =
         make_batch({.producer = 8, .sequence = 3, .transactional = true});
-    CHECK(refused(AppendOp{batch, 1, MonoTime{}, 0, 2}) == Code::out_of_order_sequence);
+    const auto guard = call<AppendResult>(AppendOp{batch, 1, MonoTime{}, 0, 2}).verification_guard;
+    CHECK(refused(AppendOp{batch, 1, MonoTime{}, guard, 2}) == Code::out_of_order_sequence);
 }
 
 TEST_CASE_FIXTURE(Fixture, "markers are refused as appends are, and by their epochs") {

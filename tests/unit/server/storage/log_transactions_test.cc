@@ -143,10 +143,15 @@ TEST_CASE_FIXTURE(TransactionsFixture, "a batch that is verified keeps its times
 }
 
 TEST_CASE_FIXTURE(TransactionsFixture, "what a producer may write in which state") {
+    const auto code = [&](const BatchShape& shape, bool is_v2) { // when it is verified
+        const auto asked = try_write(shape, {0, is_v2});
+        REQUIRE(asked);
+        REQUIRE(asked->verification_guard != 0);
+        return try_write(shape, {asked->verification_guard, is_v2}).error().code;
+    };
     // Version 2 of transactions: without state the first sequence is 0.
-    CHECK(try_write({.producer = 9, .sequence = 4}, {0, true}).error().code ==
-          Code::out_of_order_sequence);
-    CHECK(try_write({.producer = 9, .sequence = 4}, {0, false})->verification_guard != 0);
+    CHECK(code({.producer = 9, .sequence = 4}, true) == Code::out_of_order_sequence);
+    write({.producer = 10, .sequence = 4});
 
     write({.producer = 7});
     CHECK(try_append({.producer = 7, .sequence = 1}).error().code == Code::invalid_txn_state);
@@ -154,11 +159,16 @@ TEST_CASE_FIXTURE(TransactionsFixture, "what a producer may write in which state
     write({.producer = 7, .sequence = 1});
     REQUIRE(try_end(marker(7, kCommit, 1), 2)); // version 2 raises the epoch
     CHECK(try_write({.producer = 7, .sequence = 2}).error().code == Code::invalid_producer_epoch);
-    CHECK(try_write({.producer = 7, .epoch = 1, .sequence = 2}).error().code ==
-          Code::out_of_order_sequence);
-    write({.producer = 7, .epoch = 1}, true);
+    CHECK(code({.producer = 7, .epoch = 1, .sequence = 2}, true) == Code::out_of_order_sequence);
+    // Two batches on their way to the coordinator at once: both come in, in their order.
+    const auto first = try_write({.producer = 7, .epoch = 1}, {0, true});
+    const auto second = try_write({.producer = 7, .epoch = 1, .sequence = 1}, {0, true});
+    REQUIRE(second->verification_guard == first->verification_guard);
+    CHECK(try_write({.producer = 7, .epoch = 1}, {first->verification_guard, true})->appended);
+    CHECK(try_write({.producer = 7, .epoch = 1, .sequence = 1}, {first->verification_guard, true})
+              ->appended);
     REQUIRE(try_end(marker(7, kCommit, 1), 1)); // version 1 does not
-    write({.producer = 7, .epoch = 1, .sequence = 1});
+    write({.producer = 7, .epoch = 1, .sequence = 2});
     end(8, kAbort); // wrote nothing here
     write({.producer = 8});
 }
