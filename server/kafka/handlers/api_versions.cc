@@ -25,7 +25,7 @@ struct Feature {
     int16_t finalized; // 0: not in use
 };
 constexpr Feature kFeatures[] = {
-    {"group.version", 1, 1}, // KIP-848: the consumer protocol of groups
+    {"group.version", 1, 1},       // KIP-848: the consumer protocol of groups
     {"transaction.version", 2, 2}, // KIP-890: an epoch each transaction
 };
 constexpr int16_t kLevelZeroVersionMin = 4; // older clients fail on a feature that starts at 0

@@ -67,7 +67,7 @@ TEST_CASE("throttle: a producer over its rate is answered and then not read") {
     request.acks = 1;
     auto& topic = request.topic_data.emplace_back();
     topic.name = "missing";
-    topic.partition_data.emplace_back().records = as_bytes("0123456789");
+    topic.partition_data.emplace_back().records.emplace().bytes = as_bytes("0123456789");
     fixture.send(request, 9);
     const auto response = fixture.receive<protocol::ProduceResponse>(9);
     CHECK(response.throttle_time_ms > 0);
