@@ -136,6 +136,17 @@ TEST_CASE("broker config: no served option is accepted and ignored") {
         {"compression.zstd.level", "22"},
         {"log.cleaner.min.cleanable.ratio", "0.25"},
         {"log.cleanup.policy", "compact"},
+        {"group.consumer.assignment.interval.ms", "2000"}, // within the bounds other rows set
+        {"group.consumer.heartbeat.interval.ms", "6000"},
+        {"group.consumer.session.timeout.ms", "50000"},
+        {"group.consumer.min.assignment.interval.ms", "500"},
+        {"group.consumer.min.heartbeat.interval.ms", "4000"},
+        {"group.consumer.min.session.timeout.ms", "40000"},
+        {"group.consumer.max.assignment.interval.ms", "20000"},
+        {"group.consumer.max.heartbeat.interval.ms", "16000"},
+        {"group.consumer.max.session.timeout.ms", "70000"},
+        {"group.consumer.assignors", "range"},
+        {"group.consumer.migration.policy", "disabled"},
     };
     for (const OptionRow& row : broker_options().rows) {
         if (row.served == Served::default_only) {

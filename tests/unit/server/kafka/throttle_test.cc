@@ -122,7 +122,7 @@ TEST_CASE("throttle: what a fetch took beyond the rate makes the next one empty"
 }
 
 TEST_CASE("throttle: changes of topics are refused item by item, in old versions done") {
-    for (const int16_t version : {5, 6}) {
+    for (const int16_t version : {int16_t{5}, int16_t{6}}) {
         KafkaFixture fixture;
         set_quota(fixture, "controller_mutation_rate", 1); // 11 at once
         protocol::CreateTopicsRequest request;
