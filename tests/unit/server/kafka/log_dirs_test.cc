@@ -52,7 +52,7 @@ TEST_CASE("describe log dirs: all partitions, each in its directory, in every ve
         CHECK(first.usable_bytes == (version >= 4 ? 30 : -1));
         CHECK_FALSE(first.is_cordoned);
         REQUIRE(first.topics.size() == 2);
-        CHECK(first.topics[0].name == "__internal");
+        CHECK(first.topics[0].name == "__consumer_offsets");
         CHECK(first.topics[1].name == "orders");
         REQUIRE(first.topics[1].partitions.size() == 2);
         CHECK(first.topics[1].partitions[1].partition_index == 2);
