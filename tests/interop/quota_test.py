@@ -50,7 +50,8 @@ class QuotaTest(unittest.TestCase):
         begin = time.monotonic()
         done = self.kcat("-C", "-q", "-e", "-t", "held", "-o", "beginning",
                          "-X", "client.id=held-client", "-X", "fetch.max.bytes=50000",
-                         "-X", "fetch.message.max.bytes=50000")
+                         "-X", "fetch.message.max.bytes=50000",
+                         "-X", "message.max.bytes=50000")
         self.assertEqual(len(done.stdout.splitlines()), 8 * RATE // 1000)
         self.assertGreater(time.monotonic() - begin, 3)
         self.assertGreater(self.broker.metric("throttled_fetch_total"), 0)

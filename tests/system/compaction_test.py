@@ -23,7 +23,7 @@ def read_latest(broker, topic):
     latest, offsets = {}, []
     try:
         consumer.assign([TopicPartition(topic, 0, 0)])
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             message = consumer.poll(1)
             if message is None:
