@@ -99,10 +99,13 @@ Result<void> Shard::append(const NewBatch& batch) {
     if (state_ != State::loaded || partition_.is_offline()) {
         return Error(Code::not_coordinator, partition_.name() + " is out of service");
     }
-    // Somebody else's markers come first, or this batch would be replayed before them.
-    if (Result<void> read = read_on(); !read) {
-        fail(read.error());
-        return Error(Code::not_coordinator, partition_.name() + " is out of service");
+    // Somebody else's markers come first, or this batch would be replayed before them. A step ends
+    // with a segment, and markers may lie on both sides of a roll.
+    while (replayed_end_ < partition_.log()->log_end_offset()) {
+        if (Result<void> read = read_on(); !read) {
+            fail(read.error());
+            return Error(Code::not_coordinator, partition_.name() + " is out of service");
+        }
     }
     const WallTime wall = wall_now();
     const int64_t timestamp = wall.time_since_epoch().count();
