@@ -216,37 +216,55 @@ class GroupsTest(unittest.TestCase):
         out = self.tool(command, "describe", "--transactional-id", "nobody", check=False)
         self.assertNotEqual(out.returncode, 0)
 
-    def test_configs_of_clients_brokers_and_groups(self):
-        def alter(*args):
-            self.tool(CONFIGS, "--alter", *args)
+    def alter(self, *args):
+        self.tool(CONFIGS, "--alter", *args)
 
-        def describe(*args):
-            return self.tool(CONFIGS, "--describe", *args)
-        user = ("--entity-type", "clients", "--entity-name", "alice")  # users: needs SCRAM
+    def describe(self, *args):
+        return self.tool(CONFIGS, "--describe", *args)
+
+    # The tool asks for SCRAM credentials whenever it describes a user, and DescribeUserScramCredentials
+    # is not served: this turns into an unexpected success, and so into a failure, once it is.
+    @unittest.expectedFailure
+    def test_quotas_of_users(self):
+        alter, describe = self.alter, self.describe
+        user = ("--entity-type", "users", "--entity-name", "alice")
         client = ("--entity-type", "clients", "--entity-name", "tests")
         alter(*user, "--add-config", "producer_byte_rate=1048576,request_percentage=50.5")
         alter(*user, *client, "--add-config", "consumer_byte_rate=2097152")
-        alter("--entity-type", "clients", "--entity-default", "--add-config", "producer_byte_rate=9999999")
-        self.assertRegex(describe(*user), r"(?s)client-id 'alice'.*producer_byte_rate=1048576")
+        self.assertRegex(describe(*user), r"(?s)user-principal 'alice'.*producer_byte_rate=1048576")
         self.assertIn("consumer_byte_rate=2097152", describe(*user, *client))
-        self.assertIn("producer_byte_rate=9999999", describe("--entity-type", "clients", "--entity-default"))
         alter(*user, "--delete-config", "request_percentage")
         self.assertNotIn("request_percentage", describe(*user))
         bad = self.tool(CONFIGS, "--alter", *user, "--add-config", "no_such_quota=1", check=False)
         self.assertNotEqual(bad.stdout + bad.stderr, "")
+
+    def test_quotas_of_clients(self):
+        everyone = ("--entity-type", "clients", "--entity-default")
+        self.alter(*everyone, "--add-config", "producer_byte_rate=9999999")
+        self.assertIn("producer_byte_rate=9999999", self.describe(*everyone))
+
+    # Compaction runs on the cores that own the partitions, so there is no number of threads to set.
+    @unittest.expectedFailure
+    def test_threads_of_the_cleaner(self):
+        broker = ("--entity-type", "brokers", "--entity-name", "1")
+        self.alter(*broker, "--add-config", "log.cleaner.threads=2")
+        self.assertIn("log.cleaner.threads=2", self.describe(*broker))
+
+    def test_configs_of_brokers(self):
+        alter, describe = self.alter, self.describe
         broker = ("--entity-type", "brokers", "--entity-name", "1")
         everyone = ("--entity-type", "brokers", "--entity-default")
-        alter(*broker, "--add-config", "log.cleaner.threads=2")
         alter(*everyone, "--add-config", "log.retention.ms=86400000")
-        self.assertIn("log.cleaner.threads=2", describe(*broker))
         self.assertIn("log.retention.ms=86400000", describe(*everyone))
         alter(*everyone, "--delete-config", "log.retention.ms")
         self.assertNotIn("log.retention.ms=86400000", describe(*everyone))
         refused = self.tool(CONFIGS, "--alter", *broker, "--add-config", "node.id=7", check=False)
         self.assertRegex(refused.stdout + refused.stderr, "InvalidRequest|Cannot update")
+
+    def test_configs_of_groups(self):
         group = ("--entity-type", "groups", "--entity-name", "tuned")
-        alter(*group, "--add-config", "consumer.session.timeout.ms=50000")
-        self.assertIn("consumer.session.timeout.ms=50000", describe(*group))
+        self.alter(*group, "--add-config", "consumer.session.timeout.ms=50000")
+        self.assertIn("consumer.session.timeout.ms=50000", self.describe(*group))
         bad = self.tool(CONFIGS, "--alter", *group, "--add-config", "consumer.session.timeout.ms=1", check=False)
         self.assertIn("InvalidConfigurationException", bad.stdout + bad.stderr)
 
