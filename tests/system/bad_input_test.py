@@ -18,6 +18,8 @@ from tests.harness import wire
 from tests.harness.broker import Broker
 
 OK, CORRUPT, UNKNOWN_TOPIC, TOO_LARGE, INVALID_TOPIC, INVALID_ACKS = 0, 2, 3, 10, 17, 21
+TRANSACTIONAL_ID_REFUSED = 53
+ATTRIBUTES_LOW = 22  # the low byte of the attributes in a batch
 INVALID_TIMESTAMP, INVALID_CONFIG, UNSUPPORTED_COMPRESSION, INVALID_RECORD = 32, 40, 76, 87
 RSS_GROWTH_MIB_MAX = 150  # far above noise, far below what any of the lies below asks for
 
@@ -230,7 +232,9 @@ class BadInputTest(unittest.TestCase):
         self.assert_refused(wire.batch([wire.record(b"v")], timestamp=now_ms(), crc=1), CORRUPT)
         for position in range(21, len(good)):
             broken = good[:position] + bytes([good[position] ^ 0x10]) + good[position + 1:]
-            self.assert_refused(broken, CORRUPT)
+            # This bit says "transactional", which is judged before the checksum, as in Kafka.
+            is_transactional = position == ATTRIBUTES_LOW
+            self.assert_refused(broken, TRANSACTIONAL_ID_REFUSED if is_transactional else CORRUPT)
         self.assertGreater(self.broker.metric("append_errors_total"), before)
 
     def test_batches_that_contradict_themselves(self):
