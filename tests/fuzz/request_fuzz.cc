@@ -6,6 +6,14 @@
 #include "lib/base/assert.h"
 #include "lib/base/byte_writer.h"
 #include "lib/protocol/api.h"
+#include "lib/protocol/msg/add_partitions_to_txn.h"
+#include "lib/protocol/msg/consumer_group_describe.h"
+#include "lib/protocol/msg/delete_groups.h"
+#include "lib/protocol/msg/describe_groups.h"
+#include "lib/protocol/msg/describe_transactions.h"
+#include "lib/protocol/msg/list_groups.h"
+#include "lib/protocol/msg/list_transactions.h"
+#include "lib/protocol/msg/offset_fetch.h"
 #include "server/kafka/api_table.h"
 #include "server/kafka/connection.h"
 #include "tests/unit/server/request/fake_services.h"
@@ -16,6 +24,47 @@
 using namespace qtool;
 
 namespace {
+
+/// Answers `op` when it is of this API: `fill` gives the response what the request asks for.
+template <class Request, class Response, class Fill>
+bool answer_if(const replica::CoordinatorOp& op, replica::CoordinatorResult& result, Fill fill) {
+    if (op.api_key != Request::kApiKey) {
+        return false;
+    }
+    const Result<Request> request = Request::decode(op.body, op.api_version);
+    QT_ASSERT(request.has_value()); // a handler encoded it, or decoded it before
+    Response response;
+    fill(*request, response);
+    ByteWriter writer;
+    response.encode(writer, op.api_version);
+    result.body = writer.take();
+    return true;
+}
+
+// Coordinators are of the same process, so handlers that look into an answer may take for granted
+// that it decodes and has one outcome for each group asked about. Of all others the bytes are
+// passed on as they are.
+replica::CoordinatorResult coordinator_result_for(const replica::CoordinatorOp& op) {
+    using namespace protocol;
+    const auto nothing = [](const auto&, auto&) {};
+    replica::CoordinatorResult result;
+    static_cast<void>(
+        answer_if<ListGroupsRequest, ListGroupsResponse>(op, result, nothing) ||
+        answer_if<DescribeTransactionsRequest, DescribeTransactionsResponse>(op, result, nothing) ||
+        answer_if<ListTransactionsRequest, ListTransactionsResponse>(op, result, nothing) ||
+        answer_if<AddPartitionsToTxnRequest, AddPartitionsToTxnResponse>(op, result, nothing) ||
+        answer_if<DescribeGroupsRequest, DescribeGroupsResponse>(
+            op, result, [](const auto& in, auto& out) { out.groups.resize(in.groups.size()); }) ||
+        answer_if<ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse>(
+            op, result,
+            [](const auto& in, auto& out) { out.groups.resize(in.group_ids.size()); }) ||
+        answer_if<DeleteGroupsRequest, DeleteGroupsResponse>(
+            op, result,
+            [](const auto& in, auto& out) { out.results.resize(in.groups_names.size()); }) ||
+        answer_if<OffsetFetchRequest, OffsetFetchResponse>(
+            op, result, [](const auto& in, auto& out) { out.groups.resize(in.groups.size()); }));
+    return result;
+}
 
 replica::PartitionResult result_for(const replica::PartitionOp& op) {
     struct Visitor {
@@ -38,6 +87,17 @@ replica::PartitionResult result_for(const replica::PartitionOp& op) {
         }
         replica::PartitionResult operator()(const replica::DescribeOp&) const {
             return replica::DescribeResult{};
+        }
+        replica::PartitionResult operator()(const replica::WriteMarkerOp&) const {
+            return replica::WriteMarkerResult{};
+        }
+        replica::PartitionResult operator()(const replica::ProducersOp&) const {
+            replica::ProducersResult result;
+            result.producers.push_back({ProducerId(7), ProducerEpoch(1), 3, 5, 2, Offset(4)});
+            return result;
+        }
+        replica::PartitionResult operator()(const replica::CoordinatorOp& op) const {
+            return coordinator_result_for(op);
         }
     };
     return std::visit(Visitor{}, op);

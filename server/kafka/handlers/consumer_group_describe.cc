@@ -1,11 +1,8 @@
-// ConsumerGroupDescribe (key 69): each group is asked of its coordinator; the answer is in the
-// order of the request.
+// ConsumerGroupDescribe (key 69): each group is described by its coordinator.
 #include "lib/protocol/msg/consumer_group_describe.h"
 
-#include "server/kafka/handlers/coordinator_call.h"
+#include "server/kafka/handlers/group_fan_out.h"
 #include "server/kafka/handlers/handlers.h"
-
-#include <map>
 
 namespace qtool::kafka {
 
@@ -13,63 +10,41 @@ namespace {
 
 using protocol::ConsumerGroupDescribeRequest;
 using protocol::ConsumerGroupDescribeResponse;
+using Groups = std::vector<ConsumerGroupDescribeResponse::DescribedGroup>;
 
-class DescribeCall final : public CoordinatorFanOut {
+class ConsumerGroupDescribePending final
+    : public GroupFanOut<ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, Groups> {
 public:
-    DescribeCall(const Context& context, ConsumerGroupDescribeRequest request)
-        : CoordinatorFanOut(context, metadata::kGroupTopic),
-          request_(std::move(request)) {}
+    using GroupFanOut::GroupFanOut;
 
 private:
-    void ask_all() override {
-        std::map<PartitionIndex, ConsumerGroupDescribeRequest> by_shard;
-        for (const std::string_view group_id : request_.group_ids) {
-            by_shard[shard_of(group_id)].group_ids.push_back(group_id);
-        }
-        for (auto& [shard, request] : by_shard) {
-            request.include_authorized_operations = request_.include_authorized_operations;
-            const size_t slot = slot_by_shard_.size();
-            slot_by_shard_.emplace(shard, slot);
-            ask_shard(shard, head().api_version, request);
-        }
+    [[nodiscard]] size_t group_count() const override { return request().group_ids.size(); }
+    [[nodiscard]] std::string_view group_id(size_t index) const override {
+        return request().group_ids[index];
     }
-
-    std::vector<port::Piece> answer() override {
-        // Views of the slots, which outlive the encoding.
-        std::vector<std::optional<ConsumerGroupDescribeResponse>> described(slots().size());
-        for (size_t i = 0; i < slots().size(); i++) {
-            if (!slots()[i].error) {
-                auto decoded = ConsumerGroupDescribeResponse::decode(slots()[i].result.body,
-                                                                     head().api_version);
-                QT_ASSERT(decoded); // what a shard of this process encoded
-                described[i] = *std::move(decoded);
-            }
+    [[nodiscard]] ConsumerGroupDescribeRequest
+    part(const std::vector<size_t>& groups) const override {
+        ConsumerGroupDescribeRequest part;
+        part.include_authorized_operations = request().include_authorized_operations;
+        for (const size_t index : groups) {
+            part.group_ids.push_back(request().group_ids[index]);
         }
-        ConsumerGroupDescribeResponse response;
-        std::vector<size_t> next(slots().size(),
-                                 0); // of each shard's groups, which keep their order
-        for (const std::string_view group_id : request_.group_ids) {
-            const size_t slot = slot_by_shard_.at(shard_of(group_id));
-            if (described[slot]) {
-                response.groups.push_back(std::move(described[slot]->groups[next[slot]++]));
-                continue;
-            }
-            auto& group = response.groups.emplace_back();
-            group.group_id = group_id;
-            group.error_code = coordinator_error(*slots()[slot].error);
-        }
-        return make_answer(head(), response);
+        return part;
     }
-
-    ConsumerGroupDescribeRequest request_; // views of the frame, which FanOut keeps alive
-    std::map<PartitionIndex, size_t> slot_by_shard_;
+    [[nodiscard]] Groups& outcomes(ConsumerGroupDescribeResponse& response) const override {
+        return response.groups;
+    }
+    void fail(Groups::value_type& outcome, size_t index, int16_t error_code) const override {
+        outcome.group_id = group_id(index);
+        outcome.error_code = error_code;
+    }
 };
 
 } // namespace
 
 Outcome handle_consumer_group_describe(const Context& context) {
     KAFKA_DECODE(ConsumerGroupDescribeRequest, request, context);
-    return std::make_unique<DescribeCall>(context, std::move(request));
+    return std::make_unique<ConsumerGroupDescribePending>(context, std::move(request));
 }
 
 } // namespace qtool::kafka

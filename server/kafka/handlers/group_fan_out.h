@@ -52,6 +52,7 @@ private:
                                            ? Result<Response>(*slot.error)
                                            : Response::decode(slot.result.body, head().api_version);
             QT_ASSERT(slot.error || decoded); // our own coordinator encoded it
+            QT_ASSERT(slot.error || outcomes(*decoded).size() == groups.size());
             for (size_t i = 0; i < groups.size(); i++) {
                 if (slot.error) {
                     fail(all[groups[i]], groups[i], coordinator_error(*slot.error));
