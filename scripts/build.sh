@@ -13,7 +13,11 @@ esac
 preset=${1:-release}
 shift || true
 python3 scripts/check_includes.py
-[ -f "build/$preset/build.ninja" ] || cmake --preset "$preset" >/dev/null
+# Again when it was configured without doctest: that may have come since, and brings the tests.
+if [ ! -f "build/$preset/build.ninja" ] ||
+  grep -q '^doctest_DIR:PATH=.*-NOTFOUND' "build/$preset/CMakeCache.txt"; then
+  cmake --preset "$preset" >/dev/null
+fi
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || targets=(qbroker qtool)
 cmake --build "build/$preset" --target "${targets[@]}"
