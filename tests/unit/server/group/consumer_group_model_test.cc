@@ -68,13 +68,13 @@ private:
             world_.wait(std::chrono::seconds(random_.below(50))); // sessions and revocations end
         } else if (what < 60) {
             beat(any());
-        } else if (Consumer& member = any(); !unsure_.contains(member.id)) {
+        } else if (Consumer& member = any(); !member.has_lost_answer) {
             ConsumerWorld::apply(member);
         }
     }
 
-    // The answer is lost now and then: then the member asks again with all it has, and takes
-    // nothing up before it was heard. (One that had been told of a partition but said it does not
+    // The answer is lost now and then: then the member says everything again, and takes nothing up
+    // before it was heard. (One that had been told of a partition but said it does not
     // own it yet may lose it at once, as in Kafka; that is what the lost answer may have said.)
     void beat(Consumer& member) {
         Consumer before = member;
@@ -84,13 +84,12 @@ private:
             member.epoch = 0;
             member.owned.clear();
             member.assigned.clear();
+            member.has_lost_answer = false;
             return;
         }
-        unsure_.erase(member.id);
         if (random_.below(10) == 0) {
             member = before;
-            member.has_reported = false;
-            unsure_.insert(member.id);
+            member.has_lost_answer = true;
         }
     }
 
@@ -151,7 +150,6 @@ private:
     ConsumerWorld world_;
     Prng random_;
     std::map<std::string, Consumer> members_;
-    std::set<std::string> unsure_; // who waits for an answer that got lost
     int next_id_ = 0;
 };
 

@@ -23,6 +23,7 @@ struct Consumer {
     group::Assignment owned = {};    // what it works on
     group::Assignment assigned = {}; // what it was told last
     bool has_reported = true;        // the broker knows `owned`
+    bool has_lost_answer = false;    // it says everything again, as clients do after a timeout
 };
 
 class ConsumerWorld : public ClassicWorld {
@@ -48,13 +49,16 @@ public:
         }
         if (member.epoch == 0) {
             member.owned.clear();
+        }
+        const bool is_full = member.epoch == 0 || member.has_lost_answer;
+        if (is_full) {
             request.rebalance_timeout_ms = 30'000;
             request.subscribed_topic_names.emplace(member.topics.begin(), member.topics.end());
             if (!member.regex.empty()) {
                 request.subscribed_topic_regex = member.regex;
             }
         }
-        if (member.epoch == 0 || !member.has_reported) {
+        if (is_full || !member.has_reported) {
             auto& owned = request.topic_partitions.emplace();
             for (const auto& [topic, partitions] : member.owned) {
                 owned.push_back({topic, partitions});
@@ -63,6 +67,7 @@ public:
         const auto response = send_beat(request);
         if (response.error_code == 0) {
             member.has_reported = true;
+            member.has_lost_answer = false;
             learn(member, response);
         }
         return response;
