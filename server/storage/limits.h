@@ -25,6 +25,10 @@ inline constexpr size_t kTailBatchesMax = 64;
 /// Segments between two deletions of old producer snapshots, each of which costs an fsync.
 inline constexpr size_t kRollsPerSnapshotDeletion = 8;
 
+/// Batches without records that one read passes over: a header of 61 bytes each, in the worst case
+/// each in a segment of its own.
+inline constexpr size_t kEmptyBatchesPassedMax = 1024;
+
 /// Index entries kept in memory before they go to the index file.
 inline constexpr size_t kIndexTailMax = 1024;
 

@@ -57,7 +57,7 @@ struct TransactionProof {
 struct ReadInfo {
     port::FileRange range; // size 0: nothing between `from` and the end
     uint32_t first_batch_size = 0;
-    Offset first_base_offset = kNoOffset; // <= from
+    Offset first_base_offset = kNoOffset; // <= from, or behind a gap that compaction left
 };
 
 struct TimestampOffset {
@@ -135,8 +135,9 @@ public:
 
     /// Whole batches from the one that holds `from` up to, not including, the first at or behind
     /// `end_exclusive`; within one segment; the first batch whatever its size, more within
-    /// `bytes_max`. Nothing is read but headers. Errors: offset_out_of_range; storage_io,
-    /// storage_damaged, storage_offline.
+    /// `bytes_max`. Batches without records come first only when there is nothing else below
+    /// `end_exclusive`, or very many. Nothing is read but headers. Errors: offset_out_of_range;
+    /// storage_io, storage_damaged, storage_offline.
     Result<ReadInfo> read(Offset from, Offset end_exclusive, uint32_t bytes_max);
 
     /// Aborted transactions that overlap what `read` from `from` gave, in the order they ended.
@@ -250,6 +251,8 @@ private:
     Segment* find_segment(Offset offset);
     void close_surplus_files();
     Result<port::FileRef> open_for_read(Segment& segment);
+    struct ReadStart;
+    Result<std::optional<ReadStart>> read_locate(Segment* segment, Offset from, Offset end);
     Result<void> note_damage(Result<void> result);
     Result<std::optional<TimestampOffset>> max_timestamp_of_records(Hot& hot);
 

@@ -58,6 +58,53 @@ Result<void> Log::note_damage(Result<void> result) {
     return result;
 }
 
+struct Log::ReadStart {
+    Segment* segment = nullptr;
+    Segment::Located batch;
+};
+
+// The first batch of a read at `from`, in `segment` or in one behind it.
+//
+// Batches that compaction emptied are passed over: after a run over many segments whose records
+// were all superseded, each of them is one such batch, and a read ends with its segment. A consumer
+// that gets nothing else takes its fetch size for too small (librdkafka doubles it and reports
+// MSG_SIZE_TOO_LARGE at the eleventh time). The last batch below `end` is never passed over, since
+// it alone brings a reader there.
+Result<std::optional<Log::ReadStart>> Log::read_locate(Segment* segment, Offset from, Offset end) {
+    std::deque<Segment>& segments = hot_->segments;
+    size_t empty_left = kEmptyBatchesPassedMax;
+    for (;;) {
+        QT_TRY(open_for_read(*segment));
+        Result<std::optional<Segment::Located>> located =
+            segment->locate_records(from, end, empty_left);
+        if (!located) {
+            QT_TRY(note_damage(located.error()));
+        }
+        if (*located) {
+            return std::optional<ReadStart>(ReadStart{segment, **located});
+        }
+        // Offsets `from` to the end of the segment are gone (compaction).
+        auto next = std::find_if(segments.begin(), segments.end(), [&](const Segment& other) {
+            return other.base_offset() > segment->base_offset() && other.size() > 0;
+        });
+        if (next == segments.end()) {
+            return damaged(segment->path() + ": ends before offset " +
+                           std::to_string(from.value()) + ", the log at " +
+                           std::to_string(log_end_.value()));
+        }
+        if (next->base_offset() > segment->next_offset() && !config_.compacted) {
+            return damaged(directory_ + ": offsets from " +
+                           std::to_string(segment->next_offset().value()) + " to " +
+                           std::to_string(next->base_offset().value()) + " are missing");
+        }
+        if (next->base_offset() >= end) {
+            return std::optional<ReadStart>();
+        }
+        segment = &*next;
+        from = next->base_offset();
+    }
+}
+
 Result<ReadInfo> Log::read(Offset from, Offset end_exclusive, uint32_t bytes_max) {
     QT_TRY(check_usable());
     if (from < log_start_ || from > log_end_) {
@@ -94,30 +141,16 @@ Result<ReadInfo> Log::read(Offset from, Offset end_exclusive, uint32_t bytes_max
         info.first_base_offset = tail.at(low).base_offset;
         first_size = tail.at(low).size_bytes;
     } else {
-        Result<std::optional<Segment::Located>> located = segment->locate(from);
-        if (!located) {
-            QT_TRY(note_damage(located.error()));
+        QT_TRY_ASSIGN(const std::optional<ReadStart> start,
+                      read_locate(segment, from, std::min(end_exclusive, log_end_)));
+        if (!start) {
+            return ReadInfo();
         }
-        if (!*located) { // offsets `from` to the end of the segment are gone (compaction)
-            auto next =
-                std::find_if(hot->segments.begin(), hot->segments.end(), [&](const Segment& other) {
-                    return other.base_offset() > from && other.size() > 0;
-                });
-            if (next == hot->segments.end()) {
-                return damaged(segment->path() + ": ends before offset " +
-                               std::to_string(from.value()) + ", the log at " +
-                               std::to_string(log_end_.value()));
-            }
-            if (next->base_offset() > segment->next_offset() && !config_.compacted) {
-                return damaged(directory_ + ": offsets from " +
-                               std::to_string(segment->next_offset().value()) + " to " +
-                               std::to_string(next->base_offset().value()) + " are missing");
-            }
-            return read(next->base_offset(), end_exclusive, bytes_max);
-        }
-        info.range.position = (*located)->position;
-        info.first_base_offset = (*located)->header.base_offset;
-        first_size = (*located)->header.size_bytes;
+        segment = start->segment;
+        QT_TRY_ASSIGN(info.range.file, open_for_read(*segment));
+        info.range.position = start->batch.position;
+        info.first_base_offset = start->batch.header.base_offset;
+        first_size = start->batch.header.size_bytes;
     }
     info.first_batch_size = static_cast<uint32_t>(first_size);
 

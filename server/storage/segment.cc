@@ -299,6 +299,12 @@ Result<LeaderEpoch> Segment::first_epoch() {
 }
 
 Result<std::optional<Segment::Located>> Segment::locate(Offset offset) {
+    size_t none_left = 0;
+    return locate_records(offset, offset, none_left);
+}
+
+Result<std::optional<Segment::Located>> Segment::locate_records(Offset offset, Offset end,
+                                                                size_t& empty_left) {
     const int64_t relative = std::clamp<int64_t>(offset - base_, 0, UINT32_MAX);
     QT_TRY_ASSIGN(const IndexEntry from, index_lookup([&] {
                       return index_.find_offset(static_cast<uint32_t>(relative));
@@ -318,7 +324,10 @@ Result<std::optional<Segment::Located>> Segment::locate(Offset offset) {
                                   std::to_string(expected.value()) + " or more was expected");
         }
         if (header->last_offset() >= offset) {
-            return std::optional<Located>(Located{scan.position(), *header});
+            if (header->records_count > 0 || header->next_offset() >= end || empty_left == 0) {
+                return std::optional<Located>(Located{scan.position(), *header});
+            }
+            empty_left--;
         }
         expected = header->next_offset();
     }

@@ -122,6 +122,9 @@ public:
 
     /// The first batch that ends at or behind `offset`; nothing when all end before it.
     Result<std::optional<Located>> locate(Offset offset);
+    /// As locate, but passes over batches without records that end before `end`, at most
+    /// `empty_left` of them, which it counts down.
+    Result<std::optional<Located>> locate_records(Offset offset, Offset end, size_t& empty_left);
     /// The greatest position of a batch that is <= `limit`, found cheaply, so maybe a smaller one;
     /// at least `from`, which is one.
     Result<uint64_t> batch_boundary(uint64_t from, uint64_t limit);

@@ -93,6 +93,11 @@ struct CompactionFixture : LogFixture {
         uint64_t empty_batches = 0;
         uint64_t tombstones = 0;
     };
+    static std::vector<std::byte> read_range(const ReadInfo& info) {
+        std::vector<std::byte> bytes(info.range.size);
+        REQUIRE(info.range.file->read_at(bytes, info.range.position) == bytes.size());
+        return bytes;
+    }
     /// Reads all as a consumer does: checksums fit, offsets rise, the walk ends at the log end.
     View view() {
         View seen;
@@ -101,8 +106,7 @@ struct CompactionFixture : LogFixture {
             const Result<ReadInfo> info = log->read(next, log->log_end_offset(), 150);
             REQUIRE_MESSAGE(info, (info ? "" : to_string(info.error())));
             REQUIRE(info->range.size > 0);
-            std::vector<std::byte> bytes(info->range.size);
-            REQUIRE(info->range.file->read_at(bytes, info->range.position) == bytes.size());
+            const std::vector<std::byte> bytes = read_range(*info);
             protocol::BatchWalker walker(bytes);
             while (const protocol::BatchView* batch = *walker.next()) {
                 REQUIRE(protocol::batch_crc_ok(batch->bytes));
