@@ -1,5 +1,6 @@
 #include "tests/sim/scenario.h"
 
+#include "tests/sim/coordination.h"
 #include "tests/sim/library_consumer.h"
 #include "tests/sim/library_producer.h"
 #include "tests/sim/sim_machine.h"
@@ -26,6 +27,7 @@ public:
         make_topics();
         operator_ = std::make_unique<Operator>(client_, topics_, places_, random.chance(400'000));
         make_clients();
+        coordination_ = std::make_unique<Coordination>(client_, places_);
         horizon_ = world_.between(2s, 9s);
         if (random.chance(60'000)) {
             horizon_ += 70s; // long enough for idle files to be closed
@@ -55,17 +57,19 @@ public:
         if (library_consumer_) {
             library_consumer_->start();
         }
+        coordination_->start();
         plan_faults();
         world_.run_until(world_.now() + horizon_, [] { return false; });
         end_faults();
         const bool served = world_.run_until(world_.now() + kRecoverMax, [&] {
-            return operator_->is_done() && (!library_producer_ || library_producer_->is_done()) &&
+            return operator_->is_done() && coordination_->is_done() &&
+                   (!library_producer_ || library_producer_->is_done()) &&
                    std::all_of(producers_.begin(), producers_.end(),
                                [](const auto& producer) { return producer->is_done(); });
         });
         if (!served) {
             world_.violate("not all is served again " + std::to_string(kRecoverMax / 1s) +
-                           " s after the last fault");
+                           " s after the last fault: " + coordination_->describe());
             return;
         }
         audit("after the faults");
@@ -108,6 +112,7 @@ private:
         if (random.chance(200'000)) {
             set("log.roll.ms", random.between(200, 3000));
         }
+        Coordination::configure(world_, config);
         config.log_dir_reserve_bytes = random.below(2) == 0 ? 0 : -1; // else the disk never says no
         if (plant == Plant::write_caching) {
             config.settings["write.caching"] = {"true", "scenario"};
@@ -254,6 +259,7 @@ private:
         // Logs that a fault took offline come back with a restart.
         world_.chance_percent(50) ? machine_->lose_power() : machine_->kill();
         operator_->finish();
+        coordination_->finish();
     }
 
     void audit(const char* when) {
@@ -279,6 +285,7 @@ private:
     std::vector<std::unique_ptr<Producer>> producers_;
     std::unique_ptr<LibraryProducer> library_producer_; // in most seeds
     std::unique_ptr<LibraryConsumer> library_consumer_; // may be absent
+    std::unique_ptr<Coordination> coordination_;
     std::vector<std::unique_ptr<Reader>> readers_;
     std::vector<std::unique_ptr<Reader>> audits_;
     Duration horizon_{};
