@@ -66,7 +66,7 @@ void GroupMember::live() {
     if (finishing_) {
         return;
     }
-    world_.after(world_.between(300ms, 4s), [this] {
+    world_.after(world_.between(200ms, 2s), [this] {
         if (finishing_) {
             return;
         }
