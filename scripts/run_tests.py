@@ -64,6 +64,7 @@ def run(counts, command, parse=None, cwd=ROOT, env=None, what=None):
     counts.ok(passed)
     if failed > 0 or status != 0:
         counts.bad(what, max(failed, 1))
+        counts.failures += failed_cases("".join(lines))
     return failed == 0 and status == 0
 
 
@@ -81,9 +82,23 @@ def parse_unittest(output):
     bad = 0
     for kind in ("failures", "errors", "unexpected successes", "skipped"):
         # A skipped case did not show what it is there to show: everything it needs is installed.
-        bad += sum(int(n) for n in re.findall(kind + r"=(\d+)", output))
+        bad += sum(int(n) for n in re.findall(rf"[(, ](?<!expected ){kind}=(\d+)", output))
     total = sum(int(n) for n in ran)
     return max(total - bad, 0), bad
+
+
+def failed_cases(output):
+    """The cases unittest and doctest say failed, with what they say first about each: the end of a
+    long log is what people see."""
+    cases = [found.strip() for found in
+             re.findall(r"^(?:FAIL|ERROR|UNEXPECTED SUCCESS): .*", output, re.M)]
+    case = ""
+    for line in output.splitlines():
+        if line.startswith("TEST CASE:"):
+            case = line
+        elif re.search(r": (?:FATAL )?ERROR: ", line):
+            cases.append(f"{case} {line}")
+    return ["    " + case for case in cases]
 
 
 def build(counts, preset, *targets):
@@ -214,7 +229,7 @@ def main():
         LEVELS[name](counts)
         print(f"=== {name}: {time.monotonic() - start:.0f} s", flush=True)
     for failure in counts.failures:
-        print(f"FAILED: {failure}")
+        print(failure if failure.startswith(" ") else f"FAILED: {failure}")
     print(f"{counts.passed} passed, {counts.failed} failed")
     return 1 if counts.failed else 0
 

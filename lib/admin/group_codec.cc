@@ -78,6 +78,12 @@ static Result<void> read_object(const Json& json, OffsetToSet& out) {
     QT_TRY(need(json, "topic", out.topic));
     QT_TRY(need(json, "partition", out.partition));
     QT_TRY(need(json, "offset", out.offset));
+    if (out.partition < 0) {
+        return shape_error("partition", "0 or more");
+    }
+    if (out.offset < 0) {
+        return shape_error("offset", "0 or more");
+    }
     return maybe(json, "metadata", out.metadata);
 }
 

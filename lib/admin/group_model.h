@@ -72,15 +72,16 @@ struct GroupDescription {
 
 struct OffsetToSet {
     std::string topic;
-    int32_t partition = 0;
-    int64_t offset = 0;
+    int32_t partition = 0; // 0 or more
+    int64_t offset = 0;    // 0 or more; need not be one the partition has
     std::string metadata;
 
     bool operator==(const OffsetToSet&) const = default;
 };
 
-/// PATCH /v1/groups/{name}: commits offsets; all or nothing is not promised, the first failure is
-/// the answer. Answered with 204. The group must have no members.
+/// PATCH /v1/groups/{name}: commits offsets in one record batch: none when a partition is unknown or
+/// the group has members; what else may fail is one partition's alone (metadata too large), and the
+/// first failure is the answer. Answered with 204.
 struct SetGroupOffsets {
     std::vector<OffsetToSet> offsets; // at least one
 

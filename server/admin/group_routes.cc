@@ -313,6 +313,10 @@ private:
                 "no group was ever used here; a consumer or FindCoordinator makes the topic"));
             return;
         }
+        if (Result<void> known = check_partitions(); !known) {
+            fail(known.error());
+            return;
+        }
         protocol::OffsetCommitRequest commit;
         commit.group_id = group();
         std::map<std::string_view, std::vector<const OffsetToSet*>> by_topic;
@@ -345,6 +349,25 @@ private:
                                                std::to_string(partition.partition_index));
             }
         }
+    }
+
+    // The coordinator would commit all but the unknown ones; a file with a mistake sets nothing.
+    [[nodiscard]] Result<void> check_partitions() const {
+        for (const OffsetToSet& offset : request_.offsets) {
+            const metadata::TopicImage* topic = image().topic(offset.topic);
+            if (topic == nullptr) {
+                return Error(Code::resource_not_found,
+                             "topic '" + offset.topic + "' does not exist; no offset was set");
+            }
+            const size_t partitions = topic->partitions.size();
+            if (static_cast<size_t>(offset.partition) >= partitions) {
+                return Error(Code::unknown_partition,
+                             "topic '" + offset.topic + "' has " + std::to_string(partitions) +
+                                 " partitions, not partition " + std::to_string(offset.partition) +
+                                 "; no offset was set");
+            }
+        }
+        return {};
     }
 
     SetGroupOffsets request_;
