@@ -8,7 +8,8 @@ namespace qtool::sim {
 
 namespace {
 
-constexpr uint32_t kGroupsPercent = 40; // of all seeds
+constexpr uint32_t kGroupsPercent = 40;       // of all seeds
+constexpr uint32_t kTransactionsPercent = 40; // ... these and those apart
 
 } // namespace
 
@@ -18,18 +19,60 @@ void Coordination::configure(World& world, config::BrokerConfig& config) {
     config.group_initial_rebalance_delay_ms = static_cast<int32_t>(random.below(600));
     config.offsets_topic_num_partitions = static_cast<int32_t>(1 + random.below(3));
     config.offsets_topic_segment_bytes = 1024 * 1024;
+    config.transaction_state_partitions = static_cast<int32_t>(1 + random.below(3));
+    config.transaction_state_segment_bytes = 1024 * 1024;
+    config.transaction_abort_interval_ms = static_cast<int32_t>(random.between(100, 1000));
 }
 
 Coordination::Coordination(Client client, std::vector<PartitionPlace> partitions)
     : client_(client),
       world_(*client.world),
-      partitions_(std::move(partitions)) {
+      partitions_(std::move(partitions)),
+      txn_log_(*client.world) {
     if (world_.chance_percent(kGroupsPercent)) {
         const uint64_t groups = 1 + world_.random().below(2);
         for (uint64_t i = 0; i < groups; i++) {
             make_group(true);
         }
     }
+    if (world_.chance_percent(kTransactionsPercent)) {
+        make_transactions();
+    }
+}
+
+void Coordination::make_transactions() {
+    Prng& random = world_.random();
+    const Operator::Topic topic{"x", static_cast<int32_t>(1 + random.below(3))};
+    topics_.push_back(topic);
+    for (int32_t index = 0; index < topic.partitions; index++) {
+        const std::string name = topic.name + "-" + std::to_string(index);
+        txn_partitions_.push_back({topic.name, index, client_.checker->add_partition(name)});
+    }
+    const uint64_t producers = 1 + random.below(3);
+    for (uint64_t i = 0; i < producers; i++) {
+        TxnProducer::Setup setup;
+        setup.client = client_;
+        setup.log = &txn_log_;
+        setup.id = "txn" + std::to_string(i);
+        setup.partitions = txn_partitions_;
+        setup.input = partitions_[random.below(partitions_.size())];
+        setup.is_version_2 = random.chance(500'000);
+        setup.timeout = world_.between(800ms, 4s);
+        setup.is_abandoned = random.chance(300'000);
+        const PartitionPlace input = setup.input;
+        txn_producers_.push_back(std::make_unique<TxnProducer>(std::move(setup)));
+        txn_groups_.push_back(
+            {txn_producers_.back()->group(), txn_producers_.back()->number(), input});
+    }
+    if (random.chance(500'000)) {
+        Producer::Setup setup;
+        setup.client = client_;
+        setup.partitions = txn_partitions_;
+        setup.batches = static_cast<uint32_t>(10 + random.below(30));
+        setup.interval = world_.between(20ms, 200ms);
+        plain_producer_ = std::make_unique<Producer>(std::move(setup));
+    }
+    txn_readers_.push_back(std::make_unique<TxnReader>(client_, txn_log_, txn_partitions_, false));
 }
 
 void Coordination::make_group(bool is_classic) {
@@ -59,6 +102,15 @@ void Coordination::start() {
             member->start();
         }
     }
+    for (const auto& producer : txn_producers_) {
+        producer->start();
+    }
+    if (plain_producer_) {
+        plain_producer_->start();
+    }
+    for (const auto& reader : txn_readers_) {
+        reader->start();
+    }
 }
 
 void Coordination::finish() {
@@ -66,6 +118,28 @@ void Coordination::finish() {
         for (const auto& member : group.members) {
             member->finish();
         }
+    }
+    for (const auto& producer : txn_producers_) {
+        producer->finish();
+    }
+}
+
+void Coordination::start_audit() {
+    if (!txn_producers_.empty()) {
+        audits_.push_back(
+            std::make_unique<TxnReader>(client_, txn_log_, txn_partitions_, true, txn_groups_));
+        audits_.back()->start();
+    }
+}
+
+std::string Coordination::audit_left() const {
+    return audits_.empty() || audits_.back()->is_done() ? ""
+                                                        : "(" + audits_.back()->describe() + ")";
+}
+
+void Coordination::stop_audit() {
+    if (!audits_.empty()) {
+        audits_.back()->stop();
     }
 }
 
@@ -87,6 +161,14 @@ std::string Coordination::describe() const {
                          [](const auto& member) { return member->is_settled(); })) {
             return "group " + group.log->name() + " is not stable";
         }
+    }
+    for (const auto& producer : txn_producers_) {
+        if (!producer->is_done()) {
+            return producer->describe() + " is not done";
+        }
+    }
+    if (plain_producer_ && !plain_producer_->is_done()) {
+        return "the producer without transactions is not done";
     }
     return {};
 }

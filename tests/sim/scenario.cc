@@ -25,9 +25,11 @@ public:
             std::make_unique<Machine>(world_, make_config(options.plant), cores, options.plant);
         client_ = Client{&world_, &machine_->network(), &checker_};
         make_topics();
+        coordination_ = std::make_unique<Coordination>(client_, places_);
+        topics_.insert(topics_.end(), coordination_->topics().begin(),
+                       coordination_->topics().end());
         operator_ = std::make_unique<Operator>(client_, topics_, places_, random.chance(400'000));
         make_clients();
-        coordination_ = std::make_unique<Coordination>(client_, places_);
         horizon_ = world_.between(2s, 9s);
         if (random.chance(60'000)) {
             horizon_ += 70s; // long enough for idle files to be closed
@@ -269,10 +271,15 @@ private:
         audits_.push_back(std::make_unique<Reader>(client_, places_, true));
         Reader& reader = *audits_.back();
         reader.start();
-        if (!world_.run_until(world_.now() + kRecoverMax, [&] { return reader.is_done(); })) {
-            world_.violate(std::string("not all could be read ") + when);
+        coordination_->start_audit();
+        if (!world_.run_until(world_.now() + kRecoverMax, [&] {
+                return reader.is_done() && coordination_->audit_left().empty();
+            })) {
+            world_.violate(std::string("not all could be read ") + when + " " +
+                           coordination_->audit_left());
         }
         reader.stop();
+        coordination_->stop_audit();
     }
 
     World world_;

@@ -1,0 +1,270 @@
+#include "tests/sim/txn_reader.h"
+
+#include "lib/protocol/control_record.h"
+#include "lib/protocol/kafka_error.h"
+#include "lib/protocol/msg/fetch.h"
+#include "lib/protocol/msg/offset_fetch.h"
+#include "lib/protocol/record_batch.h"
+
+#include <algorithm>
+
+namespace qtool::sim {
+
+namespace {
+
+using protocol::KafkaError;
+
+constexpr size_t kDecompressedMax = 16 * 1024 * 1024;
+
+} // namespace
+
+TxnReader::TxnReader(Client client, TxnLog& log, std::vector<PartitionPlace> partitions,
+                     bool is_audit, std::vector<Group> groups)
+    : client_(client),
+      world_(*client.world),
+      log_(log),
+      stream_(*client.world, *client.network, [this] { connect_later(50ms); }),
+      is_audit_(is_audit),
+      groups_(std::move(groups)) {
+    for (PartitionPlace& place : partitions) {
+        lanes_.emplace_back().place = std::move(place);
+    }
+}
+
+void TxnReader::stop() {
+    stream_.close();
+    is_stopped_ = true;
+}
+
+std::string TxnReader::describe() const {
+    for (const Lane& lane : lanes_) {
+        if (!lane.is_done) {
+            return client_.checker->name(lane.place.number) + " is read up to " +
+                   std::to_string(lane.position) + ", last stable offset " +
+                   std::to_string(lane.stable) + ", high watermark " + std::to_string(lane.high);
+        }
+    }
+    return groups_.empty() ? "" : "group " + groups_.back().id + " does not show its offset";
+}
+
+void TxnReader::connect_later(Duration delay) {
+    if (connect_due_ || is_stopped_) {
+        return;
+    }
+    connect_due_ = true;
+    world_.after(delay + world_.between(1ms, 100ms), [this] {
+        connect_due_ = false;
+        if (!stream_.is_open() && !is_stopped_) {
+            stream_.open();
+            next();
+        }
+    });
+}
+
+void TxnReader::next_later(Duration delay) {
+    const uint64_t call = ++next_call_;
+    world_.after(delay, [this, call] {
+        if (call == next_call_ && stream_.is_open() && stream_.asked() == 0) {
+            next();
+        }
+    });
+}
+
+void TxnReader::next() {
+    if (is_stopped_ || is_done_ || !stream_.is_open()) {
+        return;
+    }
+    if (!is_audit_ ||
+        !std::all_of(lanes_.begin(), lanes_.end(), [](const Lane& lane) { return lane.is_done; })) {
+        ask_fetch();
+        return;
+    }
+    if (!all_read_) {
+        all_read_ = true;
+        log_.on_all_read(seen_);
+    }
+    if (groups_.empty()) {
+        is_done_ = true;
+        return;
+    }
+    ask_offset();
+}
+
+void TxnReader::ask_fetch() {
+    protocol::FetchRequest request;
+    request.max_wait_ms = static_cast<int32_t>(world_.random().between(1, 300));
+    request.min_bytes = static_cast<int32_t>(world_.random().between(0, 300));
+    request.max_bytes = static_cast<int32_t>(world_.random().between(1, 100'000));
+    request.isolation_level = 1;
+    for (const Lane& lane : lanes_) {
+        if (lane.is_done) {
+            continue;
+        }
+        auto& topic = request.topics.emplace_back();
+        topic.topic = lane.place.topic;
+        auto& partition = topic.partitions.emplace_back();
+        partition.partition = lane.place.index;
+        partition.fetch_offset = lane.position;
+        partition.partition_max_bytes = static_cast<int32_t>(world_.random().between(1, 30'000));
+    }
+    const int16_t version = world_.chance_percent(50) ? int16_t{11} : int16_t{12};
+    stream_.ask(request, version, [this, version](ByteView body) { on_fetched(body, version); });
+}
+
+void TxnReader::on_fetched(ByteView body, int16_t version) {
+    const auto answer = protocol::FetchResponse::decode(body, version);
+    if (!answer || answer->error_code != 0) {
+        world_.violate("Fetch, read_committed: an answer that cannot be used");
+        return;
+    }
+    bool any = false;
+    for (const auto& topic : answer->responses) {
+        for (const auto& partition : topic.partitions) {
+            const auto lane = std::find_if(lanes_.begin(), lanes_.end(), [&](const Lane& l) {
+                return l.place.topic == topic.topic && l.place.index == partition.partition_index;
+            });
+            if (lane == lanes_.end()) {
+                world_.violate("Fetch: a partition that was not asked for");
+                return;
+            }
+            const std::string& name = client_.checker->name(lane->place.number);
+            if (partition.error_code != 0) {
+                if (!is_retriable(partition.error_code)) {
+                    world_.violate(name + ": Fetch error " + std::to_string(partition.error_code));
+                    return;
+                }
+                continue;
+            }
+            if (partition.last_stable_offset > partition.high_watermark ||
+                partition.last_stable_offset < lane->stable) {
+                world_.violate(name + ": the last stable offset is " +
+                               std::to_string(partition.last_stable_offset) + " after " +
+                               std::to_string(lane->stable) + ", high watermark " +
+                               std::to_string(partition.high_watermark));
+                return;
+            }
+            lane->stable = partition.last_stable_offset;
+            lane->high = partition.high_watermark;
+            if (partition.records && !partition.records->empty()) {
+                any = true;
+                std::vector<Aborted> aborted;
+                if (partition.aborted_transactions) {
+                    for (const auto& entry : *partition.aborted_transactions) {
+                        aborted.push_back({entry.producer_id, entry.first_offset});
+                    }
+                }
+                if (!take_records(*lane, *partition.records, std::move(aborted))) {
+                    return;
+                }
+            }
+            lane->is_done = is_audit_ && lane->position >= partition.high_watermark;
+        }
+    }
+    next_later(any ? world_.between(0ms, 10ms) : world_.between(5ms, 120ms));
+}
+
+bool TxnReader::take_records(Lane& lane, ByteView records, std::vector<Aborted> aborted) {
+    const std::string& name = client_.checker->name(lane.place.number);
+    std::sort(aborted.begin(), aborted.end(),
+              [](const Aborted& a, const Aborted& b) { return a.first_offset < b.first_offset; });
+    auto next_aborted = aborted.begin();
+    std::set<int64_t> aborting; // producers whose records do not count here
+    protocol::BatchWalker walker(records);
+    for (;;) {
+        const auto batch = walker.next();
+        if (!batch) {
+            world_.violate(name + ": a fetched batch: " + to_string(batch.error()));
+            return false;
+        }
+        if (*batch == nullptr) {
+            return true;
+        }
+        const protocol::BatchHeader& header = (*batch)->header;
+        const int64_t end = header.next_offset().value();
+        if (header.base_offset.value() > lane.position) {
+            world_.violate(name + ": offset " + std::to_string(header.base_offset.value()) +
+                           " came where " + std::to_string(lane.position) + " was next");
+            return false;
+        }
+        if (end > lane.stable) {
+            world_.violate(name + ": a read_committed reader got records up to " +
+                           std::to_string(end) + " beyond the last stable offset " +
+                           std::to_string(lane.stable));
+            return false;
+        }
+        const int64_t producer_id = header.producer_id.value();
+        while (next_aborted != aborted.end() && next_aborted->first_offset < end) {
+            aborting.insert(next_aborted++->producer_id);
+        }
+        if (header.is_control()) {
+            const auto marker = protocol::parse_transaction_marker(**batch);
+            if (marker && *marker && (*marker)->type == protocol::ControlType::abort) {
+                aborting.erase(producer_id);
+            }
+            lane.position = std::max(lane.position, end);
+            continue;
+        }
+        if (header.is_transactional() && aborting.count(producer_id) > 0) {
+            lane.position = std::max(lane.position, end);
+            continue;
+        }
+        auto opened = protocol::BatchRecords::open(**batch, kDecompressedMax);
+        if (!opened) {
+            world_.violate(name + ": a fetched batch: " + to_string(opened.error()));
+            return false;
+        }
+        while (const protocol::ConsumedRecord* record = opened->next()) {
+            const int64_t offset = record->offset.value();
+            if (offset < lane.position) {
+                continue;
+            }
+            const Result<Value> value = record->record.value
+                                            ? read_value(*record->record.value)
+                                            : Result<Value>(Error(Code::malformed, "null"));
+            if (!value) {
+                world_.violate(name + ": offset " + std::to_string(offset) + ": " +
+                               value.error().detail);
+                return false;
+            }
+            client_.checker->on_read(lane.place.number, offset, *value);
+            log_.on_visible(*value);
+            if (is_audit_) {
+                seen_[lane.place.number].insert(*value);
+            }
+            lane.position = offset + 1;
+        }
+        lane.position = std::max(lane.position, end);
+    }
+}
+
+void TxnReader::ask_offset() {
+    constexpr int16_t kVersion = 7;
+    const Group& group = groups_.back();
+    protocol::OffsetFetchRequest request;
+    request.group_id = group.id;
+    request.require_stable = true;
+    auto& topic = request.topics.emplace().emplace_back();
+    topic.name = group.input.topic;
+    topic.partition_indexes.push_back(group.input.index);
+    stream_.ask(request, kVersion, [this](ByteView body) {
+        const auto answer = protocol::OffsetFetchResponse::decode(body, kVersion);
+        if (!answer) {
+            world_.violate("OffsetFetch: an answer that cannot be read");
+            return;
+        }
+        // Errors are of a coordinator that loads, or of offsets whose marker is not there yet.
+        if (answer->error_code != 0 || answer->topics.size() != 1 ||
+            answer->topics[0].partitions.at(0).error_code != 0) {
+            next_later(world_.between(10ms, 100ms));
+            return;
+        }
+        const Group& asked = groups_.back();
+        const auto& shown = answer->topics[0].partitions.at(0);
+        log_.on_offset_shown(asked.producer, log_.last_certain(asked.producer),
+                             shown.committed_offset, shown.metadata.value_or(""));
+        groups_.pop_back();
+        next();
+    });
+}
+
+} // namespace qtool::sim
