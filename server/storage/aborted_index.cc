@@ -168,7 +168,9 @@ Result<void> AbortedIndex::replace(std::vector<AbortedTransaction> entries) {
         QT_TRY(file->truncate(0));
         const ByteView view = bytes;
         if (Result<void> written = file->write_at({&view, 1}, 0); !written) {
-            QT_TRY(file->truncate(0)); // a part of it could pass for the whole; nothing cannot
+            QT_TRY(file->truncate(0));     // a part of it could pass for the whole; nothing cannot
+            entries_ = std::move(entries); // readers are served all the same
+            is_loaded_ = true;
             return written;
         }
     }

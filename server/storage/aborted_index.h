@@ -47,7 +47,8 @@ public:
     /// The marker of the last entry was not written after all. Errors: storage_io.
     Result<void> undo_append();
     /// What the log says, in place of what is there; without entries the file goes. Not durable.
-    /// Errors: storage_io; storage_full: unless is_empty() now, the file says that it is corrupt.
+    /// Errors: storage_io; storage_full: unless is_empty() now, the file says that it is corrupt,
+    /// and the entries are kept until close().
     Result<void> replace(std::vector<AbortedTransaction> entries);
     /// Writes a file of just these entries, be there none. Errors: storage_io, storage_full.
     Result<void> write_all(std::vector<AbortedTransaction> entries);

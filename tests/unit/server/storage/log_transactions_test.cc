@@ -324,6 +324,37 @@ TEST_CASE_FIXTURE(TransactionsFixture, "all of it is known again after every sto
 }
 
 TEST_CASE_FIXTURE(TransactionsFixture,
+                  "a disk too full for the index of what was aborted hides nothing from readers") {
+    write({.producer = 7}); // 0
+    end(7, kAbort);         // 1
+    flush();
+    disk.full_suffix = ".txnindex";
+    SUBCASE("a damaged index is made again") {
+        REQUIRE(log->close());
+        for (const std::string& name : disk.names(directory)) {
+            if (name.ends_with(".txnindex")) {
+                disk.bytes(directory + "/" + name).resize(10);
+            }
+        }
+        hint.clean = log->state_for_checkpoint();
+        disk.is_full = true;
+        open();
+    }
+    SUBCASE("after a kill") {
+        disk.is_full = true;
+        kill_and_open(0);
+    }
+    CHECK(aborted(0) == "7:0-1");
+    disk.is_full = false;
+    write({.producer = 7, .sequence = 1}); // 2
+    end(7, kAbort);                        // 3
+    CHECK(aborted(0) == "7:0-1 7:2-3");
+    flush();
+    close_and_open();
+    CHECK(aborted(0) == "7:0-1 7:2-3");
+}
+
+TEST_CASE_FIXTURE(TransactionsFixture,
                   "a marker that a power loss took leaves its transaction open") {
     write({.producer = 7});
     flush();
