@@ -116,6 +116,10 @@ void GroupMember::take(const std::vector<uint16_t>& numbers, bool keeps_position
         lanes[number] = keeps_positions && before != lanes_.end() ? before->second : Lane{};
     }
     lanes_ = std::move(lanes);
+    if (ghost_ && ghost_->identity.member_id == identity_.member_id &&
+        ghost_->identity.generation == identity_.generation) {
+        ghost_.reset(); // the same life goes on: it would commit backwards itself
+    }
 }
 
 std::vector<uint16_t> GroupMember::owned() const {
