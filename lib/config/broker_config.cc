@@ -253,6 +253,7 @@ Result<void> read_typed(BrokerConfig& broker) {
     broker.cleaner_io_buffer_bytes = read.int32("log.cleaner.io.buffer.size");
     const double rate = to_double(read.needed("log.cleaner.io.max.bytes.per.second"));
     broker.cleaner_io_bytes_per_second_max = rate < 9e18 ? static_cast<int64_t>(rate) : kUnlimited;
+    broker.move_bytes_per_second_max = read.int64("replica.alter.log.dirs.io.max.bytes.per.second");
     broker.producer_id_expiration_ms = read.int32("producer.id.expiration.ms");
     broker.group_initial_rebalance_delay_ms = read.int32("group.initial.rebalance.delay.ms");
     broker.group_session_timeout_min_ms = read.int32("group.min.session.timeout.ms");
@@ -271,8 +272,6 @@ Result<void> read_typed(BrokerConfig& broker) {
     broker.transaction_expire_interval_ms =
         read.int32("transaction.remove.expired.transaction.cleanup.interval.ms");
     broker.transactional_id_expiration_ms = read.int32("transactional.id.expiration.ms");
-    broker.transaction_partition_verification_enable =
-        read.boolean("transaction.partition.verification.enable");
     broker.transaction_state_partitions = read.int32("transaction.state.log.num.partitions");
     broker.transaction_state_replication_factor =
         read.int32("transaction.state.log.replication.factor");

@@ -63,13 +63,13 @@ struct BrokerConfig {
     int64_t cleaner_dedupe_buffer_bytes = 134'217'728;
     int32_t cleaner_io_buffer_bytes = 524'288;
     int64_t cleaner_io_bytes_per_second_max = kUnlimited;
-    TopicConfig topic_defaults; // of a topic without options of its own
+    int64_t move_bytes_per_second_max = kUnlimited; // of partitions between log directories
+    TopicConfig topic_defaults;                     // of a topic without options of its own
     // Transactions.
     int32_t transaction_timeout_max_ms = 900'000;
     int32_t transaction_abort_interval_ms = 10'000;
     int32_t transaction_expire_interval_ms = 3'600'000;
     int32_t transactional_id_expiration_ms = 604'800'000;
-    bool transaction_partition_verification_enable = true;
     int32_t transaction_state_partitions = 50;
     int32_t transaction_state_replication_factor = 3;
     int32_t transaction_state_min_isr = 2;

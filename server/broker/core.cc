@@ -6,6 +6,7 @@
 #include "server/broker/first_byte.h"
 #include "server/broker/internal_requests.h"
 #include "server/broker/log_dir_views.h"
+#include "server/broker/manager_options.h"
 #include "server/group/shard.h"
 #include "server/kafka/api_table.h"
 #include "server/kafka/connection.h"
@@ -66,34 +67,14 @@ private:
     ConnectionSlot& connection_;
 };
 
-namespace {
-
-// The buffer and the rate are those of the broker; its cores share them out.
-replica::CompactorOptions compactor_options(const Shared& shared) {
-    const auto part = [&](int64_t whole) {
-        return static_cast<uint64_t>(std::max<int64_t>(1, whole / shared.core_count));
-    };
-    replica::CompactorOptions options;
-    options.is_enabled = shared.config.cleaner_enable;
-    options.backoff = clamped_ms(shared.config.cleaner_backoff_ms);
-    options.map_bytes_max = part(shared.config.cleaner_dedupe_buffer_bytes);
-    options.read_bytes_max = static_cast<uint64_t>(shared.config.cleaner_io_buffer_bytes);
-    options.bytes_per_second_max = part(shared.config.cleaner_io_bytes_per_second_max);
-    return options;
-}
-
-} // namespace
-
 Core::Core(port::CorePorts ports, Shared& shared)
     : ports_(ports),
       shared_(shared),
       counters_(*shared.counters[ports.id.value()]),
       partitions_(replica::Manager::Setup{
           ports, BrokerId(shared.config.node_id), shared.log_dirs, &counters_,
-          clamped_ms(shared.config.retention_check_interval_ms),
-          shared.config.producer_id_expiration_ms,
           [&shared, id = ports.id](const PartitionKey& key) { return shared.owner(key) == id; },
-          compactor_options(shared)}),
+          manager_options(shared.config, shared.core_count)}),
       coordinators_(coordinator::Runtime::Setup{
           machine_makers(), &partitions_, ports.clock, ports.random, &shared.config,
           BrokerId(shared.config.node_id),
@@ -674,6 +655,7 @@ void Core::apply_image(ImageMail& mail) {
     if (life_ < Life::drained) {
         replica::Outbox out;
         coordinators_.forget_deleted(mail.delta, out);
+        partitions_.set_options(manager_options(config(), shared_.core_count));
         partitions_.apply(*image_, mail.delta, out);
         coordinators_.apply(image_, mail.delta);
         deliver(out);

@@ -33,7 +33,7 @@ public:
         replica::Manager* partitions = nullptr;
         const port::Clock* clock = nullptr;
         port::Random* random = nullptr;
-        const config::BrokerConfig* config = nullptr;
+        const config::BrokerConfig* config = nullptr; // of the start; else that of the image
         BrokerId self;
         std::function<bool(const PartitionKey&)> is_mine; // does this core own it
         std::function<std::optional<ProducerId>()> take_producer_id;
@@ -75,6 +75,10 @@ public:
 private:
     friend class Shard;
 
+    /// The broker's options in force.
+    [[nodiscard]] const config::BrokerConfig& config() const {
+        return image_->broker ? *image_->broker : *setup_.config;
+    }
     void open_shards(const metadata::TopicImage& topic, const MakeMachine& make);
 
     Setup setup_;

@@ -28,9 +28,7 @@ public:
     void write_marker(const MarkerRequest& request) override;
     std::optional<ProducerId> take_producer_id() override;
     [[nodiscard]] const metadata::Image& image() const override { return *runtime_.image_; }
-    [[nodiscard]] const config::BrokerConfig& config() const override {
-        return *runtime_.setup_.config;
-    }
+    [[nodiscard]] const config::BrokerConfig& config() const override { return runtime_.config(); }
     [[nodiscard]] MonoTime now() const override { return runtime_.setup_.clock->mono(); }
     [[nodiscard]] WallTime wall_now() const override { return runtime_.setup_.clock->wall(); }
     port::Random& random() override { return *runtime_.setup_.random; }

@@ -154,10 +154,9 @@ Result<void> remove_consumer_member(ShardState& state, ConsumerGroup& group, std
 
 void renew_consumer_session(ShardState& state, const ConsumerGroup& group,
                             const ConsumerMember& member, Host& host) {
-    const Duration timeout =
-        member.metadata.classic
-            ? clamped_ms(member.metadata.classic->session_timeout_ms)
-            : consumer_group_settings(host.config(), group.id()).session_timeout;
+    const Duration timeout = member.metadata.classic
+                                 ? clamped_ms(member.metadata.classic->session_timeout_ms)
+                                 : consumer_group_settings(host, group.id()).session_timeout;
     state.timers.set({group.id(), TimerKind::consumer_session, member.id}, host.now() + timeout);
 }
 

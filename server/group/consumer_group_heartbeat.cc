@@ -310,7 +310,7 @@ private:
         response.member_id = member_id_;
         response.member_epoch = member.progress.epoch;
         response.heartbeat_interval_ms =
-            consumer_group_settings(host_.config(), group_->id()).heartbeat_interval_ms;
+            consumer_group_settings(host_, group_->id()).heartbeat_interval_ms;
         if (has_changed || is_full || is_behind) {
             auto& assignment = response.assignment.emplace();
             for (auto& [topic, partitions] : plain(member.progress.assigned)) {

@@ -2,9 +2,10 @@
 #pragma once
 
 #include "lib/base/time.h"
-#include "lib/config/broker_config.h"
+#include "lib/config/group_config.h"
+#include "server/coordinator/machine.h"
 
-#include <string_view>
+#include <string>
 
 namespace qtool::group {
 
@@ -14,13 +15,16 @@ struct ConsumerGroupSettings {
     Duration assignment_interval{};
 };
 
-inline ConsumerGroupSettings consumer_group_settings(const config::BrokerConfig& config,
-                                                     std::string_view group_id) {
-    static_cast<void>(group_id); // groups have no options of their own yet
+/// Options of the group over the broker's, as they are now: asked at each use, so that a change
+/// holds from the next heartbeat on.
+inline ConsumerGroupSettings consumer_group_settings(const coordinator::Host& host,
+                                                     const std::string& group_id) {
+    const config::GroupConfig config =
+        config::effective_group_config(host.image().group_overrides(group_id), host.config());
     ConsumerGroupSettings settings;
-    settings.session_timeout = clamped_ms(config.consumer_groups.session_timeout_ms);
-    settings.heartbeat_interval_ms = config.consumer_groups.heartbeat_interval_ms;
-    settings.assignment_interval = clamped_ms(config.consumer_groups.assignment_interval_ms);
+    settings.session_timeout = clamped_ms(config.session_timeout_ms);
+    settings.heartbeat_interval_ms = config.heartbeat_interval_ms;
+    settings.assignment_interval = clamped_ms(config.assignment_interval_ms);
     return settings;
 }
 

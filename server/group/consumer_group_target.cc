@@ -222,8 +222,7 @@ Result<void> refresh_target(ShardState& state, ConsumerGroup& group, Host& host)
         return {};
     }
     const MonoTime now = host.now();
-    const Duration interval =
-        consumer_group_settings(host.config(), group.id()).assignment_interval;
+    const Duration interval = consumer_group_settings(host, group.id()).assignment_interval;
     if (group.now.target_at && now < *group.now.target_at + interval) {
         state.timers.set(timer, *group.now.target_at + interval);
         return {};

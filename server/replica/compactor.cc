@@ -31,6 +31,14 @@ bool is_dirtier(const storage::CompactionNeed& a, const storage::CompactionNeed&
 
 } // namespace
 
+void Compactor::set_options(const CompactorOptions& options, MonoTime now) {
+    options_ = options;
+    // A long pause that the old options asked for ends; what is due once more is cheap.
+    if (due_ != kMonoNever) {
+        due_ = std::min(due_, now + (current_ ? Duration{} : options_.backoff));
+    }
+}
+
 void Compactor::start(MonoTime now) {
     if (options_.is_enabled && due_ == kMonoNever && !current_) {
         due_ = now + options_.backoff;

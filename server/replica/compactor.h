@@ -26,6 +26,8 @@ struct CompactorOptions {
     uint64_t map_bytes_max = 128 * MiB;
     uint64_t read_bytes_max = 512 * KiB;
     uint64_t bytes_per_second_max = UINT64_MAX;
+
+    bool operator==(const CompactorOptions&) const = default;
 };
 
 class Compactor {
@@ -36,6 +38,8 @@ public:
           random_(random),
           counters_(counters) {}
 
+    /// Backoff and rate hold at once, the sizes of buffers from the next run on.
+    void set_options(const CompactorOptions& options, MonoTime now);
     /// There are partitions; looks for work from then on.
     void start(MonoTime now);
     /// kMonoNever while a sync is under way.

@@ -21,7 +21,22 @@ constexpr Duration kMaintainMax = 60s;          // idle files are released at le
 
 Manager::Manager(Setup setup)
     : setup_(std::move(setup)),
-      compactor_(setup_.compactor, setup_.ports.random, *setup_.counters) {}
+      compactor_(setup_.options.compactor, setup_.ports.random, *setup_.counters) {}
+
+void Manager::set_options(const ManagerOptions& options) {
+    if (options == setup_.options) {
+        return;
+    }
+    const MonoTime now = setup_.ports.clock->mono();
+    setup_.options = options;
+    for (auto& [key, entry] : partitions_) {
+        entry.partition->set_producer_id_expiration(options.producer_id_expiration_ms);
+    }
+    if (maintain_at_ != kMonoNever) {
+        maintain_at_ = std::min(maintain_at_, now + maintain_interval());
+    }
+    compactor_.set_options(options.compactor, now);
+}
 
 // ---- images -------------------------------------------------------------------------------------
 
@@ -81,12 +96,12 @@ void Manager::open(const metadata::TopicImage& topic, PartitionIndex index,
         }
         return storage::Log::open(
             *setup_.ports.disk, dir.data()->partition_path(topic.name, index),
-            make_log_config(topic.effective, setup_.producer_id_expiration_ms),
+            make_log_config(topic.effective, setup_.options.producer_id_expiration_ms),
             dir.data()->hint(topic.id, index), setup_.ports.clock->wall());
     }();
     entry.partition =
         std::make_unique<Partition>(key, std::move(name), setup_.self, std::move(log),
-                                    setup_.producer_id_expiration_ms, *setup_.counters);
+                                    setup_.options.producer_id_expiration_ms, *setup_.counters);
     entry.partition->set_log_dir(entry.dir ? static_cast<int32_t>(*entry.dir) : -1);
     note_failure(entry);
     entry.partition->apply(topic, out);
@@ -314,7 +329,7 @@ bool Manager::on_synced(Token token, Result<void> result, Outbox& out) {
 // ---- time ---------------------------------------------------------------------------------------
 
 Duration Manager::maintain_interval() const {
-    return std::min(setup_.retention_check_interval, kMaintainMax);
+    return std::min(setup_.options.retention_check_interval, kMaintainMax);
 }
 
 MonoTime Manager::next_due() const {

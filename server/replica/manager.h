@@ -18,6 +18,15 @@
 
 namespace qtool::replica {
 
+/// Options of the broker that concern its partitions; what its cores share is this core's part.
+struct ManagerOptions {
+    Duration retention_check_interval = 5min;
+    int64_t producer_id_expiration_ms = 86'400'000;
+    CompactorOptions compactor;
+
+    bool operator==(const ManagerOptions&) const = default;
+};
+
 class Manager {
 public:
     struct Setup {
@@ -25,13 +34,13 @@ public:
         BrokerId self;
         storage::LogDirs* log_dirs = nullptr;
         metrics::CoreCounters* counters = nullptr;
-        Duration retention_check_interval{};
-        int64_t producer_id_expiration_ms = 86'400'000;
         std::function<bool(const PartitionKey&)> is_mine; // does this core own it
-        CompactorOptions compactor;
+        ManagerOptions options;
     };
     explicit Manager(Setup setup);
 
+    /// Options set at run time: they hold from now on, for what is under way, too.
+    void set_options(const ManagerOptions& options);
     /// Opens, changes and closes partitions. Recovery of what was not closed cleanly happens in
     /// here, before the core serves.
     void apply(const metadata::Image& image, const metadata::Delta& delta, Outbox& out);

@@ -69,8 +69,9 @@ void Partition::apply(const metadata::TopicImage& topic, Outbox& out) {
     is_internal_ = topic.is_internal();
     flush_messages_ = topic.effective.flush_messages;
     flush_ms_ = topic.effective.flush_ms;
+    log_config_ = make_log_config(topic.effective, producer_id_expiration_ms_);
     if (log_) {
-        log_->set_config(make_log_config(topic.effective, producer_id_expiration_ms_));
+        log_->set_config(log_config_);
     }
     advance(out); // write.caching may have been switched on while appends are parked
 }
@@ -525,6 +526,14 @@ void Partition::take_offline(const Error& reason, Outbox& out) {
         log_->fail(reason); // nothing more is written, and nothing is closed as if it were whole
     }
     go_offline(reason, out);
+}
+
+void Partition::set_producer_id_expiration(int64_t expiration_ms) {
+    producer_id_expiration_ms_ = expiration_ms;
+    log_config_.producer_id_expiration_ms = expiration_ms;
+    if (log_) {
+        log_->set_config(log_config_);
+    }
 }
 
 void Partition::set_low_space(bool is_low) {

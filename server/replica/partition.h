@@ -85,6 +85,8 @@ public:
     [[nodiscard]] bool is_offline() const { return offline_.has_value(); }
     /// Call only when it is offline.
     [[nodiscard]] const Error& offline_reason() const { return offline_.value(); }
+    /// Option of the broker: how long the log remembers a silent producer.
+    void set_producer_id_expiration(int64_t expiration_ms);
     void set_log_dir(int32_t index) { log_dir_ = index; } // in log.dirs
     /// Its log directory went offline.
     void take_offline(const Error& reason, Outbox& out);
@@ -143,6 +145,7 @@ private:
     int64_t flush_messages_ = INT64_MAX;
     int64_t flush_ms_ = INT64_MAX;
     int64_t producer_id_expiration_ms_;
+    storage::LogConfig log_config_;         // of the last image
     MonoTime unflushed_since_ = kMonoNever; // write caching: when the oldest unsynced byte came
     MonoTime last_used_{};
     bool flush_due_ = false; // write caching: flush.ms passed or flush.messages reached

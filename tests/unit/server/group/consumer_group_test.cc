@@ -88,6 +88,58 @@ TEST_CASE("consumer group: a partition changes hands only after its owner gave i
     CHECK(a.assigned.at(topic).size() == 1);
 }
 
+TEST_CASE("consumer group: what is set on the group holds from the next heartbeat on") {
+    ConsumerWorld world;
+    world.add_topic("t", 1);
+    Consumer a{.id = "a"};
+    CHECK(world.beat(a).heartbeat_interval_ms == 5000);
+    const auto set = [&](std::string name, std::string value) {
+        world.host.image_now.group_configs["g"].options[std::move(name)] = std::move(value);
+    };
+    SUBCASE("the heartbeat interval, of this group alone") {
+        set("consumer.heartbeat.interval.ms", "9000");
+        CHECK(world.beat(a).heartbeat_interval_ms == 9000);
+        world.host.image_now.group_configs.clear();
+        CHECK(world.beat(a).heartbeat_interval_ms == 5000);
+        world.host.image_now.group_configs["other"].options["consumer.heartbeat.interval.ms"] =
+            "9000";
+        CHECK(world.beat(a).heartbeat_interval_ms == 5000);
+    }
+    SUBCASE("the session timeout: the running session keeps the one it began with") {
+        set("consumer.session.timeout.ms", "60000");
+        world.wait(44s);
+        CHECK(world.beat(a).error_code == 0);
+        world.wait(59s);
+        CHECK(world.beat(a).error_code == 0);
+        world.wait(61s);
+        CHECK(world.state_of("g") == "Empty");
+    }
+    SUBCASE("a value beyond the bounds of the broker is moved to the nearest one") {
+        set("consumer.heartbeat.interval.ms", "1");
+        CHECK(world.beat(a).heartbeat_interval_ms == 5000);
+        set("consumer.heartbeat.interval.ms", "100000");
+        CHECK(world.beat(a).heartbeat_interval_ms == 15'000);
+        set("of.a.later.version", "1");
+        CHECK(world.beat(a).error_code == 0);
+    }
+    SUBCASE("the interval between two assignments") {
+        set("consumer.assignment.interval.ms", "15000");
+        Consumer b{.id = "b"};
+        world.beat(b);
+        world.wait(2s);
+        CHECK(world.state_of("g") == "Assigning");
+        set("consumer.assignment.interval.ms", "0"); // and from the next heartbeat without waiting
+        world.beat(b);
+        CHECK(world.state_of("g") != "Assigning");
+    }
+    SUBCASE("the broker's own option, set at run time") {
+        world.host.config_now.consumer_groups.heartbeat_interval_ms = 7000;
+        // As a change of the option does: the value in force is the typed and the written one.
+        world.host.config_now.settings["group.consumer.heartbeat.interval.ms"] = {"7000", "--set"};
+        CHECK(world.beat(a).heartbeat_interval_ms == 7000);
+    }
+}
+
 TEST_CASE("consumer group: requests that contradict themselves") {
     ConsumerWorld world;
     world.add_topic("t", 1);

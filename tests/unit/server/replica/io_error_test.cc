@@ -132,7 +132,7 @@ private:
         setup.self = BrokerId(1);
         setup.log_dirs = dirs_.get();
         setup.counters = &counters_;
-        setup.retention_check_interval = 2s;
+        setup.options.retention_check_interval = 2s;
         setup.is_mine = [](const PartitionKey&) { return true; };
         manager_ = std::make_unique<Manager>(std::move(setup));
         Outbox out;

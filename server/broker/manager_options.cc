@@ -1,0 +1,22 @@
+#include "server/broker/manager_options.h"
+
+#include <algorithm>
+
+namespace qtool::broker {
+
+replica::ManagerOptions manager_options(const config::BrokerConfig& config, uint16_t core_count) {
+    const auto part = [&](int64_t whole) {
+        return static_cast<uint64_t>(std::max<int64_t>(1, whole / core_count));
+    };
+    replica::ManagerOptions options;
+    options.retention_check_interval = clamped_ms(config.retention_check_interval_ms);
+    options.producer_id_expiration_ms = config.producer_id_expiration_ms;
+    options.compactor.is_enabled = config.cleaner_enable;
+    options.compactor.backoff = clamped_ms(config.cleaner_backoff_ms);
+    options.compactor.map_bytes_max = part(config.cleaner_dedupe_buffer_bytes);
+    options.compactor.read_bytes_max = static_cast<uint64_t>(config.cleaner_io_buffer_bytes);
+    options.compactor.bytes_per_second_max = part(config.cleaner_io_bytes_per_second_max);
+    return options;
+}
+
+} // namespace qtool::broker
