@@ -19,6 +19,7 @@ void add_topic(CLI::App& root, Run& run);
 void add_produce(CLI::App& root, Run& run);
 void add_consume(CLI::App& root, Run& run);
 void add_offsets(CLI::App& root, Run& run);
+void add_bench(CLI::App& root, Run& run);
 void add_group(CLI::App& root, Run& run);
 void add_txn(CLI::App& root, Run& run);
 void add_config(CLI::App& root, Run& run);

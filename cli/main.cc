@@ -88,6 +88,7 @@ ExitCode run_main(int argc, char** argv) {
     add_produce(root, run);
     add_consume(root, run);
     add_offsets(root, run);
+    add_bench(root, run);
     add_group(root, run);
     add_txn(root, run);
     add_config(root, run);

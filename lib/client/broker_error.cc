@@ -69,6 +69,16 @@ Code code_of(KafkaError error) {
         return Code::offset_not_available;
     case KafkaError::invalid_request:
         return Code::invalid_request;
+    case KafkaError::topic_already_exists:
+        return Code::topic_exists;
+    case KafkaError::invalid_partitions:
+        return Code::invalid_partitions;
+    case KafkaError::invalid_replication_factor:
+        return Code::invalid_replication_factor;
+    case KafkaError::invalid_config:
+        return Code::invalid_config;
+    case KafkaError::topic_deletion_disabled:
+        return Code::feature_disabled;
     default:
         return Code::internal;
     }
