@@ -7,6 +7,7 @@ from tests.cli.cli_case import BIN, QTOOL, ROOT
 
 COMMANDS = (["topic", "create"], ["topic", "list"], ["topic", "describe"], ["topic", "alter"],
             ["topic", "delete"], ["produce"], ["consume"], ["offsets"], ["cluster", "status"],
+            ["bench", "produce"], ["bench", "consume"], ["bench", "e2e"], ["bench", "mixed"],
             ["group", "list"], ["group", "describe"], ["group", "reset-offsets"],
             ["group", "delete"], ["group", "export"], ["group", "import"], ["txn", "list"],
             ["txn", "describe"], ["txn", "abort"],
