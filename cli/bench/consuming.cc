@@ -116,6 +116,12 @@ void Consuming::run() {
     if (options_.from.empty()) {
         return; // nothing is there to read
     }
+    // End to end begins at once, to be there before the first record; what others read early would
+    // not be counted.
+    while (!options_.run_id && client::mono_now() < options_.schedule.start && !is_stopping()) {
+        std::this_thread::sleep_for(
+            std::min(options_.schedule.start - client::mono_now(), kWakeTime));
+    }
     consumer_.assign(options_.from);
     bool wanted = true;
     std::optional<MonoTime> asked; // since when it waits for records

@@ -45,6 +45,7 @@ class BenchTest(CliCase):
 
         read = self.bench("consume", topic, "--consumers", "2")["consume"]
         self.assertEqual((read["records"], read["bytes"]), (1000, produce["bytes"]))
+        self.assertGreater(read["records_per_s"], 0)
         some = self.bench("consume", topic, "--consumers", "3", "-n", "100")["consume"]
         self.assertEqual(some["records"], 100)
         self.assertEqual(self.bench("consume", self.topic())["consume"]["records"], 0)
@@ -90,16 +91,13 @@ class BenchTest(CliCase):
         self.bench("produce", topic, "-n", "300")
         report = self.bench("mixed", topic, "-d", "0.5", "-r", "200")
         self.assertEqual(report["produce"]["records"] + report["produce"]["not_sent"], 100)
-        self.assertGreater(report["consume"]["records"], 0)
+        self.assertGreaterEqual(report["consume"]["records"], 300)
 
     def test_create_and_delete(self):
         report = self.bench("produce", "made", "--create", "-p", "5", "--config",
                             "retention.ms=60000", "-n", "10")
         self.assertEqual(report["parameters"]["partitions"], 5)
-        self.assertEqual(self.broker.describe("made")["configs"]["retention.ms"]["value"]
-                         if isinstance(self.broker.describe("made")["configs"], dict) else
-                         next(one["value"] for one in self.broker.describe("made")["configs"]
-                              if one["name"] == "retention.ms"), "60000")
+        self.assertIn(b"60000", self.qtool("topic", "describe", "made"))
         self.qtool("bench", "produce", "-t", "made", "--create", "-n", "10", status=5)
         self.bench("produce", "made", "-n", "10", "--delete")
         self.qtool("topic", "describe", "made", status=4)
