@@ -13,7 +13,7 @@ Schedule::Schedule(const ScheduleOptions& options) : options_(options) {
 
 MonoTime Schedule::due_at(uint64_t index) const {
     QT_ASSERT(is_open_loop());
-    // 64 bits of mantissa: exact to the nanosecond for centuries, and nothing adds up over time.
+    // From the start each time, with 64 bits of mantissa: no error adds up.
     const auto place = static_cast<long double>(index) * options_.worker_count + options_.worker;
     const long double offset_ns = place * 1e9L / static_cast<long double>(options_.rate);
     constexpr long double kOffsetMax_ns = 4e18L; // below what a Duration holds
