@@ -2,6 +2,8 @@
 // how requests with several groups are split and joined, and what a client hears when a shard does
 // not answer. The shards are played by the test.
 #include "lib/protocol/msg/add_partitions_to_txn.h"
+#include "lib/protocol/msg/consumer_group_describe.h"
+#include "lib/protocol/msg/consumer_group_heartbeat.h"
 #include "lib/protocol/msg/delete_groups.h"
 #include "lib/protocol/msg/describe_groups.h"
 #include "lib/protocol/msg/heartbeat.h"
@@ -158,6 +160,135 @@ TEST_CASE("groups: several groups are split by shard and joined in the order ask
         CHECK(response.results[i].group_id == groups[i]);
         const bool is_failed = std::find(failed.begin(), failed.end(), groups[i]) != failed.end();
         CHECK(response.results[i].error_code == (is_failed ? 16 : 69));
+    }
+}
+
+TEST_CASE("groups: a consumer group's heartbeat goes to its shard, and so does the answer") {
+    GroupsFixture fixture;
+    for (const std::string group : {"a", "b", "c", "some group"}) {
+        for (const int16_t version : {int16_t{0}, int16_t{1}}) {
+            CAPTURE(group);
+            CAPTURE(version);
+            protocol::ConsumerGroupHeartbeatRequest request;
+            request.group_id = group;
+            request.member_id = "m";
+            request.member_epoch = 4;
+            request.rebalance_timeout_ms = 300'000;
+            request.subscribed_topic_names = std::vector<std::string_view>{"events", "orders"};
+            fixture.send(request, version);
+            CHECK(fixture.shard() == shard_of(group));
+            CHECK(fixture.op().api_key == 68);
+            CHECK(fixture.op().api_version == version);
+            CHECK(fixture.op().client_id == "test");
+            CHECK(fixture.op().client_host.starts_with("/"));
+            CHECK(fixture.asked<protocol::ConsumerGroupHeartbeatRequest>() == request);
+            protocol::ConsumerGroupHeartbeatResponse response;
+            response.member_id = "m";
+            response.member_epoch = 5;
+            response.heartbeat_interval_ms = 5000;
+            response.assignment.emplace().topic_partitions.push_back({make_uuid(1, 2), {0, 2}});
+            fixture.reply(response);
+            CHECK(fixture.receive<protocol::ConsumerGroupHeartbeatResponse>(version) == response);
+        }
+    }
+}
+
+TEST_CASE("groups: a consumer group's member hears when its coordinator does not answer") {
+    struct Case {
+        Code code;
+        int16_t error;
+    };
+    for (const Case& c : {Case{Code::coordinator_loading, 14}, Case{Code::not_coordinator, 16},
+                          Case{Code::not_leader, 16}, Case{Code::storage_offline, 16},
+                          Case{Code::timed_out, 15}, Case{Code::coordinator_not_available, 15}}) {
+        CAPTURE(to_string(c.code));
+        GroupsFixture fixture;
+        protocol::ConsumerGroupHeartbeatRequest heartbeat;
+        heartbeat.group_id = "g";
+        heartbeat.member_id = "m";
+        fixture.send(heartbeat, 1);
+        fixture.fail(c.code);
+        const auto beaten = fixture.receive<protocol::ConsumerGroupHeartbeatResponse>(1);
+        CHECK(beaten.error_code == c.error);
+        CHECK_FALSE(beaten.assignment);
+
+        protocol::ConsumerGroupDescribeRequest describe;
+        describe.group_ids = {"g"};
+        fixture.send(describe, 1);
+        fixture.fail(c.code);
+        const auto described = fixture.receive<protocol::ConsumerGroupDescribeResponse>(1);
+        REQUIRE(described.groups.size() == 1);
+        CHECK(described.groups[0].group_id == "g");
+        CHECK(described.groups[0].error_code == c.error);
+        CHECK(described.groups[0].members.empty());
+    }
+}
+
+TEST_CASE("groups: without the internal topic no consumer group is coordinated") {
+    GroupsFixture fixture;
+    auto image = make_image();
+    image->topics_by_name.erase("__consumer_offsets");
+    fixture.services.image_ = image;
+    protocol::ConsumerGroupHeartbeatRequest heartbeat;
+    heartbeat.group_id = "g";
+    CHECK(fixture.call<protocol::ConsumerGroupHeartbeatResponse>(heartbeat, 1).error_code == 15);
+    protocol::ConsumerGroupDescribeRequest describe;
+    describe.group_ids = {"g", "h"};
+    const auto described = fixture.call<protocol::ConsumerGroupDescribeResponse>(describe, 0);
+    REQUIRE(described.groups.size() == 2);
+    CHECK(described.groups[1].group_id == "h");
+    CHECK(described.groups[1].error_code == 15);
+}
+
+TEST_CASE("groups: several consumer groups are described by their shards, in the order asked") {
+    for (const int16_t version : {int16_t{0}, int16_t{1}}) {
+        CAPTURE(version);
+        GroupsFixture fixture;
+        const std::vector<std::string_view> groups = {"a", "b", "c", "a", "a2", "b2"};
+        protocol::ConsumerGroupDescribeRequest request;
+        request.group_ids = groups;
+        request.include_authorized_operations = true;
+        fixture.send(request, version);
+        size_t asked_count = 0;
+        while (!fixture.services.submitted.empty()) {
+            const auto part = fixture.asked<protocol::ConsumerGroupDescribeRequest>();
+            CHECK(part.include_authorized_operations);
+            protocol::ConsumerGroupDescribeResponse response;
+            for (const std::string_view group : part.group_ids) {
+                CHECK(shard_of(group) == fixture.shard());
+                asked_count++;
+                auto& out = response.groups.emplace_back();
+                out.group_id = group;
+                if (group == "b") {
+                    out.error_code = 69;
+                    out.error_message = "no such group";
+                    continue;
+                }
+                out.group_state = "Stable";
+                out.group_epoch = static_cast<int32_t>(group.size());
+                auto& member = out.members.emplace_back();
+                member.member_id = group;
+                member.assignment.topic_partitions.push_back({make_uuid(1, 2), "events", {0}});
+            }
+            fixture.reply(response);
+        }
+        CHECK(asked_count == groups.size());
+        const auto response = fixture.receive<protocol::ConsumerGroupDescribeResponse>(version);
+        REQUIRE(response.groups.size() == groups.size());
+        for (size_t i = 0; i < groups.size(); i++) {
+            CAPTURE(groups[i]);
+            const auto& group = response.groups[i];
+            CHECK(group.group_id == groups[i]);
+            CHECK(group.error_code == (groups[i] == "b" ? 69 : 0));
+            if (groups[i] == "b") {
+                CHECK(group.error_message == "no such group");
+                continue;
+            }
+            CHECK(group.group_epoch == static_cast<int32_t>(groups[i].size()));
+            REQUIRE(group.members.size() == 1);
+            CHECK(group.members[0].member_id == groups[i]);
+            CHECK(group.members[0].assignment.topic_partitions[0].topic_name == "events");
+        }
     }
 }
 
