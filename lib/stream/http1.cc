@@ -124,12 +124,14 @@ std::string split_target(std::string_view target, HttpRequest& request) {
     if (!decoded || !is_utf8(*decoded) || decoded->find('\0') != std::string::npos) {
         return "the path has an escape that is not two hex digits, or is not UTF-8";
     }
-    // An escaped slash would be a separator after decoding and not before: two meanings, refused.
-    if (std::count(path.begin(), path.end(), '/') !=
-        std::count(decoded->begin(), decoded->end(), '/')) {
-        return "the path has an escaped '/'";
-    }
     request.path = *std::move(decoded);
+    for (size_t slash = 0; slash != std::string_view::npos;) {
+        const size_t next = path.find('/', slash + 1);
+        auto segment = decode_percent(path.substr(slash + 1, next - slash - 1), false);
+        QT_ASSERT(segment); // the whole path is good, and an escape has no slash in it
+        request.segments.push_back(*std::move(segment));
+        slash = next;
+    }
     if (mark == std::string_view::npos) {
         return {};
     }

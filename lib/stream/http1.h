@@ -37,8 +37,11 @@ inline constexpr std::string_view kHttpContinue = "HTTP/1.1 100 Continue\r\n\r\n
 using HttpHeaders = std::map<std::string, std::string, std::less<>>;
 
 struct HttpRequest {
-    std::string method;                                    // as sent: "GET"
-    std::string path;                                      // decoded; starts with '/'; valid UTF-8
+    std::string method; // as sent: "GET"
+    std::string path;   // decoded; starts with '/'; valid UTF-8
+    /// What stands between the slashes of the path, decoded one by one: an escaped slash is part of
+    /// a name and separates nothing. "/v1/groups/a%2Fb": v1, groups, a/b. At least one.
+    std::vector<std::string> segments;
     std::map<std::string, std::string, std::less<>> query; // decoded; no name twice
     HttpHeaders headers;                                   // of the head; trailers are dropped
     std::string body;

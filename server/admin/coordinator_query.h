@@ -7,6 +7,8 @@
 #include "server/admin/exchange.h"
 #include "server/coordinator/machine.h"
 
+#include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -102,6 +104,75 @@ private:
     metadata::ImageRef image_;
     std::vector<replica::PartitionRequest> asked_;
     size_t waiting_ = 0;
+};
+
+/// What all shards of an internal topic list, as one list. `Listing` names Request, Response, List,
+/// kTopic and kVersion, and has add(response, list) and sort(list).
+template <class Listing>
+class ListQuery final : public CoordinatorQuery {
+public:
+    explicit ListQuery(const Exchange& exchange) : CoordinatorQuery(exchange, Listing::kTopic) {}
+
+private:
+    void begin() override {
+        for (int32_t shard = 0; shard < shard_count(); shard++) {
+            ask_shard(0, PartitionIndex(shard), Listing::kVersion, typename Listing::Request{});
+        }
+    }
+    void take(uint32_t, Result<replica::PartitionResult> result) override {
+        const auto response = decode_answer<typename Listing::Response>(result, Listing::kVersion);
+        if (response) {
+            Listing::add(*response, list_);
+        } else {
+            failure_ = response.error();
+        }
+    }
+    stream::HttpReply finish() override {
+        if (failure_) {
+            return reply_error(*failure_); // half a list would be taken for the whole
+        }
+        Listing::sort(list_);
+        return reply_json(200, encode(list_));
+    }
+
+    typename Listing::List list_;
+    std::optional<Error> failure_;
+};
+
+/// Asks for a change of the group or transaction that the path names: 204, or the first failure.
+class ChangeQuery : public CoordinatorQuery {
+public:
+    ChangeQuery(const Exchange& exchange, std::string_view internal_topic)
+        : CoordinatorQuery(exchange, internal_topic),
+          name_(exchange.name) {}
+
+protected:
+    [[nodiscard]] const std::string& name() const { return name_; }
+    void fail(Error error) {
+        if (!failure_) {
+            failure_ = std::move(error);
+        }
+    }
+    /// An error code in a coordinator's response; 0 is none.
+    void fail(int16_t error_code, std::string_view what) {
+        if (error_code != 0) {
+            fail(coordinator_answer_error(error_code, what));
+        }
+    }
+    [[nodiscard]] bool has_failed() const { return failure_.has_value(); }
+
+private:
+    stream::HttpReply finish() final {
+        if (failure_) {
+            return reply_error(*failure_);
+        }
+        stream::HttpReply done;
+        done.status = 204;
+        return done;
+    }
+
+    std::string name_;
+    std::optional<Error> failure_;
 };
 
 } // namespace qtool::admin

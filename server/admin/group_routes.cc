@@ -17,7 +17,6 @@ namespace qtool::admin {
 
 namespace {
 
-constexpr int16_t kListVersion = 5;
 constexpr int16_t kDescribeVersion = 6;
 constexpr int16_t kConsumerDescribeVersion = 0;
 constexpr int16_t kFetchVersion = 8;
@@ -28,42 +27,28 @@ std::string quoted(std::string_view group) {
     return "group '" + std::string(group) + "'";
 }
 
-class ListGroupsQuery final : public CoordinatorQuery {
-public:
-    explicit ListGroupsQuery(const Exchange& exchange)
-        : CoordinatorQuery(exchange, metadata::kGroupTopic) {}
+Error no_such(std::string_view group) {
+    return {Code::resource_not_found, quoted(group) + " does not exist"};
+}
 
-private:
-    void begin() override {
-        for (int32_t shard = 0; shard < shard_count(); shard++) {
-            ask_shard(0, PartitionIndex(shard), kListVersion, protocol::ListGroupsRequest{});
+struct GroupListing {
+    using Request = protocol::ListGroupsRequest;
+    using Response = protocol::ListGroupsResponse;
+    using List = GroupList;
+    static constexpr std::string_view kTopic = metadata::kGroupTopic;
+    static constexpr int16_t kVersion = 5;
+
+    static void add(const Response& response, List& list) {
+        for (const auto& group : response.groups) {
+            list.groups.push_back({std::string(group.group_id), std::string(group.group_type),
+                                   std::string(group.protocol_type),
+                                   std::string(group.group_state)});
         }
     }
-
-    void take(uint32_t, Result<replica::PartitionResult> result) override {
-        const auto response = decode_answer<protocol::ListGroupsResponse>(result, kListVersion);
-        if (!response) {
-            failure_ = response.error();
-            return;
-        }
-        for (const auto& group : response->groups) {
-            list_.groups.push_back({std::string(group.group_id), std::string(group.group_type),
-                                    std::string(group.protocol_type),
-                                    std::string(group.group_state)});
-        }
-    }
-
-    stream::HttpReply finish() override {
-        if (failure_) {
-            return reply_error(*failure_); // half a list would be taken for the whole
-        }
-        std::sort(list_.groups.begin(), list_.groups.end(),
+    static void sort(List& list) {
+        std::sort(list.groups.begin(), list.groups.end(),
                   [](const GroupSummary& a, const GroupSummary& b) { return a.group < b.group; });
-        return reply_json(200, encode(list_));
     }
-
-    GroupList list_;
-    std::optional<Error> failure_;
 };
 
 // Asks as a classic and as a consumer group at once: only one of the two knows it.
@@ -219,9 +204,7 @@ private:
 
     stream::HttpReply finish() override {
         if (!found_) {
-            return reply_error(failure_ ? *failure_
-                                        : Error(Code::resource_not_found,
-                                                quoted(description_.group) + " does not exist"));
+            return reply_error(failure_ ? *failure_ : no_such(description_.group));
         }
         std::sort(description_.offsets.begin(), description_.offsets.end(),
                   [](const GroupOffset& a, const GroupOffset& b) {
@@ -235,41 +218,10 @@ private:
     std::optional<Error> failure_;
 };
 
-// One request to the coordinator, answered with 204.
-class ChangeGroupQuery : public CoordinatorQuery {
+class ChangeGroupQuery : public ChangeQuery {
 public:
     explicit ChangeGroupQuery(const Exchange& exchange)
-        : CoordinatorQuery(exchange, metadata::kGroupTopic),
-          group_(exchange.name) {}
-
-protected:
-    [[nodiscard]] const std::string& group() const { return group_; }
-    void fail(Error error) {
-        if (!failure_) {
-            failure_ = std::move(error);
-        }
-    }
-    void fail(int16_t error_code, std::string_view what) {
-        if (error_code != 0) {
-            fail(coordinator_answer_error(error_code, what));
-        }
-    }
-    void fail_without_topic() {
-        fail(Error(Code::resource_not_found, quoted(group_) + " does not exist"));
-    }
-
-private:
-    stream::HttpReply finish() override {
-        if (failure_) {
-            return reply_error(*failure_);
-        }
-        stream::HttpReply done;
-        done.status = 204;
-        return done;
-    }
-
-    std::string group_;
-    std::optional<Error> failure_;
+        : ChangeQuery(exchange, metadata::kGroupTopic) {}
 };
 
 class DeleteGroupQuery final : public ChangeGroupQuery {
@@ -279,12 +231,12 @@ public:
 private:
     void begin() override {
         if (shard_count() == 0) {
-            fail_without_topic();
+            fail(no_such(name()));
             return;
         }
         protocol::DeleteGroupsRequest request;
-        request.groups_names.push_back(group());
-        ask_coordinator_of(group(), 0, kDeleteVersion, request);
+        request.groups_names.push_back(name());
+        ask_coordinator_of(name(), 0, kDeleteVersion, request);
     }
 
     void take(uint32_t, Result<replica::PartitionResult> result) override {
@@ -294,7 +246,7 @@ private:
             return;
         }
         for (const auto& one : response->results) {
-            fail(one.error_code, quoted(group()));
+            fail(one.error_code, quoted(name()));
         }
     }
 };
@@ -318,7 +270,7 @@ private:
             return;
         }
         protocol::OffsetCommitRequest commit;
-        commit.group_id = group();
+        commit.group_id = name();
         std::map<std::string_view, std::vector<const OffsetToSet*>> by_topic;
         for (const OffsetToSet& offset : request_.offsets) {
             by_topic[offset.topic].push_back(&offset);
@@ -333,7 +285,7 @@ private:
                 partition.committed_metadata = offset->metadata;
             }
         }
-        ask_coordinator_of(group(), 0, kCommitVersion, commit);
+        ask_coordinator_of(name(), 0, kCommitVersion, commit);
     }
 
     void take(uint32_t, Result<replica::PartitionResult> result) override {
@@ -344,7 +296,7 @@ private:
         }
         for (const auto& topic : response->topics) {
             for (const auto& partition : topic.partitions) {
-                fail(partition.error_code, quoted(group()) + ", topic '" + std::string(topic.name) +
+                fail(partition.error_code, quoted(name()) + ", topic '" + std::string(topic.name) +
                                                "', partition " +
                                                std::to_string(partition.partition_index));
             }
@@ -376,7 +328,7 @@ private:
 } // namespace
 
 RouteOutcome get_groups(Exchange exchange) {
-    return std::make_unique<ListGroupsQuery>(exchange);
+    return std::make_unique<ListQuery<GroupListing>>(exchange);
 }
 
 RouteOutcome get_group(Exchange exchange) {

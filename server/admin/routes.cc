@@ -53,22 +53,26 @@ constexpr auto kTable = [] {
     return rows;
 }();
 
-// The segment of `path` in place of "{name}" (empty when the pattern has none), or nothing when the
-// pattern does not match. The path is decoded; the parser has refused encoded slashes.
-std::optional<std::string_view> match(std::string_view pattern, std::string_view path) {
-    constexpr std::string_view kName = "{name}";
-    const size_t at = pattern.find(kName);
-    if (at == std::string_view::npos) {
-        return path == pattern ? std::optional<std::string_view>("") : std::nullopt;
+// The segment in place of "{name}" (empty when the pattern has none), or nothing when the pattern
+// does not match.
+std::optional<std::string_view> match(std::string_view pattern,
+                                      const std::vector<std::string>& segments) {
+    std::string_view name;
+    size_t slash = 0;
+    for (const std::string& segment : segments) {
+        if (slash == std::string_view::npos) {
+            return std::nullopt;
+        }
+        const size_t next = pattern.find('/', slash + 1);
+        const std::string_view wanted = pattern.substr(slash + 1, next - slash - 1);
+        if (wanted == "{name}" && !segment.empty()) {
+            name = segment;
+        } else if (wanted != segment) {
+            return std::nullopt;
+        }
+        slash = next;
     }
-    if (!path.starts_with(pattern.substr(0, at))) {
-        return std::nullopt;
-    }
-    const std::string_view name = path.substr(at);
-    if (name.empty() || name.find('/') != std::string_view::npos) {
-        return std::nullopt;
-    }
-    return name;
+    return slash == std::string_view::npos ? std::optional(name) : std::nullopt;
 }
 
 stream::HttpReply refuse_method(std::string_view method, const std::string& allowed) {
@@ -85,7 +89,7 @@ RouteOutcome route_checked(Exchange exchange) {
     const std::string method = exchange.shape.head_only ? "GET" : exchange.request.method;
     std::string allowed;
     for (const Route& candidate : kRoutes) {
-        const auto name = match(candidate.row.path, exchange.request.path);
+        const auto name = match(candidate.row.path, exchange.request.segments);
         if (!name) {
             continue;
         }

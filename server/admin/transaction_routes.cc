@@ -11,53 +11,37 @@ namespace qtool::admin {
 
 namespace {
 
-constexpr int16_t kListVersion = 1;
 constexpr int16_t kDescribeVersion = 0;
 constexpr int16_t kInitVersion = 5;
 constexpr int32_t kFenceTimeoutMs = 60'000; // of the new producer epoch, which nobody will use
 
-Error no_such(const std::string& id) {
-    return {Code::resource_not_found, "transactional id '" + id + "' does not exist"};
+std::string quoted(std::string_view id) {
+    return "transactional id '" + std::string(id) + "'";
 }
 
-class ListTransactionsQuery final : public CoordinatorQuery {
-public:
-    explicit ListTransactionsQuery(const Exchange& exchange)
-        : CoordinatorQuery(exchange, metadata::kTransactionTopic) {}
+Error no_such(std::string_view id) {
+    return {Code::resource_not_found, quoted(id) + " does not exist"};
+}
 
-private:
-    void begin() override {
-        for (int32_t shard = 0; shard < shard_count(); shard++) {
-            ask_shard(0, PartitionIndex(shard), kListVersion, protocol::ListTransactionsRequest{});
+struct TransactionListing {
+    using Request = protocol::ListTransactionsRequest;
+    using Response = protocol::ListTransactionsResponse;
+    using List = TransactionList;
+    static constexpr std::string_view kTopic = metadata::kTransactionTopic;
+    static constexpr int16_t kVersion = 1;
+
+    static void add(const Response& response, List& list) {
+        for (const auto& one : response.transaction_states) {
+            list.transactions.push_back({std::string(one.transactional_id), one.producer_id,
+                                         std::string(one.transaction_state)});
         }
     }
-
-    void take(uint32_t, Result<replica::PartitionResult> result) override {
-        const auto response =
-            decode_answer<protocol::ListTransactionsResponse>(result, kListVersion);
-        if (!response) {
-            failure_ = response.error();
-            return;
-        }
-        for (const auto& one : response->transaction_states) {
-            list_.transactions.push_back({std::string(one.transactional_id), one.producer_id,
-                                          std::string(one.transaction_state)});
-        }
-    }
-
-    stream::HttpReply finish() override {
-        if (failure_) {
-            return reply_error(*failure_);
-        }
-        std::sort(list_.transactions.begin(), list_.transactions.end(),
+    static void sort(List& list) {
+        std::sort(list.transactions.begin(), list.transactions.end(),
                   [](const TransactionSummary& a, const TransactionSummary& b) {
                       return a.transactional_id < b.transactional_id;
                   });
-        return reply_json(200, encode(list_));
     }
-
-    TransactionList list_;
-    std::optional<Error> failure_;
 };
 
 class DescribeTransactionQuery final : public CoordinatorQuery {
@@ -85,8 +69,7 @@ private:
         }
         for (const auto& one : response->transaction_states) {
             if (one.error_code != 0) {
-                failure_ =
-                    coordinator_answer_error(one.error_code, "transactional id '" + id_ + "'");
+                failure_ = coordinator_answer_error(one.error_code, quoted(id_));
                 return;
             }
             TransactionDescription& out = description_.emplace();
@@ -116,23 +99,22 @@ private:
 
 // What Kafka's own tool calls "force terminate": a new epoch fences the producer, and its open
 // transaction is aborted. Of an id that does not exist nothing is made: it is looked up first.
-class AbortTransactionQuery final : public CoordinatorQuery {
+class AbortTransactionQuery final : public ChangeQuery {
 public:
     explicit AbortTransactionQuery(const Exchange& exchange)
-        : CoordinatorQuery(exchange, metadata::kTransactionTopic),
-          id_(exchange.name) {}
+        : ChangeQuery(exchange, metadata::kTransactionTopic) {}
 
 private:
     enum Question : uint32_t { look_up, fence };
 
     void begin() override {
         if (shard_count() == 0) {
-            failure_ = no_such(id_);
+            fail(no_such(name()));
             return;
         }
         protocol::DescribeTransactionsRequest request;
-        request.transactional_ids.push_back(id_);
-        ask_coordinator_of(id_, look_up, kDescribeVersion, request);
+        request.transactional_ids.push_back(name());
+        ask_coordinator_of(name(), look_up, kDescribeVersion, request);
     }
 
     void take(uint32_t index, Result<replica::PartitionResult> result) override {
@@ -143,52 +125,38 @@ private:
         }
         const auto response = decode_answer<protocol::InitProducerIdResponse>(result, kInitVersion);
         if (!response) {
-            failure_ = response.error();
+            fail(response.error());
             return;
         }
         // "Concurrent transactions" means here: fenced, and the abort is under way.
         const auto concurrent = static_cast<int16_t>(protocol::KafkaError::concurrent_transactions);
-        if (response->error_code != 0 && response->error_code != concurrent) {
-            failure_ =
-                coordinator_answer_error(response->error_code, "transactional id '" + id_ + "'");
+        if (response->error_code != concurrent) {
+            fail(response->error_code, quoted(name()));
         }
     }
 
     void take_found(const Result<protocol::DescribeTransactionsResponse>& response) {
         if (!response) {
-            failure_ = response.error();
+            fail(response.error());
             return;
         }
         for (const auto& one : response->transaction_states) {
-            if (one.error_code != 0) {
-                failure_ =
-                    coordinator_answer_error(one.error_code, "transactional id '" + id_ + "'");
-                return;
-            }
+            fail(one.error_code, quoted(name()));
+        }
+        if (has_failed()) {
+            return;
         }
         protocol::InitProducerIdRequest request;
-        request.transactional_id = id_;
+        request.transactional_id = name();
         request.transaction_timeout_ms = kFenceTimeoutMs;
-        ask_coordinator_of(id_, fence, kInitVersion, request);
+        ask_coordinator_of(name(), fence, kInitVersion, request);
     }
-
-    stream::HttpReply finish() override {
-        if (failure_) {
-            return reply_error(*failure_);
-        }
-        stream::HttpReply done;
-        done.status = 204;
-        return done;
-    }
-
-    std::string id_;
-    std::optional<Error> failure_;
 };
 
 } // namespace
 
 RouteOutcome get_transactions(Exchange exchange) {
-    return std::make_unique<ListTransactionsQuery>(exchange);
+    return std::make_unique<ListQuery<TransactionListing>>(exchange);
 }
 
 RouteOutcome get_transaction(Exchange exchange) {

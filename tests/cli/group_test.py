@@ -42,6 +42,18 @@ class GroupTest(CliCase):
         self.assertEqual((offset["topic"], offset["partition"], offset["lag"]), (topic, 0, 3))
         self.assertIn(topic, self.qtool("group", "describe", "readers").decode())
 
+    def test_names_that_a_path_escapes(self):
+        for group in ("a/b", "/", "a b?c#d", "100%", "..", "ü/ß"):
+            with self.subTest(group):
+                topic = self.consumed(group)
+                described = json.loads(self.qtool("group", "describe", group, "-o", "json"))
+                self.assertEqual(described["group"], group)
+                self.assertEqual(self.committed(group), {(topic, 0): 10})
+                self.qtool("group", "reset-offsets", group, "-t", topic, "--to=3", "--execute")
+                self.assertEqual(self.committed(group), {(topic, 0): 3})
+                self.qtool("group", "delete", group)
+                self.qtool("group", "describe", group, status=4)
+
     def test_reset_shows_first_and_does_when_told(self):
         topic = self.consumed("resetters", records=20)
         cases = {"beginning": 0, "end": 20, "7": 7, "-5": 15, "@0": 0, "2020-01-01T00:00:00Z": 0}

@@ -51,6 +51,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     QT_ASSERT(whole.requests.size() == halves.requests.size());
     for (size_t i = 0; i < whole.requests.size(); i++) {
         QT_ASSERT(whole.requests[i].path == halves.requests[i].path);
+        QT_ASSERT(whole.requests[i].segments == halves.requests[i].segments);
+        QT_ASSERT(!whole.requests[i].segments.empty());
         QT_ASSERT(whole.requests[i].body == halves.requests[i].body);
         QT_ASSERT(whole.requests[i].body.size() <= kHttpBodyBytesMax);
     }

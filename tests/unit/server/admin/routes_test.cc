@@ -271,7 +271,8 @@ TEST_CASE("routes: HEAD is GET without the body") {
 TEST_CASE("routes: unknown paths are 404, other methods 405 with what is allowed") {
     AdminFixture fixture;
     for (const std::string_view path :
-         {"/", "/v1", "/v1/topics/", "/v1/topics/a/b", "/v1/clusters"}) {
+         {"/", "//", "/v1", "/v1/", "/v1//topics", "/v1%2Ftopics", "/v1/topics/", "/v1/topics/a/b",
+          "/v1/configs/topics", "/v1/clusters", "/v1/cluster/"}) {
         CAPTURE(path);
         const auto response = fixture.call("GET", path);
         CHECK(response.status == 404);
