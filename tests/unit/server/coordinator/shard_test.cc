@@ -100,7 +100,6 @@ struct Fixture {
         setup.self = BrokerId(1);
         setup.log_dirs = dirs.get();
         setup.counters = &counters;
-        setup.retention_check_interval = std::chrono::hours(1);
         setup.is_mine = [](const PartitionKey&) { return true; };
         manager = std::make_unique<replica::Manager>(std::move(setup));
         manager->apply(*image, {}, out);
