@@ -125,7 +125,8 @@ public:
                               const TransactionProof& proof = {});
     /// Appends a batch this broker made itself (a coordinator's records): without the gate, the
     /// producers' rules and verification. A transactional one, without sequence, begins or goes on
-    /// with its producer's transaction. Errors: record_list_too_large and those of storage.
+    /// with its producer's transaction. Errors: invalid_producer_epoch (a marker fenced it);
+    /// record_list_too_large and those of storage.
     Result<AppendInfo> append_own(ByteSpan batch, LeaderEpoch epoch, WallTime now);
     /// Ends a producer's transaction, also one that wrote nothing here; a marker without a time has
     /// `now`. transaction_version 2: the epoch must be above the one that wrote (KIP-890). Errors:

@@ -49,6 +49,9 @@ Result<AppendInfo> Log::append_own(ByteSpan batch, LeaderEpoch epoch, WallTime n
                                                       " bytes does not fit into a segment");
     }
     QT_TRY_ASSIGN(Hot * hot, load_with_producers(now));
+    if (header.is_transactional()) {
+        QT_TRY(hot->producers.check_own(header));
+    }
     return append_checked(*hot, batch, header, epoch, now);
 }
 

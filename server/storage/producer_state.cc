@@ -33,6 +33,12 @@ Result<void> check_kind(const protocol::BatchHeader& header, Offset transaction_
     return {};
 }
 
+Error older_epoch(const protocol::BatchHeader& header, ProducerEpoch known) {
+    return Error(Code::invalid_producer_epoch, producer_text(header) +
+                                                   " is older than its current epoch " +
+                                                   std::to_string(known.value()));
+}
+
 } // namespace
 
 bool ProducerState::is_expired(const Producer& producer, WallTime now, int64_t expiration_ms) {
@@ -54,9 +60,7 @@ ProducerState::check(const protocol::BatchHeader& header, WallTime now, int64_t 
     }
     const Producer& known = at->second;
     if (header.producer_epoch < known.epoch) {
-        return Error(Code::invalid_producer_epoch, producer_text(header) +
-                                                       " is older than its current epoch " +
-                                                       std::to_string(known.epoch.value()));
+        return older_epoch(header, known.epoch);
     }
     if (header.producer_epoch > known.epoch) {
         if (header.base_sequence != 0) {
@@ -87,6 +91,14 @@ ProducerState::check(const protocol::BatchHeader& header, WallTime now, int64_t 
     }
     QT_TRY(check_kind(header, known.transaction_start));
     return std::optional<Batch>();
+}
+
+Result<void> ProducerState::check_own(const protocol::BatchHeader& header) const {
+    const auto at = producers_.find(header.producer_id);
+    if (at != producers_.end() && header.producer_epoch < at->second.epoch) {
+        return older_epoch(header, at->second.epoch);
+    }
+    return {};
 }
 
 ProducerState::Producer& ProducerState::find_or_add(ProducerId id, ProducerEpoch epoch) {

@@ -46,6 +46,9 @@ public:
     /// invalid_txn_state.
     Result<std::optional<Batch>> check(const protocol::BatchHeader& header, WallTime now,
                                        int64_t expiration_ms, bool is_transaction_v2 = false) const;
+    /// Whether a coordinator may write this for its producer: not for one that was fenced. Errors:
+    /// invalid_producer_epoch.
+    [[nodiscard]] Result<void> check_own(const protocol::BatchHeader& header) const;
     /// A batch with a producer id is in the log, its header patched. `now` is kept for expiry.
     void update(const protocol::BatchHeader& header, WallTime now);
     /// The batch passed check() but there was no room for it. The client sends it again; until then

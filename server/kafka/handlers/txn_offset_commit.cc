@@ -3,9 +3,10 @@
 // version 5 on, told to add it (KIP-890); then the group's coordinator writes them.
 //
 // Without the question a late request could leave offsets pending that no marker ever ends. What it
-// cannot see is a marker written between question and append: from version 5 on markers carry a
-// higher epoch, which the log then refuses to go below; before, such a request of a producer that
-// was just fenced stays pending until the transactional id is used again.
+// cannot see is a marker written between question and append. The markers of version 5 on, and all
+// that end the transaction of a fenced producer, carry a higher epoch, which the log refuses to go
+// below; an older producer that ends its transaction while its own request is under way could
+// leave offsets pending until it uses its transactional id again.
 #include "lib/protocol/msg/txn_offset_commit.h"
 
 #include "lib/protocol/msg/add_partitions_to_txn.h"

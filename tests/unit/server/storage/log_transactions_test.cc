@@ -490,6 +490,27 @@ TEST_CASE_FIXTURE(TransactionsFixture, "a coordinator's own batches belong to th
     CHECK(aborted(0) == "7:0-1");
 }
 
+TEST_CASE_FIXTURE(TransactionsFixture,
+                  "a coordinator writes nothing for a producer that was fenced") {
+    protocol::BatchBuilder builder;
+    const auto own = [&](int16_t epoch) {
+        REQUIRE(builder.append(as_bytes("key"), as_bytes("value"), {}, now_ms));
+        protocol::BatchClose close;
+        close.producer_id = ProducerId(7);
+        close.producer_epoch = ProducerEpoch(epoch);
+        close.transactional = true;
+        auto batch = builder.finish(close);
+        REQUIRE(batch);
+        return log->append_own(*batch, LeaderEpoch(0), wall(now_ms));
+    };
+    REQUIRE(try_end(marker(7, kAbort, 3))); // of a timeout: nothing was written here yet
+    flush();
+    CHECK(own(2).error().code == Code::invalid_producer_epoch);
+    CHECK(unstable() == -1);
+    CHECK(own(3));
+    CHECK(unstable() == 1);
+}
+
 TEST_CASE_FIXTURE(TransactionsFixture, "an open transaction does not expire") {
     write({.producer = 7});
     append({.producer = 8});
