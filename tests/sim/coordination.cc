@@ -1,6 +1,7 @@
 #include "tests/sim/coordination.h"
 
 #include "tests/sim/classic_member.h"
+#include "tests/sim/consumer_member.h"
 
 #include <algorithm>
 
@@ -8,7 +9,9 @@ namespace qtool::sim {
 
 namespace {
 
-constexpr uint32_t kGroupsPercent = 40;       // of all seeds
+constexpr uint32_t kGroupsPercent = 40; // of all seeds
+// Of all consumer groups: the broker's option, not the member's.
+constexpr Duration kConsumerSession = 2s;
 constexpr uint32_t kTransactionsPercent = 40; // ... these and those apart
 
 } // namespace
@@ -19,6 +22,11 @@ void Coordination::configure(World& world, config::BrokerConfig& config) {
     config.group_initial_rebalance_delay_ms = static_cast<int32_t>(random.below(600));
     config.offsets_topic_num_partitions = static_cast<int32_t>(1 + random.below(3));
     config.offsets_topic_segment_bytes = 1024 * 1024;
+    config.consumer_groups.assignment_interval_ms = static_cast<int32_t>(random.below(400));
+    config.consumer_groups.session_timeout_min_ms = 100;
+    config.consumer_groups.session_timeout_ms = static_cast<int32_t>(kConsumerSession / 1ms);
+    config.consumer_groups.heartbeat_interval_min_ms = 10;
+    config.consumer_groups.heartbeat_interval_ms = static_cast<int32_t>(kConsumerSession / 5ms);
     config.transaction_state_partitions = static_cast<int32_t>(1 + random.below(3));
     config.transaction_state_segment_bytes = 1024 * 1024;
     config.transaction_abort_interval_ms = static_cast<int32_t>(random.between(100, 1000));
@@ -32,7 +40,7 @@ Coordination::Coordination(Client client, std::vector<PartitionPlace> partitions
     if (world_.chance_percent(kGroupsPercent)) {
         const uint64_t groups = 1 + world_.random().below(2);
         for (uint64_t i = 0; i < groups; i++) {
-            make_group(true);
+            make_group(world_.chance_percent(50));
         }
     }
     if (world_.chance_percent(kTransactionsPercent)) {
@@ -90,9 +98,13 @@ void Coordination::make_group(bool is_classic) {
         if (random.chance(350'000)) {
             setup.instance_id = "instance" + std::to_string(i);
         }
-        setup.session_timeout = world_.between(800ms, 3s);
+        setup.session_timeout = is_classic ? world_.between(800ms, 3s) : kConsumerSession;
         setup.rebalance_timeout = world_.between(800ms, 3s);
-        group.members.push_back(std::make_unique<ClassicMember>(std::move(setup)));
+        if (is_classic) {
+            group.members.push_back(std::make_unique<ClassicMember>(std::move(setup)));
+        } else {
+            group.members.push_back(std::make_unique<ConsumerMember>(std::move(setup)));
+        }
     }
 }
 

@@ -49,6 +49,7 @@ void GroupMember::on_end() {
     is_settled_ = false;
     is_leaving_ = false;
     has_coordinator_ = false;
+    on_reconnect();
     connect_later(50ms);
 }
 

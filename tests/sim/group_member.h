@@ -54,6 +54,8 @@ protected:
     virtual void ask_leave() = 0;
     /// It crashed, or the coordinator does not know it: nothing is owned.
     virtual void forget() = 0;
+    /// The connection was lost, and perhaps an answer with it.
+    virtual void on_reconnect() {}
     /// Of a commit: classic groups compare generations, consumer groups do not.
     [[nodiscard]] virtual bool is_classic() const = 0;
 
