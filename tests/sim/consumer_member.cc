@@ -172,8 +172,15 @@ void ConsumerMember::on_beaten(ByteView body, const Beat& beat) {
             }
         }
     }
-    // It may be let go when it is silent for so long, or gives nothing back.
-    log().on_granted(identity().member_id, numbers,
+    // It may be let go when it is silent for so long; or when it gives nothing back, and since when
+    // it is to, a lost answer may have said: then what it has is not prolonged.
+    const std::vector<uint16_t> before = owned();
+    const bool is_to_give = std::any_of(
+        before.begin(), before.end(), [&](uint16_t number) { return !contains(numbers, number); });
+    std::vector<uint16_t> granted;
+    std::copy_if(numbers.begin(), numbers.end(), std::back_inserter(granted),
+                 [&](uint16_t number) { return !is_to_give || !contains(before, number); });
+    log().on_granted(identity().member_id, granted,
                      beat.sent + std::min(setup().session_timeout, setup().rebalance_timeout));
     const bool is_news = numbers != assigned_ || (beat.epoch == kJoin && !numbers.empty());
     if (is_news) {

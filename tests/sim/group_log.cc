@@ -154,14 +154,6 @@ void GroupLog::on_kept(std::string_view member_id, const std::vector<uint16_t>& 
     }
 }
 
-void GroupLog::on_alive(std::string_view member_id, MonoTime until) {
-    for (auto& [partition, hold] : holds_) {
-        if (hold.member_id == member_id) {
-            hold.until = std::max(hold.until, until);
-        }
-    }
-}
-
 void GroupLog::on_gone(std::string_view member_id) {
     on_kept(member_id, {});
 }

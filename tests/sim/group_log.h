@@ -55,8 +55,6 @@ public:
                     MonoTime until);
     /// The member is about to say that it has these alone.
     void on_kept(std::string_view member_id, const std::vector<uint16_t>& partitions);
-    /// It was heard: it keeps what it has until `until`.
-    void on_alive(std::string_view member_id, MonoTime until);
     /// The coordinator has let it go, or is told to.
     void on_gone(std::string_view member_id);
     /// ... and has acknowledged that.
