@@ -87,7 +87,7 @@ void Producing::wait(MonoTime until) {
     static_cast<void>(producer_.wait_readable(alarm_.fd(), until + kWakeTime));
 }
 
-/// Waits while buffer.memory is full. The record stays due meanwhile, which its latency shows.
+/// While buffer.memory is full the record is not taken, and stays due: its latency shows the wait.
 void Producing::send(MonoTime due) {
     payload_.next(due);
     client::ProducerRecord record;
@@ -95,24 +95,14 @@ void Producing::send(MonoTime due) {
     record.key = payload_.key();
     record.value = payload_.value();
     const auto tag = static_cast<uint64_t>((due - options_.schedule.start).count());
-    while (!is_stopping()) {
-        const MonoTime now = client::mono_now();
-        if (now >= options_.schedule.end) {
-            return; // counted as overdue
-        }
-        const auto sent =
-            producer_.send(record, tag, std::min(now + kWakeTime, options_.schedule.end));
-        if (sent) {
-            tally_.late_max = std::max(tally_.late_max, client::mono_now() - due);
-            tally_.sent.add(schedule_.is_measured(due) ? 1 : 0);
-            schedule_.took();
-            return;
-        }
-        if (sent.error().code != Code::timed_out) {
-            fail(sent.error());
-            tally_.fatal = sent.error(); // the next record is just as long
-            return;
-        }
+    const auto sent = producer_.send(record, tag, client::mono_now() + kWakeTime);
+    if (sent) {
+        tally_.late_max = std::max(tally_.late_max, client::mono_now() - due);
+        tally_.sent.add(schedule_.is_measured(due) ? 1 : 0);
+        schedule_.took();
+    } else if (sent.error().code != Code::timed_out) {
+        fail(sent.error());
+        tally_.fatal = sent.error(); // the next record is just as long
     }
 }
 

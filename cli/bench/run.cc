@@ -15,6 +15,7 @@ namespace {
 constexpr Duration kWatchTime = 20ms; // how often the workers are looked at
 constexpr Duration kLeadTime = 100ms; // for threads to start and producers to connect
 constexpr Duration kProgressTime = 1s;
+constexpr Duration kOvertime = 1s; // for records that were due before the end
 constexpr Duration kRetryTime = 50ms;
 
 using Tallies = std::vector<std::unique_ptr<Tally>>;
@@ -171,6 +172,7 @@ ScheduleOptions Running::schedule(uint32_t worker, uint32_t worker_count) const 
     if (options_.duration_s) {
         schedule.end = schedule.measured_from + seconds(*options_.duration_s);
     }
+    schedule.overtime = kOvertime;
     schedule.rate = options_.rate;
     schedule.worker = worker;
     schedule.worker_count = worker_count;

@@ -24,15 +24,19 @@ MonoTime Schedule::due_at(uint64_t index) const {
 }
 
 Schedule::Step Schedule::next(MonoTime now) {
-    if (measured_ >= options_.records || now >= options_.end) {
+    if (measured_ >= options_.records) {
         return {Kind::done, now};
     }
     if (!is_open_loop()) {
+        if (now >= options_.end) {
+            return {Kind::done, now};
+        }
         asked_ = asked_.value_or(now);
         return {Kind::send, *asked_};
     }
     const MonoTime due = due_at(taken_);
-    if (due >= options_.end) {
+    const bool is_over = options_.end != kMonoNever && now >= options_.end + options_.overtime;
+    if (due >= options_.end || is_over) {
         return {Kind::done, now};
     }
     return {due <= now ? Kind::send : Kind::wait, due};

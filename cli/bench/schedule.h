@@ -25,6 +25,7 @@ struct ScheduleOptions {
     MonoTime start;
     MonoTime measured_from;      // >= start; what is due before is warm-up
     MonoTime end = kMonoNever;   // nothing that is due then or later is sent, and nothing after it
+    Duration overtime{};         // open loop: what was due before `end` is sent still, for so long
     uint64_t records = kNoLimit; // of this worker, warm-up not counted
     double rate = 0;             // records a second of all workers together; 0: closed loop
     uint32_t worker = 0;         // records are dealt to the workers in turns:

@@ -117,6 +117,21 @@ TEST_CASE("schedule: a duration holds the records due in it, a count only measur
     CHECK(by_count.next(kStart + 1s).kind == Schedule::Kind::done);
 }
 
+TEST_CASE("schedule: what was due before the end is sent in the overtime, nothing else is") {
+    ScheduleOptions options = at_rate(1000);
+    options.end = kStart + 30ms;
+    options.overtime = 5ms;
+    Schedule in_time(options);
+    CHECK(take_due(in_time, kStart + 34ms).size() == 30);
+    CHECK(in_time.overdue_count(kStart + 34ms) == 0);
+    Schedule too_late(options);
+    take_due(too_late, kStart + 20ms);
+    CHECK(too_late.next(kStart + 35ms).kind == Schedule::Kind::done);
+    CHECK(too_late.overdue_count(kStart + 35ms) == 9);
+    options.rate = 0; // a closed loop is never late
+    CHECK(Schedule(options).next(kStart + 30ms).kind == Schedule::Kind::done);
+}
+
 TEST_CASE("schedule: what was due but never sent is counted, warm-up is not") {
     ScheduleOptions options = at_rate(1000);
     options.measured_from = kStart + 10ms;
