@@ -20,6 +20,8 @@ from tests.harness.broker import Broker
 from tests.interop import java_peer
 
 START_S_MAX = 120
+# Small and quick to start, for tests. scripts/compare.py gives what Kafka's own start script gives.
+TEST_JVM = ("-Xmx512m", "-Xshare:auto", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 PROPERTIES = """process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
@@ -44,11 +46,12 @@ def free_port():
 class ApacheKafka:
     """with ApacheKafka() as broker: broker.address is 127.0.0.1:PORT once it serves."""
 
-    def __init__(self, configs=None, advertised_port=None, data_dirs=1):
+    def __init__(self, configs=None, advertised_port=None, data_dirs=1, jvm=TEST_JVM):
         self.work = pathlib.Path(tempfile.mkdtemp(prefix="apache-kafka-test-"))
         self.data_dirs = [self.work / f"data{n}" for n in range(data_dirs)]
         self.configs = dict(configs or {})
         self.advertised_port = advertised_port
+        self.jvm = list(jvm)
         self.log_path = self.work / "log"
         self.process = None
         self.address = None
@@ -66,9 +69,8 @@ class ApacheKafka:
     def start(self):
         if self.address is None:
             self._format()
-        command = ["java", "-Xmx512m", "-Xshare:auto", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
-                   "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", f"{java_peer.jars()}/*",
-                   "kafka.Kafka", str(self.properties)]
+        command = ["java", *self.jvm, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp",
+                   f"{java_peer.jars()}/*", "kafka.Kafka", str(self.properties)]
         with open(self.log_path, "a") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         deadline = time.monotonic() + START_S_MAX
