@@ -1,15 +1,13 @@
 // qtool consume: records to stdout. One thread: poll, print, flush when nothing more is at hand. A
 // slow reader of stdout blocks the write, and then nothing is fetched either.
 #include "cli/command.h"
+#include "cli/commands/consume_group.h"
 #include "cli/commands/record_options.h"
 #include "cli/commands/resolve_position.h"
 #include "cli/input/position.h"
-#include "cli/output/format_string.h"
-#include "cli/output/record_json.h"
-#include "cli/output/text.h"
+#include "cli/output/record_printer.h"
 
 #include <CLI/CLI.hpp>
-#include <poll.h>
 
 #include <algorithm>
 #include <limits>
@@ -30,6 +28,7 @@ struct ConsumeOptions {
     bool exit_at_end = false;
     std::string format;    // empty: not given
     std::string isolation; // empty: not given
+    std::optional<std::string> group;
 };
 
 struct Range {
@@ -83,14 +82,13 @@ Result<std::vector<Range>> make_ranges(client::BlockingConsumer& consumer, const
 class Reading {
 public:
     Reading(Context& context, client::BlockingConsumer& consumer, const ConsumeOptions& options,
-            std::optional<FormatString> format, std::vector<Range> ranges)
+            const RecordPrinter& printer, std::vector<Range> ranges)
         : context_(context),
           consumer_(consumer),
           options_(options),
-          format_(std::move(format)),
+          printer_(printer),
           ranges_(std::move(ranges)),
-          left_(options.count == 0 ? std::numeric_limits<uint64_t>::max() : options.count),
-          safe_(context.stdout_is_terminal()) {}
+          left_(options.count == 0 ? std::numeric_limits<uint64_t>::max() : options.count) {}
 
     ExitCode run();
 
@@ -98,17 +96,15 @@ private:
     void begin();
     bool settle();
     bool print(const std::vector<client::ConsumerRecord>& records);
-    void append(const client::ConsumerRecord& record);
     ExitCode end_output(const Error& error);
     Range* find(int32_t partition);
 
     Context& context_;
     client::BlockingConsumer& consumer_;
     const ConsumeOptions& options_;
-    std::optional<FormatString> format_;
+    const RecordPrinter& printer_;
     std::vector<Range> ranges_; // by partition
     uint64_t left_;             // records still wanted
-    bool safe_;                 // escape for a terminal
     Result<void> written_;
 };
 
@@ -146,23 +142,6 @@ bool Reading::settle() {
     return all;
 }
 
-void Reading::append(const client::ConsumerRecord& record) {
-    std::string& out = context_.out().buffer();
-    if (context_.is_json()) {
-        append_record_json(out, record);
-    } else if (format_) {
-        format_->append(out, record, safe_);
-    } else {
-        const std::string_view value = record.value.value_or("");
-        if (safe_) {
-            append_for_terminal(out, value);
-        } else {
-            out.append(value);
-        }
-        out.push_back('\n');
-    }
-}
-
 /// False: enough, or the output failed.
 bool Reading::print(const std::vector<client::ConsumerRecord>& records) {
     for (const client::ConsumerRecord& record : records) {
@@ -171,7 +150,7 @@ bool Reading::print(const std::vector<client::ConsumerRecord>& records) {
             record.offset >= range->to) {
             continue;
         }
-        append(record);
+        printer_.append(context_.out().buffer(), record);
         left_--;
         written_ = context_.out().flush_if_full();
         if (!written_ || left_ == 0) {
@@ -183,11 +162,6 @@ bool Reading::print(const std::vector<client::ConsumerRecord>& records) {
 
 ExitCode Reading::end_output(const Error& error) {
     return context_.out().is_closed() ? ExitCode::done : context_.fail(error);
-}
-
-bool reader_is_gone() {
-    pollfd entry{1, 0, 0};
-    return ::poll(&entry, 1, 0) > 0 && (entry.revents & (POLLERR | POLLHUP)) != 0;
 }
 
 ExitCode Reading::run() {
@@ -211,7 +185,7 @@ ExitCode Reading::run() {
         complete = !more || settle();
         if (!(*records)->empty()) {
             stalled = answer_deadline(context_);
-        } else if (reader_is_gone()) {
+        } else if (is_reader_gone()) {
             return ExitCode::done;
         } else if (bounded && !complete && client::mono_now() >= stalled) {
             return context_.fail(
@@ -239,7 +213,39 @@ Result<std::optional<Position>> parse_to(const ConsumeOptions& options) {
     return std::optional(to);
 }
 
+/// What does not go together with a group, or nothing.
+std::string group_conflict(const ConsumeOptions& options) {
+    if (options.group->empty()) {
+        return "-g needs the name of a group";
+    }
+    if (!options.record.partitions.empty()) {
+        return "-g and -p exclude each other: the group says who reads which partition";
+    }
+    if (!options.to.empty()) {
+        return "-g and --to exclude each other: a group goes on where it was; -n and "
+               "--exit-at-end end it";
+    }
+    return {};
+}
+
+std::vector<std::string> split_topics(const std::string& list) {
+    std::vector<std::string> topics;
+    for (size_t at = 0; at <= list.size();) {
+        const size_t comma = std::min(list.find(',', at), list.size());
+        topics.push_back(list.substr(at, comma - at));
+        at = comma + 1;
+    }
+    std::sort(topics.begin(), topics.end());
+    topics.erase(std::unique(topics.begin(), topics.end()), topics.end());
+    return topics;
+}
+
 ExitCode consume(Context& context, const ConsumeOptions& options) {
+    if (options.group) {
+        if (const std::string conflict = group_conflict(options); !conflict.empty()) {
+            return context.fail(Error(Code::invalid_argument, conflict));
+        }
+    }
     const Result<Position> from = parse_position(options.from);
     if (!from) {
         return context.fail(from.error(), "--from");
@@ -267,12 +273,18 @@ ExitCode consume(Context& context, const ConsumeOptions& options) {
         context.fail(config.error());
         return ExitCode::usage;
     }
+    const RecordPrinter printer(context.is_json(), std::move(format), context.stdout_is_terminal());
     client::BlockingConsumer consumer(*std::move(config));
+    if (options.group) {
+        const GroupReadingOptions reading{*options.group, split_topics(options.record.topic), *from,
+                                          options.count, options.exit_at_end};
+        return read_as_member(context, consumer, reading, printer);
+    }
     auto ranges = make_ranges(consumer, context, options, *from, *to);
     if (!ranges) {
         return context.fail(ranges.error(), "topic '" + options.record.topic + "'");
     }
-    return Reading(context, consumer, options, std::move(format), *std::move(ranges)).run();
+    return Reading(context, consumer, options, printer, *std::move(ranges)).run();
 }
 
 } // namespace
@@ -282,8 +294,13 @@ void add_consume(CLI::App& root, Run& run) {
     CLI::App* app = root.add_subcommand("consume", "Print records to stdout");
     add_topic_option(*app, options->record);
     add_partitions_option(*app, options->record);
+    app->add_option("-g,--group", options->group,
+                    "Read as a member of this consumer group: partitions are shared among its "
+                    "members, and reading goes on where the group was; -t then also takes several "
+                    "topics, comma separated");
     app->add_option("--from", options->from,
-                    "Where to start in each partition: beginning (default), end, an offset, -N for "
+                    "Where to start in each partition (with -g: where the group has no offset): "
+                    "beginning (default), end, an offset, -N for "
                     "the last N, @MILLISECONDS or ISO 8601 (UTC without a zone)");
     app->add_option("--to", options->to,
                     "Where to stop, in the same words: the first record that is not printed");
@@ -304,7 +321,8 @@ void add_consume(CLI::App& root, Run& run) {
                 "  qtool consume -t orders --from -10 --exit-at-end\n"
                 "  qtool consume -t orders --from 2026-01-31T08:00:00Z --to 2026-01-31T09:00:00Z\n"
                 "  qtool consume -t orders -p 0,3 --from end -f '%k: %s\\n'\n"
-                "  qtool consume -t orders -e -o json > orders.jsonl");
+                "  qtool consume -t orders -e -o json > orders.jsonl\n"
+                "  qtool consume -t orders -g billing");
     app->callback([&run, options] {
         run = [options](Context& context) { return consume(context, *options); };
     });

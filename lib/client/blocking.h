@@ -103,6 +103,28 @@ struct ListedOffset {
     Result<void> result;
 };
 
+struct TopicPartition {
+    std::string topic;
+    int32_t partition = 0;
+
+    auto operator<=>(const TopicPartition&) const = default;
+};
+
+struct GroupOptions {
+    std::string group_id;
+    std::vector<std::string> topics;
+};
+
+/// One step of a group's member towards its new assignment; exactly one of these says something.
+struct GroupChange {
+    /// The member was fenced: all it had is read by others now, nothing of it can be committed.
+    bool lost = false;
+    /// Still ours: stop reading, commit, then give_back().
+    std::vector<TopicPartition> revoked;
+    /// New, with the committed offset; -1: nothing was committed.
+    std::vector<PartitionOffset> assigned;
+};
+
 class BlockingConsumer {
 public:
     explicit BlockingConsumer(config::ClientConfig config);
@@ -134,6 +156,31 @@ public:
     [[nodiscard]] int64_t position(const std::string& topic, int32_t partition) const;
     /// High watermark (or last stable offset when read_committed) last heard; -1: not heard yet.
     [[nodiscard]] int64_t end_offset(const std::string& topic, int32_t partition) const;
+
+    /// Becomes a member of a consumer group (KIP-848), once. From then on poll() also returns,
+    /// without records, when the group wants something; what is read is the caller's to assign().
+    /// Membership is kept alive in calls of this object alone: 45 s without any, as brokers have
+    /// it, and the member is fenced. poll() then also ends with what keeps the group from being
+    /// joined or stayed in: invalid_request (the name is held by a group of another kind),
+    /// not_authorized, unsupported_version, internal.
+    void join_group(GroupOptions options);
+    [[nodiscard]] bool has_joined() const;
+    /// What the group wants, oldest first; nothing: nothing new.
+    std::optional<GroupChange> take_group_change();
+    /// What was revoked last is not read any more: others may have it.
+    void give_back();
+    /// Commits in the calls to come; see commit() for what it means.
+    void commit_soon(const std::vector<PartitionOffset>& offsets);
+    /// How commits made since the last call went. Errors: cancelled (fenced before they were made),
+    /// not_authorized, internal.
+    Result<void> take_commit_result();
+    /// These are the next offsets to be read by whoever in the group has the partition then; waits
+    /// until the coordinator has written them, with those of commit_soon(). Errors: as above,
+    /// timed_out.
+    Result<void> commit(const std::vector<PartitionOffset>& offsets, MonoTime deadline);
+    /// Gives everything back at once, so that nobody has to wait for the session to end.
+    /// Errors: timed_out.
+    Result<void> leave_group(MonoTime deadline);
 
 private:
     struct State;

@@ -62,7 +62,7 @@ void Consumer::restart(Partition& partition, int64_t position) {
 }
 
 void Consumer::assign(const std::vector<PartitionOffset>& positions) {
-    partitions_.clear();
+    const std::map<Key, Partition> before = std::exchange(partitions_, {});
     failures_.clear();
     for (const PartitionOffset& wanted : positions) {
         const auto topic = want_topic(wanted.topic);
@@ -70,7 +70,14 @@ void Consumer::assign(const std::vector<PartitionOffset>& positions) {
             failures_.push_back({{0, -1}, topic.error()});
             continue;
         }
-        Partition& partition = partitions_[{*topic, wanted.partition}];
+        const Key key{*topic, wanted.partition};
+        Partition& partition = partitions_[key];
+        const auto known = before.find(key);
+        if (known != before.end() && !known->second.failed && !known->second.paused &&
+            known->second.position == wanted.offset) {
+            partition = known->second;
+            continue;
+        }
         partition.bytes_max = config_.max_partition_fetch_bytes;
         restart(partition, wanted.offset);
     }
@@ -488,8 +495,10 @@ void Consumer::step(MonoTime now, Outbox& out) {
                     break;
                 }
             }
-        } else {
+        } else if (reply.api_key == protocol::ListOffsetsRequest::kApiKey) {
             on_list_reply(reply, now);
+        } else {
+            other_replies_.push_back(std::move(reply));
         }
     }
     check_topics(now);

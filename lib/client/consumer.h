@@ -25,6 +25,8 @@ class Consumer {
 public:
     Consumer(const config::ClientConfig& config, uint64_t seed);
 
+    /// Replaces what is read. What is fetched of a partition that stays, and is at that offset
+    /// already, is kept.
     void assign(const std::vector<PartitionOffset>& positions);
     /// Errors: see BlockingConsumer::seek.
     Result<void> seek(const std::string& topic, int32_t partition, int64_t offset);
@@ -51,6 +53,8 @@ public:
     std::vector<ListedOffset> take_listed() { return std::exchange(listed_, {}); }
 
     [[nodiscard]] Cluster& cluster() { return cluster_; }
+    /// Replies to requests that others sent through our cluster, since the last call.
+    std::vector<Reply> take_other_replies() { return std::exchange(other_replies_, {}); }
 
 private:
     using Key = FetchSession::Key;
@@ -120,6 +124,7 @@ private:
     const config::ClientConfig config_;
     Prng prng_;
     Cluster cluster_;
+    std::vector<Reply> other_replies_;
     std::vector<Topic> topics_;
     std::map<Key, Partition> partitions_;
     std::map<int32_t, Leader> leaders_;
