@@ -1,14 +1,18 @@
 // A broker without a process: takes what a machine of lib/client puts into its outbox, answers
-// handshake, metadata and InitProducerId at once, and leaves produce and fetch requests to the
-// test, which answers each by hand, or cuts the connection instead.
+// handshake, metadata and InitProducerId at once, and leaves produce, fetch and group requests to
+// the test, which answers each by hand, or cuts the connection instead.
 #pragma once
 
 #include "lib/client/cluster.h"
 #include "lib/protocol/batch_builder.h"
 #include "lib/protocol/header.h"
 #include "lib/protocol/msg/api_versions.h"
+#include "lib/protocol/msg/consumer_group_heartbeat.h"
 #include "lib/protocol/msg/fetch.h"
+#include "lib/protocol/msg/find_coordinator.h"
 #include "lib/protocol/msg/init_producer_id.h"
+#include "lib/protocol/msg/offset_commit.h"
+#include "lib/protocol/msg/offset_fetch.h"
 #include "lib/protocol/msg/produce.h"
 
 #include <doctest/doctest.h>
@@ -36,6 +40,12 @@ public:
     struct Fetched {
         Asked asked;
         int64_t offset = -1;
+    };
+
+    /// A request about a group, not decoded yet.
+    struct GroupAsked {
+        Asked asked;
+        std::vector<std::byte> body;
     };
 
     explicit FakeBroker(Cluster& cluster) : cluster_(cluster) { topic_id_.bytes.fill(7); }
@@ -67,6 +77,7 @@ public:
     void cut(MonoTime now) {
         produced.clear();
         fetched.clear();
+        group_asked.clear();
         for (const LinkId link : std::exchange(links_, {})) {
             cluster_.on_closed(link, Error(Code::connection_failed, "cut"), now);
         }
@@ -105,8 +116,21 @@ public:
         reply(one.asked, response, now, out);
     }
 
+    /// Answers the oldest request about a group.
+    template <class Message>
+    void answer_group(const Message& response, MonoTime now, Outbox& out) {
+        REQUIRE_FALSE(group_asked.empty());
+        const GroupAsked one = std::move(group_asked.front());
+        group_asked.pop_front();
+        reply(one.asked, response, now, out);
+    }
+
+    [[nodiscard]] const Uuid& topic_id() const { return topic_id_; }
+
     std::deque<Produced> produced;
     std::deque<Fetched> fetched;
+    std::deque<GroupAsked> group_asked;
+    int32_t partition_count = 1;
     bool is_up = true;
     size_t connect_count = 0;
 
@@ -151,6 +175,12 @@ private:
                 {asked, any ? request->topics[0].partitions[0].fetch_offset : int64_t{-1}});
             break;
         }
+        case protocol::FindCoordinatorRequest::kApiKey:
+        case protocol::ConsumerGroupHeartbeatRequest::kApiKey:
+        case protocol::OffsetFetchRequest::kApiKey:
+        case protocol::OffsetCommitRequest::kApiKey:
+            group_asked.push_back({asked, {body.begin(), body.end()}});
+            break;
         default:
             FAIL("unexpected API " << header->api_key);
         }
@@ -188,7 +218,14 @@ private:
             {protocol::MetadataRequest::kApiKey, 0, protocol::MetadataRequest::kVersionMax},
             {protocol::ApiVersionsRequest::kApiKey, 0, protocol::ApiVersionsRequest::kVersionMax},
             {protocol::InitProducerIdRequest::kApiKey, 0,
-             protocol::InitProducerIdRequest::kVersionMax}};
+             protocol::InitProducerIdRequest::kVersionMax},
+            {protocol::FindCoordinatorRequest::kApiKey, 0,
+             protocol::FindCoordinatorRequest::kVersionMax},
+            {protocol::ConsumerGroupHeartbeatRequest::kApiKey, 0,
+             protocol::ConsumerGroupHeartbeatRequest::kVersionMax},
+            {protocol::OffsetFetchRequest::kApiKey, 1, protocol::OffsetFetchRequest::kVersionMax},
+            {protocol::OffsetCommitRequest::kApiKey, 2,
+             protocol::OffsetCommitRequest::kVersionMax}};
         return response;
     }
 
@@ -201,9 +238,11 @@ private:
         auto& topic = response.topics.emplace_back();
         topic.name = "t";
         topic.topic_id = topic_id_;
-        auto& partition = topic.partitions.emplace_back();
-        partition.partition_index = 0;
-        partition.leader_id = 1;
+        for (int32_t i = 0; i < partition_count; i++) {
+            auto& partition = topic.partitions.emplace_back();
+            partition.partition_index = i;
+            partition.leader_id = 1;
+        }
         return response;
     }
 
