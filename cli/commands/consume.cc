@@ -274,10 +274,16 @@ ExitCode consume(Context& context, const ConsumeOptions& options) {
         return ExitCode::usage;
     }
     const RecordPrinter printer(context.is_json(), std::move(format), context.stdout_is_terminal());
+    const bool is_read_committed =
+        config->isolation_level == config::IsolationLevel::read_committed;
     client::BlockingConsumer consumer(*std::move(config));
     if (options.group) {
-        const GroupReadingOptions reading{*options.group, split_topics(options.record.topic), *from,
-                                          options.count, options.exit_at_end};
+        const GroupReadingOptions reading{*options.group,
+                                          split_topics(options.record.topic),
+                                          *from,
+                                          options.count,
+                                          options.exit_at_end,
+                                          is_read_committed};
         return read_as_member(context, consumer, reading, printer);
     }
     auto ranges = make_ranges(consumer, context, options, *from, *to);

@@ -72,7 +72,8 @@ private:
     const RecordPrinter& printer_;
     uint64_t left_; // records still wanted
     std::map<TopicPartition, Owned> owned_;
-    bool had_any_ = false; // partitions
+    bool has_joined_ = false; // and got partitions, ever
+    bool had_any_ = false;    // partitions, since it joined last
     MonoTime stalled_at_{};
     MonoTime commit_at_{};
     Result<void> written_; // not a value: some of what was printed is lost, nothing is committed
@@ -185,7 +186,9 @@ Result<void> GroupReading::take_on_topic(const std::string& topic,
     for (size_t i = 0; i < partitions.size(); i++) {
         Owned owned;
         owned.next = owned.committed = committed[i];
-        if (committed[i] >= 0 && (committed[i] < begins[i] || committed[i] > ends[i])) {
+        // The end is the last stable offset when read_committed; others may have read beyond it.
+        const bool is_beyond = committed[i] > ends[i] && !options_.is_read_committed;
+        if (committed[i] >= 0 && (committed[i] < begins[i] || is_beyond)) {
             context_.note("qtool: " + topic + "-" + std::to_string(partitions[i]) +
                           ": the committed offset " + std::to_string(committed[i]) +
                           " is not there (any more); going on at " + std::to_string(starts[i]));
@@ -217,6 +220,7 @@ Result<void> GroupReading::take_on(const std::vector<PartitionOffset>& assigned)
     }
     assign();
     had_any_ = true;
+    has_joined_ = true;
     stalled_at_ = answer_deadline(context_);
     return {};
 }
@@ -225,6 +229,8 @@ GroupReading::End GroupReading::follow_group() {
     while (const std::optional<GroupChange> change = consumer_.take_group_change()) {
         if (change->lost) {
             owned_.clear();
+            had_any_ = false;
+            stalled_at_ = answer_deadline(context_);
             consumer_.assign({});
             context_.note("qtool: " + group_name() +
                           " went on without this member, which joins again; records since the "
@@ -257,7 +263,7 @@ GroupReading::End GroupReading::check_end(bool any_records) {
     if (client::mono_now() < stalled_at_) {
         return End::none;
     }
-    if (!had_any_ && !consumer_.has_joined()) {
+    if (!has_joined_ && !consumer_.has_joined()) {
         return fail(Error(Code::timed_out, "the group's coordinator did not answer"));
     }
     if (options_.exit_at_end) {
@@ -317,6 +323,13 @@ ExitCode GroupReading::finish(End end) {
         flush() && end != End::reader_gone &&
         (end == End::count || // its reader may well know when it has them all
          (end == End::at_end ? is_all_taken(answer_deadline(context_)) : !is_reader_gone()));
+    while (const std::optional<GroupChange> change = consumer_.take_group_change()) {
+        if (change->lost) {
+            owned_.clear(); // others have it, and may be further
+            context_.note("qtool: " + group_name() +
+                          " went on without this member; records since the last commit come again");
+        }
+    }
     ExitCode exit = ExitCode::done;
     if (!written_ && !context_.out().is_closed()) {
         exit = context_.fail(written_.error());

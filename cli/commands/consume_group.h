@@ -18,6 +18,7 @@ struct GroupReadingOptions {
     Position from;      // where nothing is committed
     uint64_t count = 0; // 0: no limit
     bool exit_at_end = false;
+    bool is_read_committed = false; // as the consumer is configured
 };
 
 /// Joins, prints until told to stop, commits and leaves.

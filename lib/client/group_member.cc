@@ -289,10 +289,12 @@ void GroupMember::on_heartbeat(const Reply& reply, MonoTime now) {
     beat_at_ = now + pause;
 }
 
-const std::string* GroupMember::name_of(const Uuid& topic_id) const {
+/// The name of the partition's topic; nullptr: our metadata does not know the partition (yet).
+const std::string* GroupMember::topic_of(const Key& key) const {
     for (const std::string& name : options_.topics) {
         const TopicInfo* info = cluster_.metadata().find(name);
-        if (info != nullptr && info->id == topic_id) {
+        if (info != nullptr && info->id == key.first && key.second >= 0 &&
+            static_cast<size_t>(key.second) < info->partitions.size()) {
             return &name;
         }
     }
@@ -319,11 +321,11 @@ void GroupMember::reconcile(MonoTime now) {
         if (owned_.contains(key)) {
             continue;
         }
-        if (const std::string* name = name_of(key.first); name != nullptr) {
+        if (const std::string* name = topic_of(key); name != nullptr) {
             names_[key.first] = *name;
             adding_.insert(key);
         } else {
-            all_known = false; // a topic that was just made, or made again
+            all_known = false; // just made: a topic, or more partitions of it
             cluster_.metadata().refresh_soon(now);
         }
     }

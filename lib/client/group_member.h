@@ -87,7 +87,7 @@ private:
     void fail(protocol::KafkaError error, std::string_view broker_says);
 
     void reconcile(MonoTime now);
-    [[nodiscard]] const std::string* name_of(const Uuid& topic_id) const;
+    [[nodiscard]] const std::string* topic_of(const Key& key) const;
     [[nodiscard]] bool is_owned_news() const { return owned_revision_ != told_revision_; }
 
     Cluster& cluster_;

@@ -135,6 +135,17 @@ class ConsumeGroupTest(CliCase):
             got.extend(chunk.splitlines())
         return got
 
+    def test_a_topic_that_grows(self):
+        topic = self.topic()
+        process = self.member("growing", topic)
+        self.produce(topic, b"a\n")
+        self.assertEqual(self.read_until(process, 1), [b"a"])
+        self.qtool("topic", "alter", topic, "-p", "2")
+        self.produce(topic, b"b\n", "-p", "1")
+        self.assertEqual(self.read_until(process, 1), [b"b"])
+        self.interrupt(process)
+        self.assertEqual(self.committed("growing"), {(topic, 0): 1, (topic, 1): 1})
+
     def test_sigint_commits_and_leaves(self):
         topic = self.topic()
         self.produce(topic, lines(0, 10))

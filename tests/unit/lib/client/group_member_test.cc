@@ -218,40 +218,54 @@ TEST_CASE("group member: what is revoked is given back when the caller says so, 
 TEST_CASE("group member: fenced, it loses all and joins again") {
     for (const KafkaError error : {KafkaError::fenced_member_epoch, KafkaError::unknown_member_id,
                                    KafkaError::group_id_not_found}) {
-        World world;
-        world.join();
-        world.member->commit({{"t", 0, 3}});
-        world.step(0ms);
-        REQUIRE(world.asked<OffsetCommitRequest>());
-        SUBCASE("by the answer to a commit") {
-            world.answer_commit(1, 0, 3, error);
-        }
-        SUBCASE("by the answer to a heartbeat, with a commit that waits") {
-            world.answer_commit(1, 0, 3, KafkaError::coordinator_load_in_progress);
-            world.step(4s);
-            world.answer_commit(1, 0, 3, KafkaError::coordinator_load_in_progress);
-            world.refuse_heartbeat(error);
-        }
-        const auto change = world.member->take_change();
-        REQUIRE(change);
-        CHECK(change->lost);
-        CHECK(world.member->is_committed());
-        CHECK(world.member->take_commit_result().error().code == Code::cancelled);
-        world.member->commit({{"t", 0, 4}}); // the caller has not heard yet
-        CHECK(world.member->take_commit_result().error().code == Code::cancelled);
+        for (const bool by_heartbeat : {false, true}) {
+            CAPTURE(std::string(protocol::to_string(error)));
+            CAPTURE(by_heartbeat);
+            World world;
+            world.join();
+            world.member->commit({{"t", 0, 3}});
+            world.step(0ms);
+            if (by_heartbeat) { // which overtakes a commit that is tried again and again
+                world.answer_commit(1, 0, 3, KafkaError::coordinator_load_in_progress);
+                world.step(4s);
+                world.answer_commit(1, 0, 3, KafkaError::coordinator_load_in_progress);
+                world.refuse_heartbeat(error);
+            } else {
+                world.answer_commit(1, 0, 3, error);
+            }
+            const auto change = world.member->take_change();
+            REQUIRE(change);
+            CHECK(change->lost);
+            CHECK(world.member->is_committed());
+            CHECK(world.member->take_commit_result().error().code == Code::cancelled);
+            world.member->commit({{"t", 0, 4}}); // the caller has not heard yet
+            CHECK(world.member->take_commit_result().error().code == Code::cancelled);
 
-        world.step(1s);
-        const auto beat = world.asked<ConsumerGroupHeartbeatRequest>();
-        REQUIRE(beat);
-        CHECK(beat->member_epoch == 0);
-        CHECK(beat->subscribed_topic_names);
-        CHECK(world.owned() == Partitions{});
-        world.answer_heartbeat(5, {{1}});
-        world.answer_offsets({6});
-        const auto again = world.member->take_change();
-        REQUIRE(again);
-        CHECK(again->assigned == std::vector<PartitionOffset>{{"t", 1, 6}});
+            world.step(1s);
+            const auto beat = world.asked<ConsumerGroupHeartbeatRequest>();
+            REQUIRE(beat);
+            CHECK(beat->member_epoch == 0);
+            CHECK(beat->subscribed_topic_names);
+            CHECK(world.owned() == Partitions{});
+            world.answer_heartbeat(5, {{1}});
+            world.answer_offsets({6});
+            const auto again = world.member->take_change();
+            REQUIRE(again);
+            CHECK(again->assigned == std::vector<PartitionOffset>{{"t", 1, 6}});
+        }
     }
+}
+
+TEST_CASE("group member: a partition the metadata does not have yet waits for it") {
+    World world;
+    world.answer_coordinator();
+    world.broker.partition_count = 4;
+    world.answer_heartbeat(1, {{3}});
+    world.step(1s);
+    world.answer_offsets({2});
+    const auto change = world.member->take_change();
+    REQUIRE(change);
+    CHECK(change->assigned == std::vector<PartitionOffset>{{"t", 3, 2}});
 }
 
 TEST_CASE("group member: a commit follows the coordinator and the epoch") {
