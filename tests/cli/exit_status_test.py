@@ -46,7 +46,7 @@ class ExitStatusTest(CliCase):
                       ["consume", "t", "--to", "2999-01-01"], ["consume", "t", "-n", "0"],
                       ["consume", "t", "-f", "%y"], ["consume", "t", "-f", "%s", "-o", "json"],
                       ["consume", "t", "-X", "no.such=1"], ["consume", "t", "-X", "linger.ms=x"],
-                      ["consume", "t", "--group", "g"], ["consume", "t", "-p", "-1"],
+                      ["consume", "t", "-g", "g", "-p", "0"], ["consume", "t", "-p", "-1"],
                       ["produce", "t", "-z", "brotli"], ["produce", "t", "-a", "2"],
                       ["produce", "t", "-H", "x"], ["produce", "t", "-D", "\\q"],
                       ["produce", "t", "--keep-partition"], ["produce", "t", "--json", "-k", ":"],
