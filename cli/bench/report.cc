@@ -102,6 +102,10 @@ std::string flow_text(const char* name, const Flow& flow, bool is_produce) {
          "due but not sent: the rate was not kept, and the latency of these is unknown");
     note(flow.missing, "delivered but not consumed");
     note(flow.foreign, "of other runs in the topic, not counted");
+    if (is_produce && flow.intended_rate) {
+        out.append("  at worst " + fixed(flow.late_max_ms, 3) +
+                   " ms from when a record was due until the client took it\n");
+    }
     for (const auto& [error, times] : flow.errors) {
         append_for_terminal(out, "  " + std::to_string(times) + " x " + error + "\n");
     }

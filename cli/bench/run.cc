@@ -249,7 +249,9 @@ void Running::watch() {
         stopped_ = stopped_ || hooks_.is_stopped();
         if (stopped_ || control_.failed.load()) {
             control_.stop_sending.store(true);
-            control_.stop_reading.store(!produces() || control_.failed.load());
+            if (!produces() || control_.failed.load()) {
+                control_.stop_reading.store(true); // else what was sent is still read
+            }
         }
         if (produces() && consumes() && control_.senders_ended.load() == producers_.size()) {
             await_reading(now);

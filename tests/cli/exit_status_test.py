@@ -25,7 +25,8 @@ class ExitStatusTest(CliCase):
         for words in ([], ["topic"], ["topic", "create"], ["topic", "list"], ["topic", "describe"],
                       ["topic", "alter"], ["topic", "delete"], ["produce"], ["consume"],
                       ["offsets"], ["cluster"], ["cluster", "status"],
-                      ["cluster", "disks"], ["completion"]):
+                      ["cluster", "disks"], ["bench"], ["bench", "produce"], ["bench", "consume"],
+                      ["bench", "e2e"], ["bench", "mixed"], ["completion"]):
             done = self.check(0, *words, "--help")
             if words != ["cluster"]:
                 self.assertIn(b"Examples:", done.stdout, words)
