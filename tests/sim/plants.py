@@ -53,6 +53,78 @@ PLANTS = {
         "synced_end_ = std::max(synced_end_, work.end_offset);",
         "synced_end_ = std::max(synced_end_, log_end_);",
     ),
+    # A coordinator's answer leaves before its records are committed.
+    "coordinator_answers_early": (
+        "server/coordinator/shard.cc",
+        "state_ == State::loaded ? partition_.log()->log_end_offset() : replayed_end_;",
+        "Offset(0);",
+    ),
+    # A member of a generation that is over commits offsets.
+    "old_generation_commits": (
+        "server/group/classic_group.cc",
+        "if (check.generation_or_epoch != generation) {",
+        "if (check.generation_or_epoch > generation) {",
+    ),
+    # A member of a consumer group that is gone keeps its partitions.
+    "session_lasts": (
+        "server/group/consumer_group_changes.cc",
+        "TimerKind::consumer_session, member.id}, host.now() + timeout);",
+        "TimerKind::consumer_session, member.id}, host.now() + 1000 * timeout);",
+    ),
+    # Partitions are given to a member before the one before has given them back.
+    "given_before_given_back": (
+        "server/group/consumer_group_reconcile.cc",
+        "if (is_own || input.is_free(key)) {",
+        "if (is_own || input.is_free(key) || input.target_epoch > 0) {",
+    ),
+    # A transaction's offsets count before it is committed.
+    "txn_offsets_early": (
+        "server/group/offset_store.cc",
+        "    if (producer_id == kNoProducerId) {\n",
+        "    if (producer_id >= kNoProducerId) {\n",
+    ),
+    # read_committed readers are given all that is below the high watermark.
+    "lso_ignored": (
+        "server/replica/partition.cc",
+        "return unstable == kNoOffset ? high\n",
+        "return unstable >= kNoOffset ? high\n",
+    ),
+    # After a crash nobody knows which transactions were aborted.
+    "aborted_forgotten": (
+        "server/storage/log_transactions.cc",
+        "found[segment.base_offset()].push_back(aborted);",
+        "static_cast<void>(segment), static_cast<void>(aborted);",
+    ),
+    # One partition of a transaction gets no marker.
+    "marker_missing": (
+        "server/txn/completions.cc",
+        "            if (is_gone(marker->second, host)) {\n                arrived(marker);\n"
+        "            } else {\n                send(number",
+        "            if (is_gone(marker->second, host) || index == 1) {\n"
+        "                arrived(marker);\n            } else {\n                send(number",
+    ),
+    # InitProducerId gives the epoch of the producer before.
+    "epoch_kept": (
+        "server/txn/decide.cc",
+        "    } else if (!claimed.is_given() || is_current) {\n"
+        "        next.producer_epoch = bumped(current.producer_epoch);\n",
+        "    } else if (!claimed.is_given() || is_current) {\n"
+        "        next.producer_epoch = current.producer_epoch;\n",
+    ),
+    # Transactions stay open, however long their producer is silent.
+    "txn_timeout_ignored": (
+        "server/txn/decide.cc",
+        "now_ms - transaction.start_ms > transaction.timeout_ms;",
+        "now_ms - transaction.start_ms > transaction.timeout_ms * int64_t{1000};",
+    ),
+    # A commit that was decided before a restart is carried out as an abort.
+    "commit_turns_abort": (
+        "server/txn/txn_shard.cc",
+        "            completions_.begin(id, transaction, host);\n",
+        "            Transaction turned = transaction;\n"
+        "            turned.state = TransactionState::prepare_abort;\n"
+        "            completions_.begin(id, turned, host);\n",
+    ),
 }
 
 
