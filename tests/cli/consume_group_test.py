@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, Producer
 
 from tests.cli.cli_case import QTOOL, CliCase
 
@@ -77,6 +77,22 @@ class ConsumeGroupTest(CliCase):
         done = self.qtool_done("consume", "-t", topic, "-g", "ahead", "-e")
         self.assertEqual((done.returncode, done.stdout), (0, lines(0, 4)))
         self.assertIn(b"committed offset 99", done.stderr)
+
+    def test_committed_beyond_what_is_stable(self):
+        """A group that read an open transaction has not lost its place for who reads committed."""
+        topic = self.topic()
+        self.produce(topic, lines(0, 2))
+        producer = Producer({"bootstrap.servers": self.broker.address, "transactional.id": topic})
+        producer.init_transactions(30)
+        producer.begin_transaction()
+        producer.produce(topic, b"open")
+        producer.flush(30)
+        self.assertEqual(self.read_group("eager", topic), lines(0, 2) + b"open\n")
+        done = self.qtool_done("consume", "-t", topic, "-g", "eager", "-e", "--isolation",
+                               "read_committed")
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, b"", b""))
+        producer.abort_transaction(30)
+        self.assertEqual(self.committed("eager"), {(topic, 0): 3})
 
     def test_count_commits_exactly_that_many(self):
         topic = self.topic()
