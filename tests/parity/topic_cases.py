@@ -165,6 +165,8 @@ def case_alter_configs(s):
     ask("v0", [("segment.ms", "200000"), ("retention.ms", "5")], version=0)
     ask("bad", [("segment.ms", "x")])
     ask("null", [("segment.ms", None)])
+    ask("key twice", [("segment.ms", "1000000"), ("segment.ms", "2000000")])
+    ask("bad topic name", [("segment.ms", "5")], name="a b")
     ask("validate only", [("segment.ms", "5")], validate_only=True)
     ask("unknown", [("segment.ms", "5")], name="parity-none")
     ask("empty", [])
@@ -197,7 +199,10 @@ def case_describe_configs(s):
     ask("other broker", BROKER, "99", ["num.partitions"])
     ask("all brokers", BROKER, "", ["num.partitions"])
     ask("no number", BROKER, "x", ["num.partitions"])
-    ask("group", GROUP, "parity-group-shown", None)
+    answer = s.call("DescribeConfigs", 4, {"resources": [{
+        "resource_type": GROUP, "resource_name": "parity-group-shown", "configuration_keys": None}]})
+    for entry in answer["results"][0]["configs"]:
+        s.keep(f"group config {entry['name']}", s.comparable(entry))
     ask("group, empty", GROUP, "", None)
     ask("unknown metrics", METRICS, "parity-metrics", None)
     s.ask("nothing", "DescribeConfigs", 4, resources=[])
@@ -308,6 +313,13 @@ def case_quotas(s):
     alter("clean up default", entity(user=None), ("producer_byte_rate", None))
 
 
+def case_scram(s):
+    s.needs("DescribeUserScramCredentials")
+    for label, names in (("all", None), ("none", []), ("one", ["parity"]), ("empty name", [""]),
+                         ("twice", ["parity", "other", "parity"])):
+        s.ask(label, "DescribeUserScramCredentials", 0, users=None if names is None else [{"name": n} for n in names])
+
+
 def case_log_dirs(s):
     s.needs("DescribeLogDirs")
     create(s, "parity-dirs", 2)
@@ -323,8 +335,12 @@ def case_log_dirs(s):
         s.keep(f"v{version}", seen)
     answer = s.call("DescribeLogDirs", 4, {"topics": []})
     s.keep("no topics", [(r["error_code"], len(r["topics"])) for r in answer["results"]])
-    here = answer["results"][0]["log_dir"]
+
+
+def case_alter_replica_log_dirs(s):
     s.needs("AlterReplicaLogDirs")
-    for label, path, topic, partition in (("unknown folder", "/no/such", "parity-dirs", 0), ("where it is", here, "parity-dirs", 0),
-                                          ("unknown topic", here, "parity-none", 0), ("relative", "x", "parity-dirs", 0)):
+    create(s, "parity-moved", 2)
+    here = s.call("DescribeLogDirs", 4, {"topics": []})["results"][0]["log_dir"]
+    for label, path, topic, partition in (("unknown folder", "/no/such", "parity-moved", 0), ("where it is", here, "parity-moved", 0),
+                                          ("unknown topic", here, "parity-none", 0), ("relative", "x", "parity-moved", 0)):
         s.ask(label, "AlterReplicaLogDirs", 2, dirs=[{"path": path, "topics": [{"name": topic, "partitions": [partition]}]}])
