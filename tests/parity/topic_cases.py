@@ -1,4 +1,6 @@
 """Topics, partitions, configs, metadata, cluster, quotas, log dirs."""
+import time
+
 from tests.harness import message
 from tests.parity.data_cases import create, produce_body, values
 
@@ -97,11 +99,32 @@ def changes(type_, name, *entries):
         {"name": n, "config_operation": op, "value": v} for n, op, v in entries]}
 
 
+def barrier(s):
+    """A function that returns once the broker answers from all that was changed before: Kafka answers a
+    change when it is decided, and describes from an image that follows."""
+    topic, count = f"parity-barrier-{s.case}", 0
+    create(s, topic)
+
+    def wait():
+        nonlocal count
+        count += 1
+        s.call("IncrementalAlterConfigs", 1, {"resources": [changes(TOPIC, topic, ("segment.ms", SET, str(10**8 + count)))]})
+        for _ in range(200):
+            answer = s.call("DescribeConfigs", 4, {"resources": [{
+                "resource_type": TOPIC, "resource_name": topic, "configuration_keys": ["segment.ms"]}]})
+            if answer["results"][0]["configs"][0]["value"] == str(10**8 + count):
+                return
+            time.sleep(0.02)
+    return wait
+
+
 def case_incremental_alter_configs(s):
     create(s, "parity-alter")
+    settle = barrier(s)
 
     def ask(label, *resources, version=1, validate_only=False):
         s.ask(label, "IncrementalAlterConfigs", version, validate_only=validate_only, resources=list(resources))
+        settle()
         answer = s.call("DescribeConfigs", 4, {"resources": [{
             "resource_type": TOPIC, "resource_name": "parity-alter", "configuration_keys": None}]})
         s.keep(label + ", then", sorted(f"{c['name']}={c['value']}" for c in answer["results"][0]["configs"]
@@ -153,10 +176,12 @@ def case_incremental_alter_configs(s):
 
 def case_alter_configs(s):
     create(s, "parity-replace", retention_ms="1000")
+    settle = barrier(s)
 
     def ask(label, entries, name="parity-replace", type_=TOPIC, version=2, **more):
         s.ask(label, "AlterConfigs", version, resources=[{"resource_type": type_, "resource_name": name,
               "configs": [{"name": n, "value": v} for n, v in entries]}], **more)
+        settle()
         answer = s.call("DescribeConfigs", 4, {"resources": [{
             "resource_type": TOPIC, "resource_name": "parity-replace", "configuration_keys": None}]})
         s.keep(label + ", then", sorted(f"{c['name']}={c['value']}" for c in answer["results"][0]["configs"]
@@ -210,8 +235,10 @@ def case_describe_configs(s):
 
 def case_list_config_resources(s):
     s.needs("ListConfigResources")
+    settle = barrier(s)
     s.call("IncrementalAlterConfigs", 1, {"resources": [changes(GROUP, "parity-listed", (
         "consumer.heartbeat.interval.ms", SET, "6000"))]})
+    settle()
     s.ask("v0", "ListConfigResources", 0)
     for label, types in (("brokers", [BROKER]), ("loggers", [LOGGER]), ("metrics", [METRICS]),
                          ("odd", [99]), ("twice", [BROKER, BROKER])):
@@ -264,6 +291,7 @@ def case_describe_cluster(s):
 
 def case_quotas(s):
     s.needs("AlterClientQuotas", "DescribeClientQuotas")
+    settle = barrier(s)
 
     def entity(**parts):
         return [{"entity_type": k.replace("_", "-"), "entity_name": v} for k, v in parts.items()]
@@ -293,6 +321,7 @@ def case_quotas(s):
     alter("fraction of bytes", entity(user="parity"), ("producer_byte_rate", 5.5))
     alter("zero", entity(user="parity"), ("producer_byte_rate", 0.0))
     alter("validate only", entity(user="parity-unmade"), ("producer_byte_rate", 5.0), validate_only=True)
+    settle()
     describe("of user", ("user", 0, "parity"))
     describe("user strict", ("user", 0, "parity"), strict=True)
     describe("user v0", ("user", 0, "parity"), version=0)
@@ -308,6 +337,7 @@ def case_quotas(s):
     describe("empty type", ("", 0, "x"))
     alter("remove", entity(user="parity"), ("producer_byte_rate", None), ("consumer_byte_rate", None))
     alter("remove absent", entity(user="parity"), ("producer_byte_rate", None))
+    settle()
     describe("after removal", ("user", 0, "parity"), strict=True)
     alter("clean up", entity(client_id="parity"), ("request_percentage", None))
     alter("clean up default", entity(user=None), ("producer_byte_rate", None))
