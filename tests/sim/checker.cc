@@ -21,9 +21,10 @@ std::string to_text(Value value) {
            std::to_string(static_cast<uint32_t>(value));
 }
 
-uint16_t Checker::add_partition(std::string name) {
+uint16_t Checker::add_partition(std::string name, std::optional<Duration> retention) {
     partitions_.push_back(Partition{});
     partitions_.back().name = std::move(name);
+    partitions_.back().retention = retention;
     return static_cast<uint16_t>(partitions_.size() - 1);
 }
 
@@ -37,7 +38,12 @@ void Checker::violate(const Partition& partition, const std::string& what) {
 }
 
 Value Checker::new_value(uint16_t producer, uint16_t partition) {
-    return make_value(producer, partition, partitions_[partition].sent[producer]++);
+    Partition& to = partitions_[partition];
+    const Value value = make_value(producer, partition, to.sent[producer]++);
+    if (to.retention) {
+        to.made_at.emplace(value, world_.now());
+    }
+    return value;
 }
 
 void Checker::place(uint16_t number, int64_t offset, Value value, const char* how) {
@@ -102,13 +108,33 @@ void Checker::on_watermarks(uint16_t number, Known before, int64_t high_watermar
         violate(partition, "the log start fell from " + std::to_string(before.log_start) + " to " +
                                std::to_string(log_start));
     }
-    if (log_start > partition.delete_asked) {
+    if (log_start > partition.known.log_start && !may_start_at(number, log_start)) {
         violate(partition, "the log starts at " + std::to_string(log_start) +
-                               ", but nobody asked to delete from " +
-                               std::to_string(partition.delete_asked));
+                               ", but deletion was asked for below " +
+                               std::to_string(partition.delete_asked) +
+                               " only, and retention could not go so far");
     }
     partition.known.high_watermark = std::max(partition.known.high_watermark, high_watermark);
     partition.known.log_start = std::max(partition.known.log_start, log_start);
+}
+
+// Of what is known to be at an offset. A segment goes when all of it is too old, so each record is.
+bool Checker::may_start_at(uint16_t number, int64_t offset) const {
+    const Partition& partition = partitions_[number];
+    const int64_t gone = std::max(partition.delete_asked, partition.known.log_start);
+    if (offset <= gone) {
+        return true;
+    }
+    if (!partition.retention) {
+        return false;
+    }
+    const auto from = partition.values.lower_bound(gone);
+    const auto end = partition.values.lower_bound(offset);
+    return std::all_of(from, end, [&](const auto& at) {
+        const auto made = partition.made_at.find(at.second);
+        return made == partition.made_at.end() ||
+               world_.now() + clock_ahead_ + 2ms - made->second > *partition.retention;
+    });
 }
 
 void Checker::on_delete_asked(uint16_t partition, int64_t offset) {

@@ -6,14 +6,17 @@
 //   order                 values of an idempotent producer have offsets in the order of sending
 //   nothing invented      every value was sent to that partition by that time
 //   high watermark        never falls, and is above all that is acknowledged
-//   log start             never falls, and never rises above what DeleteRecords asked for
+//   log start             never falls, and rises only to what DeleteRecords asked for, or over
+//                         records that are older than retention.ms
 //   nothing is lost       an audit reads each partition from log start to high watermark
 #pragma once
 
 #include "tests/sim/sim_world.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,7 +29,8 @@ class Checker {
 public:
     explicit Checker(World& world) : world_(world) {}
 
-    uint16_t add_partition(std::string name);
+    /// `retention`: retention.ms of the topic; nothing: for ever.
+    uint16_t add_partition(std::string name, std::optional<Duration> retention = std::nullopt);
     uint16_t add_producer(bool is_idempotent);
 
     /// The next value that producer sends to that partition.
@@ -46,6 +50,10 @@ public:
     [[nodiscard]] int64_t delete_asked(uint16_t partition) const {
         return partitions_[partition].delete_asked;
     }
+    /// Whether all below `offset` may have been deleted by now.
+    [[nodiscard]] bool may_start_at(uint16_t partition, int64_t offset) const;
+    /// The broker's clock is that far ahead of the time that records have.
+    void on_clock(Duration ahead) { clock_ahead_ = std::max(clock_ahead_, ahead); }
 
     void on_producer_id(int64_t producer_id);
 
@@ -60,15 +68,18 @@ private:
         std::string name;
         Known known;
         int64_t delete_asked = 0;
+        std::optional<Duration> retention;
         std::map<int64_t, Value> values;   // by offset
         std::map<Value, int64_t> places;   // of idempotent producers' values
         std::map<uint16_t, uint32_t> sent; // values by producer
+        std::map<Value, MonoTime> made_at; // with retention only
     };
     void place(uint16_t partition, int64_t offset, Value value, const char* how);
     void violate(const Partition& partition, const std::string& what);
 
     World& world_;
     std::vector<Partition> partitions_;
+    Duration clock_ahead_{};       // at most so far
     std::vector<bool> idempotent_; // by producer
     std::map<int64_t, bool> producer_ids_;
     uint64_t acknowledged_ = 0;

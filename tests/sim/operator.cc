@@ -116,6 +116,11 @@ void Operator::ask_create(const Topic& topic, std::function<void()> on_done) {
     item.name = topic.name;
     item.num_partitions = topic.partitions;
     item.replication_factor = 1;
+    for (const auto& [name, value] : topic.configs) {
+        auto& config = item.configs.emplace_back();
+        config.name = name;
+        config.value = value;
+    }
     constexpr int16_t kVersion = 5;
     stream_.ask(
         request, kVersion, [this, name = topic.name, on_done = std::move(on_done)](ByteView body) {

@@ -125,6 +125,55 @@ PLANTS = {
         "            turned.state = TransactionState::prepare_abort;\n"
         "            completions_.begin(id, turned, host);\n",
     ),
+    # Compaction loses the only latest record of some keys.
+    "compaction_drops_latest": (
+        "server/storage/compaction_filter.cc",
+        "    if (map_.latest(*record.key) > offset) {\n",
+        "    if (map_.latest(*record.key) > offset ||\n"
+        "        (map_.latest(*record.key) == offset && offset.value() % 50 == 0)) {\n",
+    ),
+    # Records younger than min.compaction.lag.ms are compacted.
+    "compaction_lag_ignored": (
+        "server/storage/compaction_plan.cc",
+        "segment.max_timestamp > facts.now_ms - config.min_compaction_lag_ms",
+        "segment.max_timestamp > facts.now_ms",
+    ),
+    # A tombstone goes as soon as nothing older is left.
+    "tombstone_early": (
+        "server/storage/compaction_filter.cc",
+        "!record.value && header.has_delete_horizon() && rules_.now_ms >= header.base_timestamp",
+        "!record.value && header.has_delete_horizon()",
+    ),
+    # A compacted segment takes the place of its sources before it is on the medium.
+    "swap_unsynced": (
+        "server/storage/compaction.cc",
+        "    state_ = State::wants_sync;\n",
+        "    state_ = State::wants_sync;\n    on_synced();\n",
+    ),
+    # A reader passes over batches of which compaction left one record.
+    "read_skips_thinned": (
+        "server/storage/segment.cc",
+        "if (header->records_count > 0 ||",
+        "if (header->records_count > 1 || header->last_offset() == header->base_offset ||",
+    ),
+    # A reader is sent batches without records alone.
+    "read_emptied_alone": (
+        "server/storage/segment.cc",
+        "if (header->records_count > 0 ||",
+        "if (header->records_count >= 0 ||",
+    ),
+    # Retention takes every segment once the first one is old.
+    "retention_unexpired": (
+        "server/storage/log_retention.cc",
+        "(is_old(segment.max_timestamp()) || by_size)",
+        "(is_old(segments.front().max_timestamp()) || by_size)",
+    ),
+    # The log start is not written down.
+    "log_start_forgotten": (
+        "server/storage/log_retention.cc",
+        "    QT_TRY(write_log_start(disk_, directory_, offset));\n",
+        "",
+    ),
 }
 
 

@@ -96,11 +96,17 @@ void Reader::ask_start(size_t number) {
             next_later(100ms);
             return;
         }
-        lanes_[number].position = found.offset;
-        if (found.offset > client_.checker->delete_asked(lanes_[number].place.number)) {
-            world_.violate(client_.checker->name(lanes_[number].place.number) +
-                           ": the log starts at " + std::to_string(found.offset));
+        Lane& answered = lanes_[number];
+        const std::string& name = client_.checker->name(answered.place.number);
+        if (!client_.checker->may_start_at(answered.place.number, found.offset)) {
+            world_.violate(name + ": the log starts at " + std::to_string(found.offset));
+        } else if (found.offset <= answered.out_of_range) {
+            world_.violate(name + ": offset " + std::to_string(answered.out_of_range) +
+                           " was out of range, but the log starts at " +
+                           std::to_string(found.offset));
         }
+        answered.position = found.offset;
+        answered.out_of_range = -1;
         next();
     });
 }
@@ -158,11 +164,12 @@ void Reader::on_fetched(ByteView body, int16_t version, const std::vector<Asked>
             const uint16_t number = lane.place.number;
             const std::string& name = client_.checker->name(number);
             if (partition.error_code == static_cast<int16_t>(KafkaError::offset_out_of_range)) {
-                if (lane.position >= client_.checker->delete_asked(number)) {
+                if (!client_.checker->may_start_at(number, lane.position + 1)) {
                     world_.violate(name + ": offset " + std::to_string(lane.position) +
                                    " is out of range, but was readable");
                     return;
                 }
+                lane.out_of_range = lane.position;
                 lane.position = -1;
                 continue;
             }

@@ -1,5 +1,6 @@
 #include "tests/sim/scenario.h"
 
+#include "tests/sim/compacted.h"
 #include "tests/sim/coordination.h"
 #include "tests/sim/library_consumer.h"
 #include "tests/sim/library_producer.h"
@@ -7,6 +8,7 @@
 #include "tests/sim/workload.h"
 
 #include <algorithm>
+#include <optional>
 
 namespace qtool::sim {
 
@@ -17,7 +19,10 @@ constexpr Duration kRecoverMax = 90s;
 
 class Scenario {
 public:
-    Scenario(uint64_t seed, const RunOptions& options) : world_(seed), checker_(world_) {
+    Scenario(uint64_t seed, const RunOptions& options)
+        : world_(seed),
+          checker_(world_),
+          compacted_(world_) {
         world_.set_printing(options.print_trace);
         Prng& random = world_.random();
         const auto cores = static_cast<uint16_t>(1 + random.below(3));
@@ -28,8 +33,12 @@ public:
         coordination_ = std::make_unique<Coordination>(client_, places_);
         topics_.insert(topics_.end(), coordination_->topics().begin(),
                        coordination_->topics().end());
+        for (Operator::Topic& topic : compacted_.make(client_)) {
+            topics_.push_back(std::move(topic));
+        }
         operator_ = std::make_unique<Operator>(client_, topics_, places_, random.chance(400'000));
         make_clients();
+        make_aging_clients();
         horizon_ = world_.between(2s, 9s);
         if (random.chance(60'000)) {
             horizon_ += 70s; // long enough for idle files to be closed
@@ -60,11 +69,12 @@ public:
             library_consumer_->start();
         }
         coordination_->start();
+        compacted_.start();
         plan_faults();
         world_.run_until(world_.now() + horizon_, [] { return false; });
         end_faults();
         const bool served = world_.run_until(world_.now() + kRecoverMax, [&] {
-            return operator_->is_done() && coordination_->is_done() &&
+            return operator_->is_done() && coordination_->is_done() && compacted_.is_done() &&
                    (!library_producer_ || library_producer_->is_done()) &&
                    std::all_of(producers_.begin(), producers_.end(),
                                [](const auto& producer) { return producer->is_done(); });
@@ -115,6 +125,7 @@ private:
             set("log.roll.ms", random.between(200, 3000));
         }
         Coordination::configure(world_, config);
+        compacted_.configure(config);
         config.log_dir_reserve_bytes = random.below(2) == 0 ? 0 : -1; // else the disk never says no
         if (plant == Plant::write_caching) {
             config.settings["write.caching"] = {"true", "scenario"};
@@ -126,14 +137,41 @@ private:
         Prng& random = world_.random();
         const uint64_t topics = 1 + random.below(2);
         for (uint64_t i = 0; i < topics; i++) {
-            const Operator::Topic topic{"t" + std::to_string(i),
-                                        static_cast<int32_t>(1 + random.below(3))};
-            for (int32_t index = 0; index < topic.partitions; index++) {
-                const std::string name = topic.name + "-" + std::to_string(index);
-                places_.push_back({topic.name, index, checker_.add_partition(name)});
-            }
-            topics_.push_back(topic);
+            make_topic({"t" + std::to_string(i), static_cast<int32_t>(1 + random.below(3))},
+                       std::nullopt, places_);
         }
+        if (random.chance(250'000)) {
+            const auto retention = std::chrono::milliseconds(random.between(300, 5000));
+            make_topic({"aging",
+                        static_cast<int32_t>(1 + random.below(2)),
+                        {{"retention.ms", std::to_string(retention / 1ms)}}},
+                       retention, aging_places_);
+        }
+    }
+
+    void make_topic(Operator::Topic topic, std::optional<Duration> retention,
+                    std::vector<PartitionPlace>& places) {
+        for (int32_t index = 0; index < topic.partitions; index++) {
+            const std::string name = topic.name + "-" + std::to_string(index);
+            places.push_back({topic.name, index, checker_.add_partition(name, retention)});
+        }
+        topics_.push_back(std::move(topic));
+    }
+
+    // Of topics whose records age: clients of their own, since what they read may be gone.
+    void make_aging_clients() {
+        if (aging_places_.empty()) {
+            return;
+        }
+        Producer::Setup setup;
+        setup.client = client_;
+        setup.partitions = aging_places_;
+        setup.is_idempotent = world_.chance_percent(70);
+        setup.batches = static_cast<uint32_t>(30 + world_.random().below(90));
+        setup.interval = world_.between(10ms, 100ms);
+        setup.value_size_max = 100 + world_.random().below(900);
+        producers_.push_back(std::make_unique<Producer>(std::move(setup)));
+        readers_.push_back(std::make_unique<Reader>(client_, aging_places_, false));
     }
 
     void make_clients() {
@@ -220,6 +258,7 @@ private:
                     return;
                 case clock:
                     machine_->jump_clock();
+                    checker_.on_clock(machine_->wall_offset());
                     return;
                 case stop:
                     machine_->stop_gracefully();
@@ -268,26 +307,35 @@ private:
         if (world_.violation()) {
             return;
         }
-        audits_.push_back(std::make_unique<Reader>(client_, places_, true));
+        std::vector<PartitionPlace> places = places_;
+        places.insert(places.end(), aging_places_.begin(), aging_places_.end());
+        audits_.push_back(std::make_unique<Reader>(client_, std::move(places), true));
         Reader& reader = *audits_.back();
         reader.start();
         coordination_->start_audit();
+        KeyedReader* const keyed = compacted_.begin_audit(); // may be absent
         if (!world_.run_until(world_.now() + kRecoverMax, [&] {
-                return reader.is_done() && coordination_->audit_left().empty();
+                return reader.is_done() && coordination_->audit_left().empty() &&
+                       (keyed == nullptr || keyed->is_done());
             })) {
             world_.violate(std::string("not all could be read ") + when + " " +
                            coordination_->audit_left());
         }
         reader.stop();
         coordination_->stop_audit();
+        if (keyed != nullptr) {
+            keyed->stop();
+        }
     }
 
     World world_;
     Checker checker_;
+    Compacted compacted_;
     std::unique_ptr<Machine> machine_;
     Client client_;
     std::vector<Operator::Topic> topics_;
     std::vector<PartitionPlace> places_;
+    std::vector<PartitionPlace> aging_places_; // with retention.ms
     std::unique_ptr<Operator> operator_;
     std::vector<std::unique_ptr<Producer>> producers_;
     std::unique_ptr<LibraryProducer> library_producer_; // in most seeds

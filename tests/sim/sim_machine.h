@@ -22,6 +22,8 @@ public:
     /// SIGTERM; the process is started again when it ended.
     void stop_gracefully();
     void jump_clock();
+    /// How far the wall clock is ahead of simulated time.
+    [[nodiscard]] Duration wall_offset() const { return wall_offset_; }
     /// No more of it: the device works, pending halts are forgotten.
     void heal();
 

@@ -6,6 +6,7 @@
 #include "tests/sim/kafka_stream.h"
 
 #include <deque>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -103,8 +104,9 @@ public:
 private:
     struct Lane {
         PartitionPlace place;
-        int64_t position = -1; // -1: to be asked for
-        bool is_done = false;  // of an audit
+        int64_t position = -1;     // -1: to be asked for
+        int64_t out_of_range = -1; // a position below the log start, so the broker said
+        bool is_done = false;      // of an audit
     };
     /// A partition of a request, with what was certain when it was sent.
     struct Asked {
@@ -135,6 +137,7 @@ public:
     struct Topic {
         std::string name;
         int32_t partitions = 1;
+        std::map<std::string, std::string> configs{};
     };
     Operator(Client client, std::vector<Topic> topics, std::vector<PartitionPlace> partitions,
              bool deletes_records);
