@@ -194,9 +194,15 @@ def level_cli(counts):
         python_tests(counts, "tests/cli")
 
 
+def parse_parity(output):
+    found = re.findall(r"^(\d+) answers alike, \d+ known differences, (\d+) unexpected", output, re.M)
+    return (int(found[-1][0]), int(found[-1][1])) if found else None
+
+
 def level_interop(counts):
     if build(counts, "release"):
         python_tests(counts, "tests/interop")
+        run(counts, ["scripts/parity.sh"], parse_parity)
 
 
 def level_system(counts):

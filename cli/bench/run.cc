@@ -277,7 +277,8 @@ Finished Running::finish() {
         Flow& flow = *finished.report.produce;
         flow.intended_rate = open ? std::optional(options_.rate) : std::nullopt;
         flow.latency_from = std::string(open ? "when a record was due" : "the call that sent it") +
-                            " to its acknowledgement";
+                            (options_.client.acks == 0 ? " to its sending (acks=0 has no answer)"
+                                                       : " to its acknowledgement");
     }
     if (consumes()) {
         finished.report.consume = sum_up(consumers_, measured_from);
@@ -287,6 +288,8 @@ Finished Running::finish() {
             const uint64_t read = sum(consumers_, &Tally::done_ever);
             flow.missing = delivered - std::min(read, delivered);
             flow.intended_rate = finished.report.produce->intended_rate;
+            // The time that the records fill at their rate is the producers' to know.
+            flow.elapsed_s = std::max(flow.elapsed_s, finished.report.produce->elapsed_s);
             flow.latency_from =
                 std::string(open ? "when a record was due" : "the call that sent it") +
                 " to its consumption";

@@ -57,7 +57,8 @@ Result<Overrides> alter_broker_overrides(const Overrides& current,
                                          const BrokerConfig& broker) {
     for (const Alteration& alteration : alterations) {
         const bool forgets = alteration.op == static_cast<int8_t>(AlterOp::remove) &&
-                             current.contains(alteration.name);
+                             (current.contains(alteration.name) ||
+                              find_option(broker_options(), alteration.name) == nullptr);
         if (!forgets) {
             QT_TRY(require_live(alteration.name));
         }

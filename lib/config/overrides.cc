@@ -38,10 +38,8 @@ Result<void> alter_one(const OptionTable& table, Overrides& overrides, const Alt
     }
     const auto op = static_cast<AlterOp>(alteration.op);
     if (op == AlterOp::remove) {
-        // What an older version stored under a name that is gone can still be removed.
-        if (overrides.erase(alteration.name) == 0) {
-            QT_TRY(require_option(table, alteration.name));
-        }
+        // Of a name that nobody knows nothing is set, or an older version stored it.
+        overrides.erase(alteration.name);
         return {};
     }
     QT_TRY_ASSIGN(const OptionRow* const row, require_option(table, alteration.name));

@@ -46,9 +46,11 @@ void serve_consumer_group_describe(ShardState& state, const coordinator::Request
         out.group_id = id;
         const ConsumerGroup* group = find_consumer_group(state, id);
         if (group == nullptr) {
-            out.error_code = static_cast<int16_t>(KafkaError::group_id_not_found);
-            out.error_message = "There is no consumer group of this name.";
-            out.group_state = "Dead";
+            // The state stays empty: "Dead" is what classic describe calls such a group.
+            out.error_code = static_cast<int16_t>(id.empty() ? KafkaError::invalid_group_id
+                                                             : KafkaError::group_id_not_found);
+            out.error_message = id.empty() ? "The name of the group is empty."
+                                           : "There is no consumer group of this name.";
             continue;
         }
         out.group_state = group->state_name();
@@ -68,9 +70,7 @@ void serve_consumer_group_describe(ShardState& state, const coordinator::Request
             to.client_host = member.metadata.client_host;
             to.subscribed_topic_names.assign(member.metadata.topic_names.begin(),
                                              member.metadata.topic_names.end());
-            if (!member.metadata.topic_regex.empty()) {
-                to.subscribed_topic_regex = member.metadata.topic_regex;
-            }
+            to.subscribed_topic_regex = member.metadata.topic_regex; // "" for none, as in Kafka
             to.assignment = write_assignment(plain(member.progress.assigned), host.image());
             to.target_assignment = write_assignment(group->target(member_id), host.image());
             to.member_type = member.metadata.classic ? kTypeClassic : kTypeConsumer;

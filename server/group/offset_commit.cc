@@ -85,9 +85,12 @@ size_t utf16_size(std::string_view text) {
     return size;
 }
 
+// A partition that is not there is told so, whatever else is wrong: Kafka looks at topics first.
 void fail(Commit& commit, KafkaError error) {
     for (CommitItem& item : commit.items) {
-        item.error = error;
+        if (item.error == KafkaError::none) {
+            item.error = error;
+        }
     }
 }
 

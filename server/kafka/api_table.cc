@@ -20,6 +20,7 @@
 #include "lib/protocol/msg/describe_producers.h"
 #include "lib/protocol/msg/describe_topic_partitions.h"
 #include "lib/protocol/msg/describe_transactions.h"
+#include "lib/protocol/msg/describe_user_scram_credentials.h"
 #include "lib/protocol/msg/end_txn.h"
 #include "lib/protocol/msg/fetch.h"
 #include "lib/protocol/msg/find_coordinator.h"
@@ -97,6 +98,7 @@ constexpr ApiRow kTable[] = {
     row<protocol::OffsetDeleteRequest>(handle_offset_delete),
     row<protocol::DescribeClientQuotasRequest>(handle_describe_client_quotas),
     row<protocol::AlterClientQuotasRequest>(handle_alter_client_quotas),
+    row<protocol::DescribeUserScramCredentialsRequest>(handle_describe_user_scram_credentials),
     row<protocol::DescribeClusterRequest>(handle_describe_cluster),
     row<protocol::DescribeProducersRequest>(handle_describe_producers),
     row<protocol::DescribeTransactionsRequest>(handle_describe_transactions),

@@ -4,6 +4,7 @@
 #include "lib/config/group_config.h"
 #include "server/metadata/effective_config.h"
 #include "server/metadata/record_codec.h"
+#include "server/metadata/topic_name.h"
 
 #include <algorithm>
 #include <map>
@@ -15,6 +16,20 @@ namespace {
 
 using Options = std::vector<config::RequestedOption>;
 using Alterations = std::vector<config::Alteration>;
+
+// A null value is a request that makes no sense, whatever the option; where a topic is created it
+// is a bad value, as in Kafka.
+Result<void> check_values(const ResourceChange& change) {
+    if (const auto* all = std::get_if<Options>(&change.change)) {
+        for (const config::RequestedOption& option : *all) {
+            if (!option.value) {
+                return Error(Code::invalid_request,
+                             "the value of " + option.name + " is null; give one");
+            }
+        }
+    }
+    return {};
+}
 
 // What a change makes of a resource's options, and the key that holds them.
 struct After {
@@ -37,6 +52,7 @@ Result<After> alter_topic(const ResourceChange& change, const Image& image,
                           const config::BrokerConfig& broker, port::StoreGuard& guard) {
     const TopicImage* topic = image.topic(change.name);
     if (topic == nullptr) {
+        QT_TRY(check_topic_name(change.name));
         return Error(Code::unknown_topic, "topic '" + change.name + "' does not exist");
     }
     After after{topic_configs_key(topic->id), &topic->configs, topic->configs_revision, {}};
@@ -149,6 +165,7 @@ port::StoreTransaction AlterConfigs::decide(const Image& image, port::Random&) {
 Result<void> AlterConfigs::decide_one(const ResourceChange& change, const Image& image,
                                       port::StoreTransaction& transaction) const {
     const config::BrokerConfig& broker = image.broker ? *image.broker : *broker_;
+    QT_TRY(check_values(change));
     port::StoreGuard guard; // beside that on the key written
     After after;
     switch (change.resource) {

@@ -60,6 +60,13 @@ class BenchTest(CliCase):
             self.assertEqual(produce["records"], 200)
             self.assertLessEqual(produce["records_per_s"], 400.001)
             self.assertIn("due", produce["latency_from"])
+            if workload == "e2e":
+                self.assertLessEqual(report["consume"]["records_per_s"], 400.001)
+
+    def test_acks_0_claims_no_acknowledgement(self):
+        report = self.bench("e2e", self.topic(), "-n", "50", "-X", "acks=0")
+        self.assertIn("acks=0", report["produce"]["latency_from"])
+        self.assertEqual(report["consume"]["records"], 50)
 
     def test_consuming_at_a_rate(self):
         topic = self.topic()

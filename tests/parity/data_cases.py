@@ -2,8 +2,7 @@
 import time
 
 from tests.harness import message, wire
-
-TIME = 1_700_000_000_000
+from tests.parity.side import TIME
 
 
 def create(s, name, partitions=1, **configs):
@@ -31,8 +30,12 @@ def produce(s, label, topic, records, partition=0, acks=-1, version=9, **more):
     return s.ask(label, "Produce", version, **produce_body(topic, records, partition, acks, **more))
 
 
+def batch(records, **options):
+    return wire.batch(records, **{"timestamp": TIME, **options})
+
+
 def values(*texts, **options):
-    return wire.batch([wire.record(t.encode(), n) for n, t in enumerate(texts)], **options)
+    return batch([wire.record(t.encode(), n) for n, t in enumerate(texts)], **options)
 
 
 def fetch_body(topic, offset, partition=0, version=12, **more):
@@ -104,17 +107,17 @@ def case_produce(s):
     produce(s, "magic 3", "parity-produce", values("a", magic=3))
     produce(s, "cut batch", "parity-produce", values("a")[:-1])
     produce(s, "count too high", "parity-produce", values("a", count=2))
-    produce(s, "count zero", "parity-produce", wire.batch(b"", count=0, last_offset_delta=-1))
+    produce(s, "count zero", "parity-produce", batch(b"", count=0, last_offset_delta=-1))
     produce(s, "wrong last delta", "parity-produce", values("a", "b", last_offset_delta=5))
     produce(s, "base offset set", "parity-produce", values("a", base_offset=5))
     produce(s, "control batch", "parity-produce", values("a", attributes=0x20))
     produce(s, "transactional without id", "parity-produce", values("a", attributes=0x10, producer=(5, 0, 0)))
     produce(s, "log append time bit", "parity-produce", values("a", attributes=8), partition=1)
     produce(s, "unknown codec", "parity-produce", values("a", attributes=5))
-    produce(s, "gzip of nonsense", "parity-produce", wire.batch(b"nonsense", count=1, last_offset_delta=0, attributes=1))
+    produce(s, "gzip of nonsense", "parity-produce", batch(b"nonsense", count=1, last_offset_delta=0, attributes=1))
     produce(s, "zstd below v7", "parity-produce",
-            wire.batch(b"nonsense", count=1, last_offset_delta=0, attributes=4), version=6)
-    produce(s, "wrong offset delta in record", "parity-produce", wire.batch([wire.record(b"a", 4)]), partition=1)
+            batch(b"nonsense", count=1, last_offset_delta=0, attributes=4), version=6)
+    produce(s, "wrong offset delta in record", "parity-produce", batch([wire.record(b"a", 4)]), partition=1)
     produce(s, "no time", "parity-produce", values("a", timestamp=-1))
     produce(s, "far future", "parity-produce", values("a", timestamp=4_000_000_000_000))
     s.ask("one good, one bad", "Produce", 9, acks=-1, timeout_ms=5000, topic_data=[
@@ -131,8 +134,8 @@ def case_produce_configs(s):
     produce(s, "small enough", "parity-small", values("x"))
     create(s, "parity-compact", cleanup_policy="compact")
     produce(s, "compacted, null key", "parity-compact", values("a"))
-    produce(s, "compacted, key", "parity-compact", wire.batch([wire.record(b"v", 0, b"k")]))
-    produce(s, "compacted, tombstone", "parity-compact", wire.batch([wire.record(None, 0, b"k")]))
+    produce(s, "compacted, key", "parity-compact", batch([wire.record(b"v", 0, b"k")]))
+    produce(s, "compacted, tombstone", "parity-compact", batch([wire.record(None, 0, b"k")]))
     create(s, "parity-append-time", message_timestamp_type="LogAppendTime")
     produce(s, "append time", "parity-append-time", values("a"))
     fetch(s, "append time read", "parity-append-time", 0)

@@ -10,12 +10,17 @@ import time
 from tests.harness import message, wire
 
 ANSWER_S_MAX = 6  # no request of the cases may wait longer
-NOW_MS = 1_750_000_000_000  # times after this are times of the run; the requests use earlier ones
+# What the requests carry lies an hour back: recent enough for retention and for one segment. Later than
+# half an hour ago is a time of the run.
+TIME = int(time.time()) // 60 * 60_000 - 3_600_000
+NOW_MS = TIME + 1_800_000
 IGNORED = {"throttle_time_ms", "host", "port", "rack", "cluster_id", "client_host", "documentation",
            "controller_id", "session_lifetime_ms", "finalized_features_epoch", "log_dir",
            "error_message", "batch_index_error_message"}
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 MEMBER_FIELDS = {"member_id", "leader"}
+# Of consumer groups; the first one of a new group is the broker's choice (1 here, 2 in Kafka).
+EPOCH_FIELDS = {"member_epoch", "group_epoch", "assignment_epoch"}
 
 
 class Unserved(Exception):
@@ -46,7 +51,7 @@ class Side:
         self.connection = wire.Connection(self.port, ANSWER_S_MAX)
 
     def begin(self, case):
-        self.case, self.names, self.labels = case, {}, set()
+        self.case, self.names, self.first_epoch = case, {}, None
         self.open()
 
     def needs(self, *apis):
@@ -143,6 +148,9 @@ class Side:
             return value
         if value > NOW_MS and value < 2 * NOW_MS:
             return "<now>"
+        if key in EPOCH_FIELDS and value > 0:
+            self.first_epoch = self.first_epoch or value
+            return value - self.first_epoch + 1
         if key == "producer_id" and value >= 0:
             return self.alias("producer", value)
         if key == "session_id" and value > 0:

@@ -1,4 +1,6 @@
 """Topics, partitions, configs, metadata, cluster, quotas, log dirs."""
+import time
+
 from tests.harness import message
 from tests.parity.data_cases import create, produce_body, values
 
@@ -97,11 +99,32 @@ def changes(type_, name, *entries):
         {"name": n, "config_operation": op, "value": v} for n, op, v in entries]}
 
 
+def barrier(s):
+    """A function that returns once the broker answers from all that was changed before: Kafka answers a
+    change when it is decided, and describes from an image that follows."""
+    topic, count = f"parity-barrier-{s.case}", 0
+    create(s, topic)
+
+    def wait():
+        nonlocal count
+        count += 1
+        s.call("IncrementalAlterConfigs", 1, {"resources": [changes(TOPIC, topic, ("segment.ms", SET, str(10**8 + count)))]})
+        for _ in range(200):
+            answer = s.call("DescribeConfigs", 4, {"resources": [{
+                "resource_type": TOPIC, "resource_name": topic, "configuration_keys": ["segment.ms"]}]})
+            if answer["results"][0]["configs"][0]["value"] == str(10**8 + count):
+                return
+            time.sleep(0.02)
+    return wait
+
+
 def case_incremental_alter_configs(s):
     create(s, "parity-alter")
+    settle = barrier(s)
 
     def ask(label, *resources, version=1, validate_only=False):
         s.ask(label, "IncrementalAlterConfigs", version, validate_only=validate_only, resources=list(resources))
+        settle()
         answer = s.call("DescribeConfigs", 4, {"resources": [{
             "resource_type": TOPIC, "resource_name": "parity-alter", "configuration_keys": None}]})
         s.keep(label + ", then", sorted(f"{c['name']}={c['value']}" for c in answer["results"][0]["configs"]
@@ -153,10 +176,12 @@ def case_incremental_alter_configs(s):
 
 def case_alter_configs(s):
     create(s, "parity-replace", retention_ms="1000")
+    settle = barrier(s)
 
     def ask(label, entries, name="parity-replace", type_=TOPIC, version=2, **more):
         s.ask(label, "AlterConfigs", version, resources=[{"resource_type": type_, "resource_name": name,
               "configs": [{"name": n, "value": v} for n, v in entries]}], **more)
+        settle()
         answer = s.call("DescribeConfigs", 4, {"resources": [{
             "resource_type": TOPIC, "resource_name": "parity-replace", "configuration_keys": None}]})
         s.keep(label + ", then", sorted(f"{c['name']}={c['value']}" for c in answer["results"][0]["configs"]
@@ -165,6 +190,8 @@ def case_alter_configs(s):
     ask("v0", [("segment.ms", "200000"), ("retention.ms", "5")], version=0)
     ask("bad", [("segment.ms", "x")])
     ask("null", [("segment.ms", None)])
+    ask("key twice", [("segment.ms", "1000000"), ("segment.ms", "2000000")])
+    ask("bad topic name", [("segment.ms", "5")], name="a b")
     ask("validate only", [("segment.ms", "5")], validate_only=True)
     ask("unknown", [("segment.ms", "5")], name="parity-none")
     ask("empty", [])
@@ -197,7 +224,10 @@ def case_describe_configs(s):
     ask("other broker", BROKER, "99", ["num.partitions"])
     ask("all brokers", BROKER, "", ["num.partitions"])
     ask("no number", BROKER, "x", ["num.partitions"])
-    ask("group", GROUP, "parity-group-shown", None)
+    answer = s.call("DescribeConfigs", 4, {"resources": [{
+        "resource_type": GROUP, "resource_name": "parity-group-shown", "configuration_keys": None}]})
+    for entry in answer["results"][0]["configs"]:
+        s.keep(f"group config {entry['name']}", s.comparable(entry))
     ask("group, empty", GROUP, "", None)
     ask("unknown metrics", METRICS, "parity-metrics", None)
     s.ask("nothing", "DescribeConfigs", 4, resources=[])
@@ -205,8 +235,10 @@ def case_describe_configs(s):
 
 def case_list_config_resources(s):
     s.needs("ListConfigResources")
+    settle = barrier(s)
     s.call("IncrementalAlterConfigs", 1, {"resources": [changes(GROUP, "parity-listed", (
         "consumer.heartbeat.interval.ms", SET, "6000"))]})
+    settle()
     s.ask("v0", "ListConfigResources", 0)
     for label, types in (("brokers", [BROKER]), ("loggers", [LOGGER]), ("metrics", [METRICS]),
                          ("odd", [99]), ("twice", [BROKER, BROKER])):
@@ -259,6 +291,7 @@ def case_describe_cluster(s):
 
 def case_quotas(s):
     s.needs("AlterClientQuotas", "DescribeClientQuotas")
+    settle = barrier(s)
 
     def entity(**parts):
         return [{"entity_type": k.replace("_", "-"), "entity_name": v} for k, v in parts.items()]
@@ -288,6 +321,7 @@ def case_quotas(s):
     alter("fraction of bytes", entity(user="parity"), ("producer_byte_rate", 5.5))
     alter("zero", entity(user="parity"), ("producer_byte_rate", 0.0))
     alter("validate only", entity(user="parity-unmade"), ("producer_byte_rate", 5.0), validate_only=True)
+    settle()
     describe("of user", ("user", 0, "parity"))
     describe("user strict", ("user", 0, "parity"), strict=True)
     describe("user v0", ("user", 0, "parity"), version=0)
@@ -303,9 +337,17 @@ def case_quotas(s):
     describe("empty type", ("", 0, "x"))
     alter("remove", entity(user="parity"), ("producer_byte_rate", None), ("consumer_byte_rate", None))
     alter("remove absent", entity(user="parity"), ("producer_byte_rate", None))
+    settle()
     describe("after removal", ("user", 0, "parity"), strict=True)
     alter("clean up", entity(client_id="parity"), ("request_percentage", None))
     alter("clean up default", entity(user=None), ("producer_byte_rate", None))
+
+
+def case_scram(s):
+    s.needs("DescribeUserScramCredentials")
+    for label, names in (("all", None), ("none", []), ("one", ["parity"]), ("empty name", [""]),
+                         ("twice", ["parity", "other", "parity"])):
+        s.ask(label, "DescribeUserScramCredentials", 0, users=None if names is None else [{"name": n} for n in names])
 
 
 def case_log_dirs(s):
@@ -323,8 +365,12 @@ def case_log_dirs(s):
         s.keep(f"v{version}", seen)
     answer = s.call("DescribeLogDirs", 4, {"topics": []})
     s.keep("no topics", [(r["error_code"], len(r["topics"])) for r in answer["results"]])
-    here = answer["results"][0]["log_dir"]
+
+
+def case_alter_replica_log_dirs(s):
     s.needs("AlterReplicaLogDirs")
-    for label, path, topic, partition in (("unknown folder", "/no/such", "parity-dirs", 0), ("where it is", here, "parity-dirs", 0),
-                                          ("unknown topic", here, "parity-none", 0), ("relative", "x", "parity-dirs", 0)):
+    create(s, "parity-moved", 2)
+    here = s.call("DescribeLogDirs", 4, {"topics": []})["results"][0]["log_dir"]
+    for label, path, topic, partition in (("unknown folder", "/no/such", "parity-moved", 0), ("where it is", here, "parity-moved", 0),
+                                          ("unknown topic", here, "parity-none", 0), ("relative", "x", "parity-moved", 0)):
         s.ask(label, "AlterReplicaLogDirs", 2, dirs=[{"path": path, "topics": [{"name": topic, "partitions": [partition]}]}])

@@ -107,7 +107,7 @@ def case_transaction(s):
     end(s, "commit again", id_, producer, True)
     end(s, "abort after", id_, producer, False)
     s.ask_until("read after commit", "Fetch", 12, lambda a: len(
-        a["responses"][0]["partitions"][0]["records"] or b"") > 240 and a["responses"][0]["partitions"][0][
+        a["responses"][0]["partitions"][0]["records"] or b"") > 200 and a["responses"][0]["partitions"][0][
             "last_stable_offset"] == 3, max_wait_ms=0, min_bytes=0, isolation_level=1, topics=[
         {"topic": topic, "partitions": [{"partition": 0, "fetch_offset": 0, "partition_max_bytes": 1 << 20}]}])
     add(s, "second", id_, producer, topic)

@@ -19,14 +19,13 @@ metadata::QuotaChange to_change(const AlterClientQuotasRequest::EntryData& entry
                      : part.entity_type == metadata::kQuotaClientId ? &change.entity.client_id
                      : part.entity_type == metadata::kQuotaIp       ? &change.entity.ip
                                                                     : nullptr;
-        if (name == nullptr || *name) {
-            change.refused = Error(Code::invalid_request,
-                                   "entity type '" + std::string(part.entity_type) +
-                                       (name == nullptr ? "' is unknown; user, client-id and ip are"
-                                                        : "' is named twice"));
+        if (name == nullptr) {
+            change.refused =
+                Error(Code::invalid_request, "entity type '" + std::string(part.entity_type) +
+                                                 "' is unknown; user, client-id and ip are");
             return change;
         }
-        name->emplace();
+        name->emplace(); // of a type named twice the last one counts, as in Kafka
         if (part.entity_name) {
             **name = std::string(*part.entity_name);
         }
@@ -65,7 +64,15 @@ private:
             auto& out = response.entries.emplace_back();
             fill_error(results[i] ? &*results[i] : nullptr, out);
             failed = failed || results[i].has_value();
-            for (const auto& part : request_.entries[i].entity) {
+            const auto& parts = request_.entries[i].entity;
+            for (size_t n = 0; n < parts.size(); n++) {
+                const auto& part = parts[n];
+                const bool is_overruled = std::any_of(
+                    parts.begin() + static_cast<std::ptrdiff_t>(n) + 1, parts.end(),
+                    [&](const auto& later) { return later.entity_type == part.entity_type; });
+                if (is_overruled) {
+                    continue;
+                }
                 auto& entity = out.entity.emplace_back();
                 entity.entity_type = part.entity_type;
                 entity.entity_name = part.entity_name;

@@ -27,6 +27,11 @@ private:
                     refuse(Error(Code::invalid_topic_name));
                     continue;
                 }
+                // Of a topic that is compacted alone no record goes but for a later one.
+                if (topic != nullptr && !topic->effective.cleanup_delete) {
+                    refuse(Error(Code::policy_violation));
+                    continue;
+                }
                 ask(request_topic.name, partition.partition_index, kNoLeaderEpoch,
                     replica::DeleteRecordsOp{Offset(partition.offset)});
             }

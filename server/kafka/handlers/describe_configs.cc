@@ -8,6 +8,7 @@
 #include "server/kafka/error_map.h"
 #include "server/kafka/handlers/config_resource.h"
 #include "server/kafka/handlers/handlers.h"
+#include "server/metadata/topic_name.h"
 
 #include <set>
 
@@ -44,6 +45,7 @@ describe(const request::Services& services,
     case kConfigResourceTopic: {
         const metadata::TopicImage* topic = image.topic(resource.resource_name);
         if (topic == nullptr) {
+            QT_TRY(metadata::check_topic_name(resource.resource_name));
             return Error(Code::unknown_topic,
                          "topic '" + std::string(resource.resource_name) + "' does not exist");
         }

@@ -30,6 +30,7 @@ Outcome handle_describe_log_dirs(const Context& context);
 Outcome handle_list_config_resources(const Context& context);
 Outcome handle_describe_client_quotas(const Context& context);
 Outcome handle_alter_client_quotas(const Context& context);
+Outcome handle_describe_user_scram_credentials(const Context& context);
 Outcome handle_describe_cluster(const Context& context);
 Outcome handle_describe_producers(const Context& context);
 Outcome handle_describe_topic_partitions(const Context& context);

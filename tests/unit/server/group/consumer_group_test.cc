@@ -407,21 +407,23 @@ TEST_CASE("consumer group: describe says who has what and who is to have it") {
     Consumer a{.id = "a"};
     world.beat(a);
     protocol::ConsumerGroupDescribeRequest request;
-    request.group_ids = {"g", "nobody"};
+    request.group_ids = {"g", "nobody", ""};
     const auto response = world.call<protocol::ConsumerGroupDescribeResponse>(request, 1);
-    REQUIRE(response.groups.size() == 2);
+    REQUIRE(response.groups.size() == 3);
     CHECK(response.groups[0].group_state == "Stable");
     CHECK(response.groups[0].assignor_name == "uniform");
     REQUIRE(response.groups[0].members.size() == 1);
     const auto& member = response.groups[0].members[0];
     CHECK(member.member_type == 1);
     CHECK(member.client_id == "client");
+    CHECK(member.subscribed_topic_regex == ""); // none, as Kafka says it
     REQUIRE(member.assignment.topic_partitions.size() == 1);
     CHECK(member.assignment.topic_partitions[0].topic_name == "t");
     CHECK(member.assignment.topic_partitions[0].topic_id == topic);
     CHECK(member.target_assignment.topic_partitions[0].partitions == std::vector<int32_t>{0, 1});
     CHECK(response.groups[1].error_code == kGroupIdNotFound);
-    CHECK(response.groups[1].group_state == "Dead");
+    CHECK(response.groups[1].group_state.empty());
+    CHECK(response.groups[2].error_code == 24); // a name that none can have
 }
 
 TEST_CASE("consumer group: everything that counts comes back from the log") {

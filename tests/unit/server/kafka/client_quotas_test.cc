@@ -1,7 +1,8 @@
 // Proves DescribeClientQuotas and AlterClientQuotas: what is stored, what each filter finds, and
-// what is refused.
+// what is refused; and DescribeUserScramCredentials, which is asked beside them.
 #include "lib/protocol/msg/alter_client_quotas.h"
 #include "lib/protocol/msg/describe_client_quotas.h"
+#include "lib/protocol/msg/describe_user_scram_credentials.h"
 #include "tests/unit/server/kafka/kafka_fixture.h"
 
 using namespace qtool;
@@ -113,4 +114,45 @@ TEST_CASE("alter client quotas: each entity alone") {
         CHECK(errors == std::vector<int16_t>{0, 42, 0, 42});
         CHECK(response.entries.at(0).entity.at(0).entity_name == "127.0.0.1");
     }
+}
+
+TEST_CASE("alter client quotas: of an entity type named twice the last one counts") {
+    KafkaFixture fixture;
+    AlterClientQuotasRequest request;
+    auto& entry = request.entries.emplace_back();
+    for (const std::string_view name : {"alice", "bob"}) {
+        auto& part = entry.entity.emplace_back();
+        part.entity_type = "user";
+        part.entity_name = name;
+    }
+    auto& op = entry.ops.emplace_back();
+    op.key = "producer_byte_rate";
+    op.value = 5;
+    fixture.send(request, 1);
+    fixture.services.commit();
+    const auto response = fixture.receive<AlterClientQuotasResponse>(1);
+    CHECK(response.entries.at(0).error_code == 0);
+    REQUIRE(response.entries.at(0).entity.size() == 1);
+    CHECK(response.entries.at(0).entity.at(0).entity_name == "bob");
+}
+
+TEST_CASE("describe user scram credentials: nobody has any, and one who is named is not found") {
+    using Request = protocol::DescribeUserScramCredentialsRequest;
+    using Response = protocol::DescribeUserScramCredentialsResponse;
+    KafkaFixture fixture;
+    Request request;
+    request.users.reset();
+    Response response = fixture.call<Response>(request, 0);
+    CHECK(response.error_code == 0);
+    CHECK(response.results.empty());
+    request.users.emplace();
+    for (const std::string_view name : {"alice", "bob", "alice"}) {
+        request.users->emplace_back().name = name;
+    }
+    response = fixture.call<Response>(request, 0);
+    REQUIRE(response.results.size() == 2);
+    CHECK(response.results[0].user == "alice");
+    CHECK(response.results[0].error_code == 92);
+    CHECK(response.results[1].user == "bob");
+    CHECK(response.results[1].error_code == 91);
 }

@@ -86,7 +86,9 @@ TEST_CASE("describe configs: unknown topics, other brokers and other types are e
     add_resource(request, 2, "missing");
     add_resource(request, 4, "2");
     add_resource(request, 16, "metrics");
+    add_resource(request, 2, "no name");
     const auto response = fixture.call<DescribeConfigsResponse>(request, 4);
+    CHECK(response.results.at(3).error_code == 17);
     CHECK(response.results.at(0).error_code == 3);
     CHECK(response.results.at(1).error_code == 42);
     CHECK(response.results.at(2).error_code == 42);
@@ -125,10 +127,11 @@ TEST_CASE("alter configs: replaces a topic's options, and a null value is refuse
         auto& null = add_resource(request, 2, "events").configs.emplace_back();
         null.name = "retention.ms";
         null.value.reset();
+        add_resource(request, 2, "no name");
         fixture.send(request, version);
         fixture.services.commit();
         CHECK(errors_of(fixture.receive<AlterConfigsResponse>(version)) ==
-              std::vector<int16_t>{0, 40});
+              std::vector<int16_t>{0, 42, 17});
     }
 }
 

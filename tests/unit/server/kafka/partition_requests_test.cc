@@ -135,6 +135,23 @@ TEST_CASE("list offsets: a request for nothing is answered at once") {
     CHECK(fixture.call<ListOffsetsResponse>(ListOffsetsRequest{}, 5).topics.empty());
 }
 
+TEST_CASE("delete records: a topic that is compacted alone keeps its beginning") {
+    KafkaFixture fixture;
+    auto image = make_image();
+    auto compacted = std::make_shared<metadata::TopicImage>(*image->topic("orders"));
+    compacted->effective.cleanup_delete = false;
+    compacted->effective.cleanup_compact = true;
+    image->topics_by_name["orders"] = compacted;
+    fixture.services.image_ = image;
+    DeleteRecordsRequest request;
+    auto& topic = request.topics.emplace_back();
+    topic.name = "orders";
+    topic.partitions.emplace_back().offset = -1;
+    const auto response = fixture.call<DeleteRecordsResponse>(request, 2);
+    CHECK(response.topics.at(0).partitions.at(0).error_code == 44);
+    CHECK(response.topics.at(0).partitions.at(0).low_watermark == -1);
+}
+
 TEST_CASE("delete records: every version; errors per partition; internal topics are refused") {
     for (int16_t version = 0; version <= 2; version++) {
         KafkaFixture fixture;
