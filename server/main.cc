@@ -1,6 +1,7 @@
 // qbroker: reads the options, builds the broker on server/uv, waits for a signal, stops.
 // Exit status: 0 stopped cleanly, 1 could not start or not stop cleanly, 2 usage.
 #include "lib/base/log.h"
+#include "lib/base/log_format.h"
 #include "lib/base/version.h"
 #include "lib/config/broker_config.h"
 #include "lib/config/help.h"
@@ -180,6 +181,7 @@ Uuid random_uuid(port::Random& random) {
 
 Result<void> run(const config::BrokerConfig& config) {
     set_log_level(config.log_level);
+    set_log_format(config.is_log_json ? LogFormat::json : LogFormat::text);
 
     // Signals are taken by the main thread alone; the mask is inherited by every thread below.
     sigset_t signals;

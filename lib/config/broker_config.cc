@@ -241,6 +241,7 @@ Result<void> read_typed(BrokerConfig& broker) {
     broker.log_dir_reserve_bytes = read.int64("log.dir.reserve.bytes");
     broker.cores = read.int32("cores");
     broker.log_level = to_log_level(read.needed("log.level"));
+    broker.is_log_json = read.needed("log.format") == "json";
 
     broker.num_partitions = read.int32("num.partitions");
     broker.default_replication_factor = read.int32("default.replication.factor");

@@ -50,6 +50,7 @@ struct BrokerConfig {
     int64_t log_dir_reserve_bytes = -1;                     // -1: automatic; 0: none
     int32_t cores = 0; // 0: one for each CPU the process may use
     LogLevel log_level = LogLevel::info;
+    bool is_log_json = false; // log.format
     // Topics.
     int32_t num_partitions = 1;
     int32_t default_replication_factor = 1;

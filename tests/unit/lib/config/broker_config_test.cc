@@ -129,6 +129,7 @@ TEST_CASE("broker config: no served option is accepted and ignored") {
         {"admin.listeners", "127.0.0.1:1"},
         {"log.message.timestamp.type", "LogAppendTime"},
         {"log.level", "error"},
+        {"log.format", "json"},
         {"socket.request.max.bytes", "5000000"},
         {"compression.gzip.level", "9"},
         {"compression.lz4.level", "17"},
