@@ -62,6 +62,14 @@ ExitCode list(Context& context, const GroupOptions&) {
     return context.print(table.to_text());
 }
 
+// How long ago the first record that is not committed was written: "12.3s".
+std::string behind(const std::optional<int64_t>& lag_ms) {
+    if (!lag_ms) {
+        return "-";
+    }
+    return std::to_string(*lag_ms / 1000) + "." + std::to_string(*lag_ms % 1000 / 100) + "s";
+}
+
 std::string describe_text(const admin::GroupDescription& group) {
     std::string out;
     append_for_terminal(out, "group " + group.group + "  " + group.type + "  " + group.state +
@@ -75,11 +83,11 @@ std::string describe_text(const admin::GroupDescription& group) {
             }
         }
     }
-    Table offsets({"TOPIC", "PARTITION", "OFFSET", "END", "LAG", "CLIENT"});
+    Table offsets({"TOPIC", "PARTITION", "OFFSET", "END", "LAG", "BEHIND", "CLIENT"});
     for (const admin::GroupOffset& one : group.offsets) {
         const auto owner = owners.find({one.topic, one.partition});
         offsets.add({one.topic, std::to_string(one.partition), std::to_string(one.offset),
-                     number(one.high_watermark), number(one.lag),
+                     number(one.high_watermark), number(one.lag), behind(one.lag_ms),
                      owner == owners.end() ? "-" : std::string(owner->second)});
     }
     out.append(offsets.to_text());

@@ -53,7 +53,8 @@ static Json to_json(const GroupOffset& value) {
                 {"leader_epoch", value.leader_epoch},
                 {"metadata", value.metadata},
                 {"high_watermark", value.high_watermark ? Json(*value.high_watermark) : Json()},
-                {"lag", value.lag ? Json(*value.lag) : Json()}};
+                {"lag", value.lag ? Json(*value.lag) : Json()},
+                {"lag_ms", value.lag_ms ? Json(*value.lag_ms) : Json()}};
 }
 
 static Result<void> read_object(const Json& json, GroupOffset& out) {
@@ -63,7 +64,8 @@ static Result<void> read_object(const Json& json, GroupOffset& out) {
     QT_TRY(maybe(json, "leader_epoch", out.leader_epoch));
     QT_TRY(maybe(json, "metadata", out.metadata));
     QT_TRY(maybe(json, "high_watermark", out.high_watermark));
-    return maybe(json, "lag", out.lag);
+    QT_TRY(maybe(json, "lag", out.lag));
+    return maybe(json, "lag_ms", out.lag_ms);
 }
 
 static Json to_json(const OffsetToSet& value) {

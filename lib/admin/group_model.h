@@ -53,6 +53,8 @@ struct GroupOffset {
     // Known only where the partition's log is; absent (null) otherwise.
     std::optional<int64_t> high_watermark;
     std::optional<int64_t> lag; // records up to the high watermark
+    /// Age of the first record that is not committed; 0 without lag.
+    std::optional<int64_t> lag_ms;
 
     bool operator==(const GroupOffset&) const = default;
 };

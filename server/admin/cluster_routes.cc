@@ -42,13 +42,6 @@ RouteOutcome get_openapi(Exchange) {
     return reply_json(200, std::string(kOpenApi));
 }
 
-RouteOutcome get_metrics(Exchange exchange) {
-    stream::HttpReply reply;
-    reply.content_type = "text/plain; version=0.0.4; charset=utf-8";
-    reply.body = exchange.services.metrics_text();
-    return reply;
-}
-
 RouteOutcome get_health(Exchange exchange) {
     const bool serving = exchange.services.is_serving();
     stream::HttpReply reply;

@@ -63,9 +63,9 @@ std::vector<config::Alteration> to_alterations(const std::vector<ConfigChange>& 
 RouteOutcome get_cluster(Exchange exchange); // cluster_routes.cc
 RouteOutcome get_broker_config(Exchange exchange);
 RouteOutcome get_openapi(Exchange exchange);
-RouteOutcome get_metrics(Exchange exchange);
 RouteOutcome get_health(Exchange exchange);
-RouteOutcome get_topics(Exchange exchange); // topic_routes.cc
+RouteOutcome get_metrics(Exchange exchange); // metrics_routes.cc
+RouteOutcome get_topics(Exchange exchange);  // topic_routes.cc
 RouteOutcome get_topic(Exchange exchange);
 RouteOutcome post_topic(Exchange exchange); // topic_changes.cc
 RouteOutcome patch_topic(Exchange exchange);

@@ -55,7 +55,8 @@ struct GroupListing {
 class DescribeGroupQuery final : public CoordinatorQuery {
 public:
     explicit DescribeGroupQuery(const Exchange& exchange)
-        : CoordinatorQuery(exchange, metadata::kGroupTopic) {
+        : CoordinatorQuery(exchange, metadata::kGroupTopic),
+          now_ms_(exchange.services.wall_now().time_since_epoch().count()) {
         description_.group = exchange.name;
     }
 
@@ -186,7 +187,7 @@ private:
                     const auto index = static_cast<uint32_t>(description_.offsets.size() - 1);
                     ask(partitions + index,
                         PartitionKey{known->id, PartitionIndex(partition.partition_index)},
-                        replica::DescribeOp{});
+                        replica::LagOp{Offset(partition.committed_offset)});
                 }
             }
         }
@@ -196,10 +197,15 @@ private:
         if (!result) {
             return; // offline or gone: its end stays unknown
         }
-        const Offset high = std::get<replica::DescribeResult>(*result).high_watermark;
+        const auto& lag = std::get<replica::LagResult>(*result);
         GroupOffset& offset = description_.offsets.at(index);
-        offset.high_watermark = high.value();
-        offset.lag = std::max<int64_t>(high.value() - offset.offset, 0);
+        offset.high_watermark = lag.high_watermark.value();
+        offset.lag = std::max<int64_t>(lag.high_watermark.value() - offset.offset, 0);
+        if (*offset.lag == 0) {
+            offset.lag_ms = 0;
+        } else if (lag.timestamp_ms >= 0) {
+            offset.lag_ms = std::max<int64_t>(now_ms_ - lag.timestamp_ms, 0);
+        }
     }
 
     stream::HttpReply finish() override {
@@ -213,6 +219,7 @@ private:
         return reply_json(200, encode(description_));
     }
 
+    int64_t now_ms_; // when the question came
     GroupDescription description_;
     bool found_ = false;
     std::optional<Error> failure_;

@@ -426,7 +426,8 @@ inline constexpr std::string_view kOpenApi = R"json({
    },
    "GroupOffset": {
     "type": "object",
-    "required": ["topic", "partition", "offset", "leader_epoch", "metadata", "high_watermark", "lag"],
+    "required": ["topic", "partition", "offset", "leader_epoch", "metadata", "high_watermark", "lag",
+     "lag_ms"],
     "properties": {
      "topic": {"type": "string"},
      "partition": {"type": "integer", "format": "int32"},
@@ -434,7 +435,8 @@ inline constexpr std::string_view kOpenApi = R"json({
      "leader_epoch": {"type": "integer", "format": "int32"},
      "metadata": {"type": "string"},
      "high_watermark": {"type": ["integer", "null"], "format": "int64"},
-     "lag": {"type": ["integer", "null"], "format": "int64"}
+     "lag": {"type": ["integer", "null"], "format": "int64"},
+     "lag_ms": {"type": ["integer", "null"], "format": "int64", "description": "Age of the first record that is not committed; 0 without lag."}
     }
    },
    "Group": {

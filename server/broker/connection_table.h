@@ -25,6 +25,7 @@ struct ConnectionSlot {
     std::unique_ptr<request::Door> door; // none before the first byte
     std::vector<Token> pending;          // requests without an answer
     MonoTime last_active{};
+    MonoTime send_began{}; // of what waits to be sent, the oldest
 };
 
 class ConnectionTable {

@@ -2,15 +2,10 @@
 
 #include "lib/base/assert.h"
 #include "lib/base/log.h"
-#include "server/admin/http_connection.h"
-#include "server/broker/first_byte.h"
+#include "server/broker/core_host.h"
 #include "server/broker/internal_requests.h"
-#include "server/broker/log_dir_views.h"
 #include "server/broker/manager_options.h"
 #include "server/group/shard.h"
-#include "server/kafka/api_table.h"
-#include "server/kafka/connection.h"
-#include "server/metrics/prometheus.h"
 #include "server/txn/txn_shard.h"
 
 #include <algorithm>
@@ -19,11 +14,6 @@
 namespace qtool::broker {
 
 namespace {
-
-constexpr uint32_t kCloseDeadlineMs = 2000; // for what is still queued when a connection closes
-constexpr Duration kDrainMax = 5s;          // for requests under way when the broker stops
-constexpr size_t kDeadlinesKeptMax = 1024;  // of finished requests, before they are swept
-constexpr Duration kTickInterval = 5s;      // idle connections, HTTP deadlines
 
 // The machine behind each internal topic.
 std::map<std::string, coordinator::Runtime::MakeMachine> machine_makers() {
@@ -36,36 +26,6 @@ std::map<std::string, coordinator::Runtime::MakeMachine> machine_makers() {
 }
 
 } // namespace
-
-// What a door sees of its core and connection while it handles bytes. Short-lived, on the stack.
-class Core::Host final : public request::DoorHost {
-public:
-    Host(Core& core, ConnectionSlot& connection) : core_(core), connection_(connection) {}
-
-    request::Services& services() override { return core_; }
-    metrics::CoreCounters& counters() override { return core_.counters_; }
-    [[nodiscard]] const port::SocketAddress& peer() const override { return connection_.peer; }
-    void add_pending(std::unique_ptr<request::Pending> pending, uint64_t slot) override {
-        core_.add_pending(connection_, std::move(pending), slot);
-    }
-    void send(std::vector<port::Piece> pieces) override {
-        for (const port::Piece& piece : pieces) {
-            core_.counters_.bytes_sent.add(port::piece_size(piece));
-        }
-        core_.ports_.net->send(connection_.token, std::move(pieces));
-    }
-    [[nodiscard]] bool wants_requests() const override {
-        return !connection_.closing && !core_.is_output_full(connection_.token);
-    }
-    void wake_at(MonoTime at) override { core_.door_wakes_.push(at, connection_.token); }
-    void close(std::string_view reason) override {
-        core_.close_connection(connection_.token, reason);
-    }
-
-private:
-    Core& core_;
-    ConnectionSlot& connection_;
-};
 
 Core::Core(port::CorePorts ports, Shared& shared)
     : ports_(ports),
@@ -87,331 +47,6 @@ Core::Core(port::CorePorts ports, Shared& shared)
 }
 
 Core::~Core() = default;
-
-void Core::start() {
-    if (ports_.id != CoreId(0)) {
-        return;
-    }
-    auto mail = std::make_unique<ListeningMail>(ports_.id);
-    const auto listen_all = [&](const std::vector<config::Endpoint>& endpoints, ListenerKind kind,
-                                std::vector<port::SocketAddress>& bound) -> Result<void> {
-        for (const config::Endpoint& endpoint : endpoints) {
-            QT_TRY_ASSIGN(
-                port::SocketAddress address,
-                ports_.net->listen(endpoint.host, endpoint.port, static_cast<uint8_t>(kind)));
-            bound.push_back(std::move(address));
-        }
-        return {};
-    };
-    const bool admin_apart = !shared_.config.admin_listeners.empty();
-    std::vector<port::SocketAddress> bound;
-    Result<void> result =
-        listen_all(shared_.config.listeners,
-                   admin_apart ? ListenerKind::kafka_only : ListenerKind::kafka_and_http, bound);
-    if (result) {
-        result = listen_all(shared_.config.admin_listeners, ListenerKind::http_only,
-                            mail->admin_listeners);
-    }
-    if (result) {
-        mail->listeners = std::move(bound);
-    } else {
-        mail->listeners = std::move(result).error();
-    }
-    ports_.mailbox->post(shared_.metadata_core(), std::move(mail));
-}
-
-// ---- connections --------------------------------------------------------------------------------
-
-void Core::on_accept(Token token, uint8_t listener, const port::SocketAddress& peer) {
-    const auto limit = static_cast<uint64_t>(config().connections_max);
-    if (shared_.connections_open.load(std::memory_order_relaxed) >= limit ||
-        life_ > Life::serving) {
-        counters_.connections_refused.add();
-        ports_.net->close(token);
-        return;
-    }
-    if (const auto bucket = shared_.quotas->find_address(*image_, peer.host);
-        bucket && shared_.quotas->buckets().take_or_refuse(*bucket, 1, now()) > Duration{}) {
-        counters_.throttled_connect.add();
-        ports_.net->close(token);
-        return;
-    }
-    shared_.connections_open.fetch_add(1, std::memory_order_relaxed);
-    counters_.connections_opened.add();
-    ConnectionSlot& connection = connections_.open(token);
-    counters_.connections_open.set(connections_.size());
-    connection.listener = listener;
-    connection.peer = peer;
-    connection.last_active = now();
-    if (life_ == Life::starting) {
-        connection.is_read = false;
-        ports_.net->set_reading(token, false);
-    }
-    if (tick_at_ == kMonoNever) {
-        tick_at_ = now() + kTickInterval;
-    }
-}
-
-ByteSpan Core::receive_buffer(Token token) {
-    ConnectionSlot* connection = connections_.find(token);
-    QT_ASSERT(connection != nullptr);
-    return connection->in.space(scratch_);
-}
-
-void Core::on_received(Token token, size_t size) {
-    ConnectionSlot* connection = connections_.find(token);
-    QT_ASSERT(connection != nullptr);
-    counters_.bytes_received.add(size);
-    connection->in.commit(size);
-    connection->last_active = now();
-    if (connection->closing || life_ > Life::serving) {
-        connection->in.consume(connection->in.unread().size());
-        connection->in.settle(0);
-        return;
-    }
-    feed(*connection);
-}
-
-void Core::feed(ConnectionSlot& connection) {
-    const Token token = connection.token;
-    if (!connection.door) {
-        const ByteView unread = connection.in.unread();
-        if (unread.empty()) {
-            return;
-        }
-        Result<Protocol> protocol =
-            recognize(unread[0], static_cast<ListenerKind>(connection.listener));
-        if (!protocol) {
-            counters_.protocol_unknown.add();
-            close_connection(token, protocol.error().detail);
-            connection.in.consume(unread.size());
-            connection.in.settle(0);
-            return;
-        }
-        if (*protocol == Protocol::http) {
-            connection.door = std::make_unique<admin::HttpConnection>();
-        } else {
-            connection.door = std::make_unique<kafka::Connection>(
-                static_cast<uint32_t>(shared_.config.socket_request_bytes_max),
-                static_cast<uint32_t>(shared_.config.connection_inflight_requests_max));
-        }
-    }
-    Host host(*this, connection);
-    connection.door->on_bytes(connection.in, host);
-    refresh_reading(token);
-}
-
-void Core::on_sent(Token token, uint64_t) {
-    refresh_.push_back(token);
-}
-
-bool Core::is_output_full(Token connection) const {
-    return ports_.net->queued_bytes(connection) >
-           static_cast<uint64_t>(shared_.config.connection_output_bytes_max);
-}
-
-// Reads the socket exactly while the door wants bytes and the output queue is short.
-void Core::refresh_reading(Token token) {
-    ConnectionSlot* connection = connections_.find(token);
-    if (connection == nullptr || connection->closing || life_ == Life::starting) {
-        return;
-    }
-    const bool read = life_ == Life::serving && !is_output_full(token) &&
-                      (!connection->door || connection->door->wants_bytes());
-    if (read == connection->is_read) {
-        return;
-    }
-    connection->is_read = read;
-    ports_.net->set_reading(token, read);
-    if (!read) {
-        counters_.reading_paused.add();
-    } else if (connection->door && !connection->in.unread().empty()) {
-        Host host(*this, *connection);
-        connection->door->on_bytes(connection->in, host); // frames that were left in the buffer
-        refresh_.push_back(token);
-    }
-}
-
-void Core::on_closed(Token token) {
-    drop_connection(token);
-}
-
-void Core::close_connection(Token token, std::string_view reason) {
-    ConnectionSlot* connection = connections_.find(token);
-    if (connection == nullptr || connection->closing) {
-        return;
-    }
-    log_line(
-        LogLevel::debug, "connection_closed",
-        {{"peer", connection->peer.host}, {"port", connection->peer.port}, {"reason", reason}});
-    connection->closing = true;
-    ports_.net->close_when_sent(token, kCloseDeadlineMs); // on_closed follows
-}
-
-// The connection is gone from the net port; what waits for it is abandoned.
-void Core::drop_connection(Token token) {
-    ConnectionSlot* connection = connections_.find(token);
-    if (connection == nullptr) {
-        return;
-    }
-    for (const Token request : std::exchange(connection->pending, {})) {
-        PendingSlot* slot = pending_.find(request);
-        QT_ASSERT(slot != nullptr);
-        slot->connection = Token{};
-        slot->pending->on_abandoned(*this);
-        changes_.abandon(request);
-        if (!slot->pending->holds_borrowed_bytes()) {
-            take_pending(request);
-        }
-    }
-    connections_.erase(token);
-    counters_.connections_closed.add();
-    counters_.connections_open.set(connections_.size());
-    shared_.connections_open.fetch_sub(1, std::memory_order_relaxed);
-}
-
-void Core::tick_connections(MonoTime at) {
-    const int64_t idle_max_ms = shared_.config.connections_idle_max_ms;
-    std::vector<Token> idle;
-    connections_.for_each([&](ConnectionSlot& connection) {
-        if (connection.door && !connection.closing) {
-            Host host(*this, connection);
-            connection.door->on_tick(at, host);
-        }
-        if (idle_max_ms >= 0 && connection.pending.empty() &&
-            at - connection.last_active > clamped_ms(idle_max_ms)) {
-            idle.push_back(connection.token);
-        }
-    });
-    for (const Token token : idle) {
-        counters_.connections_idle.add();
-        ports_.net->close(token);
-        drop_connection(token);
-    }
-    tick_at_ = connections_.size() > 0 ? at + kTickInterval : kMonoNever;
-}
-
-// ---- pending requests ---------------------------------------------------------------------------
-
-void Core::add_pending(ConnectionSlot& connection, std::unique_ptr<request::Pending> pending,
-                       uint64_t slot) {
-    request::Pending& object = *pending;
-    const Token token = pending_.emplace(PendingSlot{std::move(pending), connection.token, slot});
-    connection.pending.push_back(token);
-    counters_.requests_pending.set(pending_.size());
-    object.start(token, *this);
-}
-
-void Core::add_internal(std::unique_ptr<request::Pending> pending) {
-    request::Pending& object = *pending;
-    const Token token = pending_.emplace(PendingSlot{std::move(pending), Token{}, 0, true});
-    counters_.requests_pending.set(pending_.size());
-    object.start(token, *this);
-}
-
-std::optional<ProducerId> Core::take_producer_id() {
-    if (producer_ids_.next < producer_ids_.end) {
-        return ProducerId(producer_ids_.next++);
-    }
-    if (!std::exchange(is_refilling_producer_ids_, true)) {
-        add_internal(
-            std::make_unique<ProducerIdRefill>([this] { is_refilling_producer_ids_ = false; }));
-    }
-    return std::nullopt;
-}
-
-std::unique_ptr<request::Pending> Core::take_pending(Token request) {
-    PendingSlot* slot = pending_.find(request);
-    QT_ASSERT(slot != nullptr);
-    std::unique_ptr<request::Pending> pending = std::move(slot->pending);
-    if (ConnectionSlot* connection = connections_.find(slot->connection)) {
-        std::erase(connection->pending, request);
-    }
-    pending_.erase(request);
-    counters_.requests_pending.set(pending_.size());
-    return pending;
-}
-
-void Core::submit(std::vector<replica::PartitionRequest> requests) {
-    for (replica::PartitionRequest& request : requests) {
-        const CoreId owner = shared_.owner(request.key);
-        if (owner == ports_.id) {
-            local_requests_.push_back(std::move(request));
-        } else {
-            requests_to(owner).requests.push_back(std::move(request));
-        }
-    }
-}
-
-void Core::cancel_watches(Token request, const std::vector<PartitionKey>& partitions) {
-    for (const PartitionKey& key : partitions) {
-        const CoreId owner = shared_.owner(key);
-        if (owner == ports_.id) {
-            local_cancels_.push_back({request, key}); // behind the reads that may arm them
-            continue;
-        }
-        auto& mail = cancel_mails_[owner.value()];
-        if (!mail) {
-            mail = std::make_unique<CancelWatchesMail>(ports_.id);
-        }
-        mail->items.push_back({request, key});
-    }
-}
-
-void Core::change(Token request, metadata::Operation& operation, MonoTime deadline) {
-    changes_.start(request, operation, deadline, *image_, *ports_.random);
-}
-
-void Core::set_deadline(Token request, MonoTime due) {
-    deadlines_.push(due, request);
-    // Requests usually end before their deadline; what they leave here must not pile up.
-    if (deadlines_.size() > 2 * pending_.size() + kDeadlinesKeptMax) {
-        deadlines_.erase_if([this](const Token& token) { return pending_.find(token) == nullptr; });
-    }
-}
-
-void Core::finish(Token request, std::vector<port::Piece> pieces) {
-    PendingSlot* slot = pending_.find(request);
-    QT_ASSERT(slot != nullptr);
-    const Token token = slot->connection;
-    const uint64_t reply_slot = slot->slot;
-    graveyard_.push_back(take_pending(request)); // it may be the caller
-    ConnectionSlot* connection = connections_.find(token);
-    if (connection == nullptr) {
-        return;
-    }
-    connection->last_active = now();
-    if (!connection->closing) {
-        Host host(*this, *connection);
-        connection->door->on_answer(reply_slot, std::move(pieces), host);
-        refresh_.push_back(token);
-    }
-}
-
-std::string Core::metrics_text() const {
-    std::vector<const metrics::CoreCounters*> all;
-    for (const auto& counters : shared_.counters) {
-        all.push_back(counters.get());
-    }
-    std::vector<metrics::LogDirGauges> dirs;
-    for (replica::LogDirView& dir : view_log_dirs(*shared_.log_dirs, *ports_.disk, now())) {
-        dirs.push_back({std::move(dir.path), dir.failure.has_value(), dir.is_low, dir.free_bytes,
-                        dir.total_bytes, dir.reserve_bytes, dir.partition_count});
-    }
-    return metrics::render_prometheus(all, dirs, [](size_t key) { return kafka::api_name(key); });
-}
-
-std::vector<replica::LogDirView> Core::log_dirs() {
-    return view_log_dirs(*shared_.log_dirs, *ports_.disk, now());
-}
-
-void Core::finish_and_close(Token request) {
-    PendingSlot* slot = pending_.find(request);
-    QT_ASSERT(slot != nullptr);
-    const Token token = slot->connection;
-    graveyard_.push_back(take_pending(request));
-    close_connection(token, "the request failed and its client asked for no answer (acks=0)");
-}
 
 // ---- the turn -----------------------------------------------------------------------------------
 
@@ -496,9 +131,28 @@ void Core::handle_partition_request(replica::PartitionRequest& request, CoreId f
                                     replica::Outbox& out) {
     if (std::holds_alternative<replica::CoordinatorOp>(request.op)) {
         coordinators_.handle(request, from, out);
+    } else if (const auto* asked = std::get_if<replica::SurveyOp>(&request.op)) {
+        metrics::CoreSurvey survey;
+        survey.logs = partitions_.survey();
+        coordinators_.survey(survey, asked->offsets_max);
+        out.answers.push_back(
+            {from, replica::PartitionReply{request.request, request.index,
+                                           replica::PartitionResult(std::move(survey))}});
     } else {
         partitions_.handle(request, from, out);
     }
+}
+
+void Core::handle_partition_requests(std::vector<replica::PartitionRequest>& requests, CoreId from,
+                                     replica::Outbox& out) {
+    if (requests.empty()) {
+        return;
+    }
+    const MonoTime began = now();
+    for (replica::PartitionRequest& request : requests) {
+        handle_partition_request(request, from, out);
+    }
+    counters_.stage(metrics::Stage::partition).observe(now() - began);
 }
 
 void Core::run_coordinators() {
@@ -516,9 +170,8 @@ void Core::run_coordinators() {
 
 void Core::run_partition_requests() {
     replica::Outbox out;
-    for (replica::PartitionRequest& request : std::exchange(local_requests_, {})) {
-        handle_partition_request(request, ports_.id, out);
-    }
+    std::vector<replica::PartitionRequest> requests = std::exchange(local_requests_, {});
+    handle_partition_requests(requests, ports_.id, out);
     for (const CancelWatchesMail::Item& item : std::exchange(local_cancels_, {})) {
         partitions_.cancel_watch(ports_.id, item.request, item.partition);
     }
@@ -585,6 +238,7 @@ void Core::post_mails() {
         for (uint16_t core = 0; core < shared_.core_count; core++) {
             if (mails[core]) {
                 counters_.mails.add();
+                mails[core]->posted_at = now();
                 ports_.mailbox->post(CoreId(core), std::move(mails[core]));
             }
         }
@@ -605,15 +259,15 @@ void Core::on_mail(std::unique_ptr<port::Mail> mail) {
     switch (broker_mail.kind) {
     case MailKind::partition_requests: {
         replica::Outbox out;
-        for (replica::PartitionRequest& request :
-             static_cast<PartitionRequestsMail&>(broker_mail).requests) {
-            handle_partition_request(request, broker_mail.from, out);
-        }
+        auto& asked = static_cast<PartitionRequestsMail&>(broker_mail);
+        counters_.stage(metrics::Stage::mailbox).observe(now() - asked.posted_at);
+        handle_partition_requests(asked.requests, broker_mail.from, out);
         deliver(out);
         return;
     }
     case MailKind::partition_replies: {
         auto& answers = static_cast<PartitionRepliesMail&>(broker_mail);
+        counters_.stage(metrics::Stage::mailbox).observe(now() - answers.posted_at);
         std::move(answers.replies.begin(), answers.replies.end(), std::back_inserter(replies_));
         wakes_.insert(wakes_.end(), answers.wakes.begin(), answers.wakes.end());
         return;
@@ -662,77 +316,6 @@ void Core::apply_image(ImageMail& mail) {
     }
     ports_.mailbox->post(shared_.metadata_core(),
                          std::make_unique<ImageAppliedMail>(ports_.id, image_->revision));
-}
-
-// ---- life ---------------------------------------------------------------------------------------
-
-void Core::serve() {
-    QT_ASSERT(life_ == Life::starting);
-    life_ = Life::serving;
-    connections_.for_each(
-        [&](ConnectionSlot& connection) { refresh_.push_back(connection.token); });
-}
-
-void Core::begin_drain() {
-    if (life_ > Life::serving) {
-        return;
-    }
-    life_ = Life::draining;
-    drain_deadline_ = now() + kDrainMax;
-    if (ports_.id == CoreId(0)) {
-        ports_.net->stop_listening();
-    }
-    connections_.for_each(
-        [&](ConnectionSlot& connection) { refresh_.push_back(connection.token); });
-    replica::Outbox out;
-    coordinators_.begin_drain(out);
-    deliver(out);
-    std::vector<Token> waiting;
-    pending_.for_each([&](Token token, PendingSlot& slot) {
-        if (slot.connection) {
-            waiting.push_back(token);
-        }
-    });
-    for (const Token token : waiting) {
-        if (PendingSlot* slot = pending_.find(token)) {
-            slot->pending->on_draining(*this);
-        }
-    }
-}
-
-void Core::continue_drain() {
-    const bool late = now() >= drain_deadline_;
-    if (late) {
-        replica::Outbox out;
-        partitions_.release_waiters(Code::shutting_down, out);
-        deliver(out);
-        run_answers();
-    }
-    if (!late && (pending_.size() > 0 || partitions_.is_flushing())) {
-        return;
-    }
-    life_ = Life::drained;
-    drain_deadline_ = kMonoNever;
-    ports_.mailbox->post(shared_.metadata_core(), std::make_unique<DrainedMail>(ports_.id));
-}
-
-void Core::close_partitions() {
-    QT_ASSERT(life_ == Life::drained);
-    life_ = Life::closed;
-    replica::Outbox out;
-    partitions_.release_waiters(Code::shutting_down, out);
-    deliver(out);
-    coordinators_.close(out);
-    deliver(out);
-    auto mail = std::make_unique<ClosedMail>(ports_.id);
-    mail->dirs = partitions_.close();
-    connections_.for_each([&](ConnectionSlot& connection) {
-        if (!connection.closing) {
-            connection.closing = true;
-            ports_.net->close_when_sent(connection.token, kCloseDeadlineMs);
-        }
-    });
-    ports_.mailbox->post(shared_.metadata_core(), std::move(mail));
 }
 
 } // namespace qtool::broker

@@ -1,6 +1,7 @@
 // Core: one thread's worth of the broker and all it owns: connections, pending requests,
-// partitions. It carries events from the ports to the machines and their effects back; no rule of
-// Kafka in here.
+// partitions. Its files: core_connections.cc, core_requests.cc (Services), core_life.cc (start and
+// stop), core.cc (the turn and mail). It carries events from the ports to the machines and their
+// effects back; no rule of Kafka in here.
 //
 // Within a turn (a batch of events) work is only queued; on_turn_end runs it to quiet: partition
 // requests, their answers, what those submit again, then flushes, mail and the next alarm.
@@ -55,7 +56,8 @@ public:
     [[nodiscard]] bool is_serving() const override {
         return shared_.serving.load(std::memory_order_relaxed);
     }
-    [[nodiscard]] std::string metrics_text() const override;
+    [[nodiscard]] std::string metrics_text(const metrics::Survey& survey) const override;
+    size_t survey(Token request, uint32_t offsets_max) override;
     [[nodiscard]] std::vector<replica::LogDirView> log_dirs() override;
     request::ProducerIdBlock& producer_ids() override { return producer_ids_; }
     quota::Meter& quotas() override { return *shared_.quotas; }
@@ -76,7 +78,9 @@ private:
 
         [[nodiscard]] bool is_wanted() const { return is_internal || connection; }
     };
-    class Host; // DoorHost of one connection
+    class Host; // DoorHost of one connection: core_host.h
+    // For what is still queued when a connection closes.
+    static constexpr uint32_t kCloseDeadlineMs = 2000;
 
     void feed(ConnectionSlot& connection);
     void refresh_reading(Token connection);
@@ -90,6 +94,8 @@ private:
     std::optional<ProducerId> take_producer_id();
     void handle_partition_request(replica::PartitionRequest& request, CoreId from,
                                   replica::Outbox& out);
+    void handle_partition_requests(std::vector<replica::PartitionRequest>& requests, CoreId from,
+                                   replica::Outbox& out);
     void run_coordinators();
     void run_to_quiet();
     void run_partition_requests();

@@ -33,6 +33,7 @@ struct BrokerMail : port::Mail {
     BrokerMail(MailKind k, CoreId f) : kind(k), from(f) {}
     MailKind kind;
     CoreId from;
+    MonoTime posted_at{}; // of requests, replies, cancels: for the time in the mailbox
 };
 
 struct PartitionRequestsMail : BrokerMail {

@@ -20,6 +20,7 @@
 #include "lib/config/broker_config.h"
 #include "lib/protocol/control_record.h"
 #include "server/metadata/image.h"
+#include "server/metrics/survey.h"
 #include "server/port/random.h"
 
 #include <cstdint>
@@ -129,6 +130,12 @@ public:
     virtual void on_image(const metadata::Delta& delta, Host& host) {
         static_cast<void>(delta);
         static_cast<void>(host);
+    }
+
+    /// Adds what there is now, for metrics; of the committed offsets as many as `offsets_max`.
+    virtual void survey(metrics::CoreSurvey& survey, uint32_t offsets_max) const {
+        static_cast<void>(survey);
+        static_cast<void>(offsets_max);
     }
 
     /// When on_time is wanted; kMonoNever: not at all. Asked after each of the calls above.

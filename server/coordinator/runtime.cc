@@ -18,7 +18,9 @@ void Runtime::forget_deleted(const metadata::Delta& delta, replica::Outbox& out)
     for (const TopicId& id : delta.topics_deleted) {
         auto at = shards_.lower_bound(PartitionKey{id, PartitionIndex(0)});
         while (at != shards_.end() && at->first.topic_id == id) {
-            at->second->release(Code::not_coordinator, out);
+            at->second.shard->release(Code::not_coordinator, out);
+            set_due(at, kMonoNever);
+            touched_.erase(at->first);
             at = shards_.erase(at);
         }
     }
@@ -34,9 +36,10 @@ void Runtime::apply(metadata::ImageRef image, const metadata::Delta& delta) {
         open_shards(*topic, make);
     }
     if (!std::exchange(is_first_image_, false)) {
-        for (auto& [key, shard] : shards_) {
-            shard->on_image(delta);
+        for (auto& [key, entry] : shards_) {
+            entry.shard->on_image(delta);
         }
+        touch_all();
     }
 }
 
@@ -49,7 +52,9 @@ void Runtime::open_shards(const metadata::TopicImage& topic, const MakeMachine& 
         }
         replica::Partition* partition = setup_.partitions->find(key);
         QT_ASSERT(partition != nullptr);
-        shards_.emplace(key, std::make_unique<Shard>(*this, *partition, make(key.index)));
+        partition->watch_moves();
+        shards_[key].shard = std::make_unique<Shard>(*this, *partition, make(key.index));
+        touch(key);
     }
 }
 
@@ -62,26 +67,61 @@ void Runtime::handle(const replica::PartitionRequest& request, CoreId from, repl
                        Error(Code::not_coordinator, "this broker does not coordinate it")}});
         return;
     }
-    at->second->handle(request, from, out);
+    at->second.shard->handle(request, from, out);
+    touch(request.key);
+}
+
+void Runtime::touch_all() {
+    for (const auto& [key, entry] : shards_) {
+        touch(key);
+    }
+}
+
+void Runtime::set_due(Shards::iterator at, MonoTime due) {
+    if (at->second.due == due) {
+        return;
+    }
+    if (at->second.due != kMonoNever) {
+        due_.erase({at->second.due, at->first});
+    }
+    if (due != kMonoNever) {
+        due_.insert({due, at->first});
+    }
+    at->second.due = due;
 }
 
 void Runtime::on_progress(replica::Outbox& out) {
-    for (auto& [key, shard] : shards_) {
-        shard->on_progress(out);
+    for (const PartitionKey& key : setup_.partitions->take_moved()) {
+        touch(key);
+    }
+    for (const PartitionKey& key : std::exchange(touched_, {})) {
+        const auto at = shards_.find(key);
+        if (at == shards_.end()) {
+            continue;
+        }
+        at->second.shard->on_progress(out);
+        set_due(at, at->second.shard->next_due());
+        if (at->second.shard->is_reading()) {
+            touch(key); // the next step, whoever asks for it
+        }
+    }
+}
+
+void Runtime::survey(metrics::CoreSurvey& survey, uint32_t offsets_max) const {
+    for (const auto& [key, entry] : shards_) {
+        entry.shard->survey(survey, offsets_max);
     }
 }
 
 MonoTime Runtime::next_due() const {
-    MonoTime due = kMonoNever;
-    for (const auto& [key, shard] : shards_) {
-        due = std::min(due, shard->next_due());
-    }
-    return due;
+    return due_.empty() ? kMonoNever : due_.begin()->first;
 }
 
 void Runtime::on_time(replica::Outbox& out) {
-    for (auto& [key, shard] : shards_) {
-        shard->on_time();
+    const MonoTime now = setup_.clock->mono();
+    for (auto at = due_.begin(); at != due_.end() && at->first <= now; at++) {
+        shards_.at(at->second).shard->on_time();
+        touch(at->second);
     }
     on_progress(out);
 }
@@ -89,21 +129,24 @@ void Runtime::on_time(replica::Outbox& out) {
 void Runtime::on_marker_written(const PartitionKey& shard, uint64_t id,
                                 const Result<void>& result) {
     if (const auto at = shards_.find(shard); at != shards_.end()) {
-        at->second->on_marker_written(id, result);
+        at->second.shard->on_marker_written(id, result);
+        touch(shard);
     }
 }
 
 void Runtime::close(replica::Outbox& out) {
-    for (auto& [key, shard] : shards_) {
-        shard->release(Code::not_coordinator, out);
+    for (auto& [key, entry] : shards_) {
+        entry.shard->release(Code::not_coordinator, out);
     }
     shards_.clear();
+    touched_.clear();
+    due_.clear();
 }
 
 void Runtime::begin_drain(replica::Outbox& out) {
     is_draining_ = true;
-    for (auto& [key, shard] : shards_) {
-        shard->release_parked(Code::not_coordinator, out);
+    for (auto& [key, entry] : shards_) {
+        entry.shard->release_parked(Code::not_coordinator, out);
     }
 }
 

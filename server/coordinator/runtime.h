@@ -16,6 +16,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -55,6 +56,9 @@ public:
     /// loading), and lets out the answers that are committed by now.
     void on_progress(replica::Outbox& out);
 
+    /// Of all shards, for metrics; of the committed offsets at most `offsets_max`.
+    void survey(metrics::CoreSurvey& survey, uint32_t offsets_max) const;
+
     [[nodiscard]] MonoTime next_due() const;
     void on_time(replica::Outbox& out);
 
@@ -79,11 +83,26 @@ private:
     [[nodiscard]] const config::BrokerConfig& config() const {
         return image_->broker ? *image_->broker : *setup_.config;
     }
+    /// A shard, and when it is due as far as `due_` knows.
+    struct Entry {
+        std::unique_ptr<Shard> shard;
+        MonoTime due = kMonoNever;
+    };
+    using Shards = std::map<PartitionKey, Entry>;
+
     void open_shards(const metadata::TopicImage& topic, const MakeMachine& make);
+    /// Something was asked of the shard: on_progress looks at it.
+    void touch(const PartitionKey& key) { touched_.insert(key); }
+    void touch_all();
+    void set_due(Shards::iterator at, MonoTime due);
 
     Setup setup_;
     metadata::ImageRef image_;
-    std::map<PartitionKey, std::unique_ptr<Shard>> shards_;
+    Shards shards_;
+    // There are a hundred shards, and few have anything to do in a turn: what may have changed is
+    // in touched_, and only that is looked at. A machine's next_due changes in calls to it alone.
+    std::set<PartitionKey> touched_;
+    std::set<std::pair<MonoTime, PartitionKey>> due_; // of entries whose due is not kMonoNever
     std::vector<Marker> markers_;
     bool is_first_image_ = true;
     bool is_draining_ = false;

@@ -22,7 +22,8 @@ constexpr size_t kDecompressedMax = 64 * MiB;
 Shard::Shard(Runtime& runtime, replica::Partition& partition, std::unique_ptr<Machine> machine)
     : runtime_(runtime),
       partition_(partition),
-      machine_(std::move(machine)) {
+      machine_(std::move(machine)),
+      opened_at_(now()) {
     if (partition_.is_offline()) {
         state_ = State::failed;
         return;
@@ -46,6 +47,7 @@ void Shard::handle(const replica::PartitionRequest& request, CoreId from, replic
         break;
     }
     if (asked_.size() >= kAskedMax) {
+        runtime_.setup_.counters->coordinator_refused.add();
         refuse(asker,
                Error(Code::coordinator_not_available,
                      partition_.name() + ": " + std::to_string(kAskedMax) + " requests wait here"),
@@ -224,6 +226,7 @@ void Shard::on_progress(replica::Outbox& out) {
         if (state_ == State::loading && replayed_end_ >= partition_.log()->log_end_offset()) {
             state_ = State::loaded;
             read_buffer_ = {};
+            runtime_.setup_.counters->coordinator_load_time.observe(now() - opened_at_);
             machine_->on_loaded(*this);
         }
     }
@@ -256,6 +259,31 @@ MonoTime Shard::next_due() const {
         break;
     }
     return kMonoNever;
+}
+
+bool Shard::is_reading() const {
+    return state_ == State::loading ||
+           (state_ == State::loaded && !partition_.is_offline() &&
+            replayed_end_ < partition_.log()->log_end_offset());
+}
+
+void Shard::survey(metrics::CoreSurvey& survey, uint32_t offsets_max) const {
+    metrics::CoordinatorSurvey& coordinators = survey.coordinators;
+    switch (state_) {
+    case State::loading:
+        coordinators.shards_loading++;
+        return;
+    case State::failed:
+        coordinators.shards_failed++;
+        return;
+    case State::loaded:
+        break;
+    }
+    coordinators.shards_loaded++;
+    coordinators.requests_parked += asked_.size();
+    coordinators.answers_uncommitted += waiting_.size();
+    coordinators.markers_waiting += waiting_markers_.size();
+    machine_->survey(survey, offsets_max);
 }
 
 void Shard::on_time() {

@@ -17,6 +17,9 @@ public:
     void on_time();
     void on_progress(replica::Outbox& out);
     [[nodiscard]] MonoTime next_due() const;
+    /// The log holds what the machine has not seen: a step of it in every on_progress.
+    [[nodiscard]] bool is_reading() const;
+    void survey(metrics::CoreSurvey& survey, uint32_t offsets_max) const;
     /// Refuses everything that is not answered yet.
     void release(Code code, replica::Outbox& out);
     /// Refuses what the machine keeps parked; what waits for its commit goes on waiting.
@@ -57,6 +60,7 @@ private:
     replica::Partition& partition_; // of Manager; the shard is dropped before it
     std::unique_ptr<Machine> machine_;
     State state_ = State::loading;
+    MonoTime opened_at_;
     Offset replayed_end_;  // the machine has seen all below
     SlotMap<Asker> asked_; // not answered by the machine yet
     struct WaitingMarker {

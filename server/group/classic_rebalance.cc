@@ -78,6 +78,7 @@ void complete_join(ShardState& state, ClassicGroup& group, Host& host) {
         return;
     }
     state.timers.cancel(join_timer(group));
+    state.counts.rebalances++;
     group.generation++;
     group.protocol = group.select_protocol();
     group.state = ClassicState::completing_rebalance;

@@ -63,6 +63,7 @@ public:
     [[nodiscard]] std::string_view state_name() const override;
     [[nodiscard]] std::string_view protocol_type() const override { return "consumer"; }
     [[nodiscard]] bool is_empty() const override { return members_.empty(); }
+    [[nodiscard]] size_t member_count() const override { return members_.size(); }
     [[nodiscard]] KafkaError check_commit(const CommitCheck& check) const override;
     [[nodiscard]] KafkaError check_fetch(const std::optional<std::string_view>& member_id,
                                          int32_t member_epoch) const override;

@@ -362,6 +362,7 @@ Result<void> replay_consumer_group(ShardState& state, int16_t type, const Record
     case ConsumerGroupMemberMetadataKey::kRecordType:
         return replay_member(state, record);
     case ConsumerGroupTargetAssignmentMetadataKey::kRecordType:
+        state.counts.rebalances += state.is_loaded && record.value ? 1 : 0;
         return replay_target_epoch(state, record);
     case ConsumerGroupTargetAssignmentMemberKey::kRecordType:
         return replay_target(state, record);

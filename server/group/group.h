@@ -63,6 +63,7 @@ public:
     [[nodiscard]] virtual std::string_view protocol_type() const = 0;
     /// No members, and none on their way in: may be deleted, or become another kind.
     [[nodiscard]] virtual bool is_empty() const = 0;
+    [[nodiscard]] virtual size_t member_count() const = 0;
 
     /// none, or what every partition of the commit is answered.
     [[nodiscard]] virtual KafkaError check_commit(const CommitCheck& check) const = 0;

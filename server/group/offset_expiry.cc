@@ -25,7 +25,7 @@ bool is_expired(const CommittedOffset& offset, const ExpiryRule& rule, int64_t r
 
 // The expired offsets of one group. Returns whether none is left, pending ones included.
 bool add_expired(const ShardState& state, const Group& group, int64_t retention_ms, int64_t now_ms,
-                 std::vector<NewRecord>& tombstones) {
+                 std::vector<NewRecord>& tombstones, uint64_t& expired) {
     bool is_none_left = !state.offsets.has_pending(group.id());
     const TopicOffsets* topics = state.offsets.find_group(group.id());
     if (topics == nullptr) {
@@ -41,6 +41,7 @@ bool add_expired(const ShardState& state, const Group& group, int64_t retention_
             if (!is_spared && is_expired(offset, *rule, retention_ms, now_ms) &&
                 !state.offsets.has_pending(group.id(), topic, partition)) {
                 tombstones.push_back(make_tombstone(OffsetCommitKey{group.id(), topic, partition}));
+                expired++;
             } else {
                 is_none_left = false;
             }
@@ -62,12 +63,16 @@ void expire_offsets(ShardState& state, Host& host) {
     const int64_t retention_ms =
         static_cast<int64_t>(host.config().offsets_retention_minutes) * 60 * 1000;
     std::vector<NewRecord> tombstones;
+    uint64_t expired = 0;
     for (const auto& [id, group] : state.groups) {
-        if (add_expired(state, *group, retention_ms, now_ms, tombstones) && group->is_empty()) {
+        if (add_expired(state, *group, retention_ms, now_ms, tombstones, expired) &&
+            group->is_empty()) {
             group->add_tombstones(tombstones);
         }
     }
-    static_cast<void>(append_in_batches(std::move(tombstones), host));
+    if (append_in_batches(std::move(tombstones), host)) {
+        state.counts.offsets_expired += expired;
+    }
 }
 
 void schedule_offset_expiry(ShardState& state, Host& host) {

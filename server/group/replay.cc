@@ -44,6 +44,7 @@ Result<void> replay_offset(ShardState& state, const Record& record, ByteView key
                            .commit_ms = value.commit_timestamp,
                            .expire_ms = value.expire_timestamp,
                            .topic_id = value.topic_id};
+    state.counts.offset_commits += state.is_loaded ? 1 : 0;
     state.offsets.put(key.group, key.topic, key.partition, std::move(offset), record.producer_id);
     return {};
 }

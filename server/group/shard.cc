@@ -127,4 +127,28 @@ void GroupShard::on_time(Host& host) {
     }
 }
 
+void GroupShard::survey(metrics::CoreSurvey& survey, uint32_t offsets_max) const {
+    metrics::CoordinatorSurvey& out = survey.coordinators;
+    for (const auto& [id, group] : state_.groups) {
+        out.groups[std::string(to_string(group->kind())) + "/" +
+                   std::string(group->state_name())]++;
+        out.members += group->member_count();
+    }
+    out.committed_offsets += state_.offsets.size();
+    out.rebalances += state_.counts.rebalances;
+    out.offset_commits += state_.counts.offset_commits;
+    out.offsets_expired += state_.counts.offsets_expired;
+    for (const auto& [group, topics] : state_.offsets.groups()) {
+        for (const auto& [topic, partitions] : topics) {
+            for (const auto& [partition, offset] : partitions) {
+                if (survey.offsets.size() < offsets_max) {
+                    survey.offsets.push_back({group, topic, partition, offset.offset});
+                } else {
+                    survey.offsets_left_out++;
+                }
+            }
+        }
+    }
+}
+
 } // namespace qtool::group

@@ -21,6 +21,7 @@ public:
     void on_image(const metadata::Delta& delta, coordinator::Host& host) override;
     [[nodiscard]] MonoTime next_due() const override { return state_.timers.next_due(); }
     void on_time(coordinator::Host& host) override;
+    void survey(metrics::CoreSurvey& survey, uint32_t offsets_max) const override;
 
     /// For tests: what there is now.
     [[nodiscard]] const ShardState& state() const { return state_; }

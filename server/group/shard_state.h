@@ -24,6 +24,12 @@ struct ShardState {
     Groups groups;
     OffsetStore offsets;
     Timers timers;
+    /// Since the log was loaded, for metrics.
+    struct Counts {
+        uint64_t rebalances = 0; // a classic generation, or a new target assignment
+        uint64_t offset_commits = 0;
+        uint64_t offsets_expired = 0;
+    } counts;
     bool is_loaded = false; // requests come; before, records are replayed
 
     /// nullptr when there is no such group. Valid until it is removed.

@@ -46,7 +46,8 @@ bool Connection::handle_frame(request::ReceiveBuffer::Taken frame, request::Door
     const uint64_t slot = replies_.open();
     if (frame.bytes.size() >= 2 * sizeof(int16_t)) { // else it gets no answer
         asked_.push_back({slot, load_be<int16_t>(frame.bytes.data()),
-                          load_be<int16_t>(frame.bytes.data() + sizeof(int16_t))});
+                          load_be<int16_t>(frame.bytes.data() + sizeof(int16_t)),
+                          host.services().now()});
     }
     Outcome outcome = dispatch(std::move(frame), sessions_, throttle_, host);
     if (auto* answer = std::get_if<Answer>(&outcome)) {
@@ -68,7 +69,12 @@ void Connection::on_answer(uint64_t slot, std::vector<port::Piece> pieces,
     const auto asked = std::find_if(asked_.begin(), asked_.end(),
                                     [slot](const Asked& entry) { return entry.slot == slot; });
     QT_ASSERT(asked != asked_.end());
-    if (const int32_t throttle_time_ms = throttle_.remaining_ms(host.services().now())) {
+    const MonoTime now = host.services().now();
+    if (asked->api_key >= 0 && static_cast<size_t>(asked->api_key) < metrics::kApiCount) {
+        host.counters().api[static_cast<size_t>(asked->api_key)].total.observe(now -
+                                                                               asked->received_at);
+    }
+    if (const int32_t throttle_time_ms = throttle_.remaining_ms(now)) {
         set_throttle_time(pieces, asked->api_key, asked->api_version, throttle_time_ms);
     }
     asked_.erase(asked);

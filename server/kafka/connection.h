@@ -38,6 +38,7 @@ private:
         uint64_t slot;
         int16_t api_key;
         int16_t api_version;
+        MonoTime received_at;
     };
 
     uint32_t frame_bytes_max_;

@@ -8,6 +8,7 @@
 #include "lib/protocol/api.h"
 #include "lib/protocol/header.h"
 #include "lib/protocol/primitive.h"
+#include "server/kafka/answer_errors.h"
 #include "server/kafka/fetch_session.h"
 #include "server/request/door.h"
 #include "server/request/services.h"
@@ -27,6 +28,7 @@ struct ReplyHead {
     int16_t api_version = 0;
     int32_t correlation_id = 0;
     MonoTime received_at{};
+    metrics::ApiCounters* counters = nullptr; // of this API; nullptr: nothing is counted
 };
 
 struct Context {
@@ -44,7 +46,6 @@ struct Context {
 /// The whole answer is these pieces, frame length included.
 struct Answer {
     std::vector<port::Piece> pieces;
-    bool is_error = false; // for the counters
 };
 /// No answer is owed (acks=0).
 struct NoAnswer {};
@@ -66,9 +67,12 @@ std::vector<port::Piece> end_answer(ByteWriter writer,
                                     const std::vector<protocol::RecordsSplit>& splits,
                                     std::vector<port::FileRange> ranges);
 
-/// Encodes `response` as the whole answer.
+/// Encodes `response` as the whole answer, and counts its errors.
 template <class Response>
 std::vector<port::Piece> make_answer(const ReplyHead& head, const Response& response) {
+    if (head.counters != nullptr) {
+        count_errors(*head.counters, response);
+    }
     ByteWriter writer = begin_answer(head);
     response.encode(writer, head.api_version);
     return end_answer(std::move(writer));

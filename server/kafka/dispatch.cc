@@ -59,6 +59,7 @@ Outcome dispatch(request::ReceiveBuffer::Taken frame, FetchSessions& sessions, T
     head.api_version = header->api_version;
     head.correlation_id = header->correlation_id;
     head.received_at = host.services().now();
+    head.counters = &api;
     const Context context{head,
                           header->client_id.value_or(""),
                           frame.bytes.subspan(header_size),
@@ -72,9 +73,8 @@ Outcome dispatch(request::ReceiveBuffer::Taken frame, FetchSessions& sessions, T
     if (!host.services().image()->quotas.empty()) {
         charge(context, host.services());
     }
-    if (const auto* answer = std::get_if<Answer>(&outcome); answer != nullptr && answer->is_error) {
-        api.errors.add();
-    } else if (std::holds_alternative<Close>(outcome)) {
+    counters.stage(metrics::Stage::handler).observe(host.services().now() - head.received_at);
+    if (std::holds_alternative<Close>(outcome)) {
         api.errors.add();
     }
     return outcome;

@@ -77,6 +77,7 @@ void Throttle::pause(quota::Kind kind, Duration wait, request::Services& service
         return;
     }
     counter_of(kind, counters).add();
+    counters.stage(metrics::Stage::throttle).observe(wait);
     until_ = std::max(until_, services.now() + wait);
 }
 

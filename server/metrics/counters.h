@@ -3,6 +3,7 @@
 #pragma once
 
 #include "lib/base/counter.h"
+#include "server/metrics/histogram.h"
 
 #include <array>
 #include <cstddef>
@@ -12,13 +13,38 @@ namespace qtool::metrics {
 
 inline constexpr size_t kApiCount = 96; // api keys 0..95; a key beyond closes the connection
 
+/// Kafka's error codes: -1 (unknown) is first, one beyond the last counts as unknown.
+inline constexpr size_t kErrorCodeCount = 140;
+
 struct ApiCounters {
     Counter requests;
-    Counter errors; // answers that carry an error code, or none at all
+    Counter errors;  // answers that carry an error code, or none at all
+    Histogram total; // from the whole request read to its answer handed over, pauses apart
+    std::array<Counter, kErrorCodeCount> codes; // error codes in answers; index: code + 1
+
+    void add_error_code(int16_t code) {
+        const auto index = static_cast<size_t>(static_cast<int32_t>(code) + 1);
+        codes[code >= -1 && index < kErrorCodeCount ? index : 0].add();
+    }
+};
+
+/// Where the time of requests goes.
+enum class Stage : uint8_t {
+    handler,    // decoding and deciding what is to be done, on the core of the connection
+    mailbox,    // requests and answers of partitions on their way to another core
+    partition,  // a batch of requests to partitions and coordinators
+    flush_wait, // produce with acks=all: from the append to its flush
+    fetch_wait, // fetch: until there is enough, or its time is over
+    throttle,   // pauses of connections over their quota
+    send,       // answers the socket did not take at once, until it took them
+    count,
 };
 
 struct CoreCounters {
     std::array<ApiCounters, kApiCount> api;
+
+    std::array<Histogram, static_cast<size_t>(Stage::count)> stages;
+    Histogram& stage(Stage which) { return stages[static_cast<size_t>(which)]; }
 
     Counter connections_opened;
     Counter connections_closed;
@@ -55,13 +81,21 @@ struct CoreCounters {
     Counter flushes;
     Counter flush_batches; // batches covered by those flushes: batches per flush = group commit
     Counter flush_errors;
+    Histogram flush_time;
+    Counter segments_rolled;
     Counter segments_deleted;
     Counter compactions; // runs that came to their end
     Counter compaction_bytes;
+    Counter compaction_bytes_replaced; // size of the segments that were compacted
+    Counter compaction_bytes_kept;     // size of what took their place
+    Histogram compaction_time;         // of whole runs
+    Counter dirty_permille;            // of the log that compaction last found the most dirty
     Counter compaction_records_dropped;
     Counter compaction_errors;
     Counter storage_full;
     Counter produce_timeouts;
+    Counter coordinator_refused;     // requests beyond what a coordinator may keep parked
+    Histogram coordinator_load_time; // a shard's log read to its end
 
     Counter partitions;             // owned by this core
     Counter partitions_offline;     // damaged or failed

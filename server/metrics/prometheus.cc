@@ -1,12 +1,19 @@
 #include "server/metrics/prometheus.h"
 
+#include "server/metrics/exposition.h"
+
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <iterator>
 
 namespace qtool::metrics {
 
 namespace {
+
+using Type = Exposition::Type;
 
 struct Row {
     std::string_view name;
@@ -69,6 +76,8 @@ constexpr Row kRows[] = {
     {"flushes_total", "group commits", false, &CoreCounters::flushes},
     {"flush_batches_total", "batches covered by group commits", false,
      &CoreCounters::flush_batches},
+    {"segments_rolled_total", "segments closed because they were full or old", false,
+     &CoreCounters::segments_rolled},
     {"flush_errors_total", "failed fsyncs; each takes a log offline", false,
      &CoreCounters::flush_errors},
     {"segments_deleted_total", "segments deleted by retention", false,
@@ -77,6 +86,10 @@ constexpr Row kRows[] = {
      &CoreCounters::compactions},
     {"compaction_bytes_total", "bytes that compactions read and wrote", false,
      &CoreCounters::compaction_bytes},
+    {"compaction_replaced_bytes_total", "size of the segments that were compacted", false,
+     &CoreCounters::compaction_bytes_replaced},
+    {"compaction_kept_bytes_total", "size of what took their place", false,
+     &CoreCounters::compaction_bytes_kept},
     {"compaction_records_dropped_total", "records that a later one of their key replaced", false,
      &CoreCounters::compaction_records_dropped},
     {"compaction_errors_total", "compactions that failed; they are tried again", false,
@@ -85,6 +98,8 @@ constexpr Row kRows[] = {
      &CoreCounters::storage_full},
     {"produce_timeouts_total", "appends not durable at their deadline", false,
      &CoreCounters::produce_timeouts},
+    {"coordinator_refused_total", "requests beyond what a coordinator keeps parked", false,
+     &CoreCounters::coordinator_refused},
     {"partitions", "partitions owned", true, &CoreCounters::partitions},
     {"partitions_offline", "partitions damaged or failed", true, &CoreCounters::partitions_offline},
     {"partitions_uncleanable", "partitions not compacted because of damage", true,
@@ -92,36 +107,115 @@ constexpr Row kRows[] = {
     {"mails_total", "messages sent to other cores", false, &CoreCounters::mails},
 };
 
-void append_header(std::string& text, std::string_view name, std::string_view help, bool is_gauge) {
-    text.append("# HELP qbroker_").append(name).append(" ").append(help).append("\n");
-    text.append("# TYPE qbroker_").append(name).append(is_gauge ? " gauge\n" : " counter\n");
-}
+constexpr std::string_view kStageNames[] = {"handler",    "mailbox",  "partition", "flush_wait",
+                                            "fetch_wait", "throttle", "send"};
+static_assert(std::size(kStageNames) == static_cast<size_t>(Stage::count));
 
-// The value of a label: quotes, backslashes and line ends are escaped.
-std::string label_value(const std::string& value) {
-    std::string text;
-    for (const char c : value) {
-        if (c == '\\' || c == '"') {
-            text += '\\';
-        }
-        c == '\n' ? text.append("\\n") : text.append(1, c);
+// One histogram out of those of all cores.
+template <class Get>
+std::vector<const Histogram*> of_cores(const Scrape& scrape, Get&& get) {
+    std::vector<const Histogram*> parts;
+    for (const CoreCounters* core : scrape.cores) {
+        parts.push_back(&get(*core));
     }
-    return text;
+    return parts;
 }
 
-void append_log_dirs(std::string& text, const std::vector<LogDirGauges>& log_dirs) {
+void put_rows(Exposition& out, const Scrape& scrape) {
+    for (const Row& row : kRows) {
+        out.begin(row.name, row.is_gauge ? Type::gauge : Type::counter, row.help);
+        for (size_t core = 0; core < scrape.cores.size(); core++) {
+            out.sample({{"core", std::to_string(core)}},
+                       (scrape.cores[core]->*row.counter).value());
+        }
+    }
+}
+
+void put_apis(Exposition& out, const Scrape& scrape) {
+    const auto sum = [&](size_t key, auto&& get) {
+        uint64_t value = 0;
+        for (const CoreCounters* core : scrape.cores) {
+            value += get(core->api[key]).value();
+        }
+        return value;
+    };
+    std::vector<size_t> used;
+    for (size_t key = 0; key < kApiCount; key++) {
+        if (!scrape.api_name(key).empty() &&
+            sum(
+                key, [](const ApiCounters& api) -> auto& { return api.requests; }) > 0) {
+            used.push_back(key);
+        }
+    }
+    out.begin("requests_total", Type::counter, "requests by API");
+    for (const size_t key : used) {
+        out.sample({{"api", scrape.api_name(key)}},
+                   sum(
+                       key, [](const ApiCounters& api) -> auto& { return api.requests; }));
+    }
+    out.begin("request_errors_total", Type::counter, "requests whose answer carries an error");
+    for (const size_t key : used) {
+        out.sample({{"api", scrape.api_name(key)}},
+                   sum(
+                       key, [](const ApiCounters& api) -> auto& { return api.errors; }));
+    }
+    out.begin("error_codes_total", Type::counter,
+              "error codes in answers, each partition of an answer by itself");
+    for (const size_t key : used) {
+        for (size_t i = 0; i < kErrorCodeCount; i++) {
+            const uint64_t value = sum(
+                key, [i](const ApiCounters& api) -> auto& { return api.codes[i]; });
+            if (value > 0) {
+                out.sample({{"api", scrape.api_name(key)},
+                            {"error",
+                             scrape.error_name(static_cast<int16_t>(static_cast<int32_t>(i) - 1))}},
+                           value);
+            }
+        }
+    }
+    out.begin("request_seconds", Type::histogram,
+              "from a whole request read to its answer, by API");
+    for (const size_t key : used) {
+        out.histogram({{"api", scrape.api_name(key)}},
+                      of_cores(scrape, [key](const CoreCounters& core) -> const Histogram& {
+                          return core.api[key].total;
+                      }));
+    }
+}
+
+void put_times(Exposition& out, const Scrape& scrape) {
+    out.begin("stage_seconds", Type::histogram, "time of requests in each stage");
+    for (size_t stage = 0; stage < std::size(kStageNames); stage++) {
+        out.histogram({{"stage", kStageNames[stage]}},
+                      of_cores(scrape, [stage](const CoreCounters& core) -> const Histogram& {
+                          return core.stages[stage];
+                      }));
+    }
+    const auto put = [&](std::string_view name, std::string_view help,
+                         Histogram CoreCounters::*histogram) {
+        out.begin(name, Type::histogram, help);
+        out.histogram({}, of_cores(scrape, [&](const CoreCounters& core) -> const Histogram& {
+                          return core.*histogram;
+                      }));
+    };
+    put("flush_seconds", "group commits, from asking the disk to its answer",
+        &CoreCounters::flush_time);
+    put("compaction_seconds", "whole compactions of a log", &CoreCounters::compaction_time);
+    put("coordinator_load_seconds", "logs of coordinators read to their end",
+        &CoreCounters::coordinator_load_time);
+}
+
+void put_log_dirs(Exposition& out, const Scrape& scrape) {
     const auto gauge = [&](std::string_view name, std::string_view help, auto value) {
-        append_header(text, name, help, true);
-        for (const LogDirGauges& dir : log_dirs) {
-            text.append("qbroker_").append(name).append("{directory=\"");
-            text.append(label_value(dir.path)).append("\"} ");
-            text.append(std::to_string(value(dir))).append("\n");
+        out.begin(name, Type::gauge, help);
+        for (const LogDirGauges& dir : scrape.log_dirs) {
+            out.sample({{"directory", dir.path}}, value(dir));
         }
     };
     gauge("log_dir_offline", "1: the log directory failed or did not open",
-          [](const LogDirGauges& dir) { return dir.is_offline ? 1 : 0; });
+          [](const LogDirGauges& dir) { return dir.is_offline ? 1U : 0U; });
     gauge("log_dir_low_space", "1: less free than the reserve, so produce is refused",
-          [](const LogDirGauges& dir) { return dir.is_low ? 1 : 0; });
+          [](const LogDirGauges& dir) { return dir.is_low ? 1U : 0U; });
     gauge("log_dir_free_bytes", "free bytes of the file system, for this user",
           [](const LogDirGauges& dir) { return dir.free_bytes; });
     gauge("log_dir_total_bytes", "size of the file system",
@@ -131,6 +225,94 @@ void append_log_dirs(std::string& text, const std::vector<LogDirGauges>& log_dir
     gauge("log_dir_partitions", "partitions that live in the log directory",
           [](const LogDirGauges& dir) { return dir.partition_count; });
 }
+
+void put_logs(Exposition& out, const Scrape& scrape) {
+    const auto put = [&](std::string_view name, std::string_view help, uint64_t value) {
+        out.begin(name, Type::gauge, help);
+        out.sample({}, value);
+    };
+    const LogSurvey& logs = scrape.survey->logs;
+    put("log_segments", "segments of all logs", logs.segments);
+    put("log_size_bytes", "bytes of all logs", logs.size_bytes);
+    put("partitions_waiting_for_flush", "partitions with produce requests that wait for a flush",
+        logs.partitions_waiting);
+    uint64_t dirty = 0;
+    for (const CoreCounters* core : scrape.cores) {
+        dirty = std::max(dirty, core->dirty_permille.value());
+    }
+    out.begin("log_dirty_ratio_max", Type::gauge,
+              "dirty share of the log that compaction found the most in need, 0: none is");
+    out.sample_milli({}, static_cast<int64_t>(dirty));
+}
+
+void put_coordinators(Exposition& out, const Scrape& scrape) {
+    const CoordinatorSurvey& all = scrape.survey->coordinators;
+    const auto put = [&](std::string_view name, Type type, std::string_view help, uint64_t value) {
+        out.begin(name, type, help);
+        out.sample({}, value);
+    };
+    out.begin("coordinator_shards", Type::gauge, "partitions of internal topics, by state");
+    out.sample({{"state", "loading"}}, all.shards_loading);
+    out.sample({{"state", "loaded"}}, all.shards_loaded);
+    out.sample({{"state", "failed"}}, all.shards_failed);
+    put("coordinator_parked_requests", Type::gauge,
+        "requests that coordinators have not answered yet", all.requests_parked);
+    put("coordinator_uncommitted_answers", Type::gauge,
+        "answers of coordinators that wait for their log", all.answers_uncommitted);
+    out.begin("groups", Type::gauge, "groups by type and state");
+    for (const auto& [name, count] : all.groups) {
+        const size_t slash = name.find('/');
+        out.sample({{"type", std::string_view(name).substr(0, slash)},
+                    {"state", std::string_view(name).substr(slash + 1)}},
+                   count);
+    }
+    put("group_members", Type::gauge, "members of all groups", all.members);
+    put("group_committed_offsets", Type::gauge, "offsets that groups have committed",
+        all.committed_offsets);
+    put("group_rebalances_total", Type::counter,
+        "new generations of classic groups and new target assignments of consumer groups",
+        all.rebalances);
+    put("group_offset_commits_total", Type::counter, "offsets committed, one a partition",
+        all.offset_commits);
+    put("group_offsets_expired_total", Type::counter, "offsets removed by their retention",
+        all.offsets_expired);
+    out.begin("transactions", Type::gauge, "transactional ids by state");
+    for (const auto& [state, count] : all.transactions) {
+        out.sample({{"state", state}}, count);
+    }
+    put("transactions_timed_out_total", Type::counter, "transactions aborted by their timeout",
+        all.transactions_timed_out);
+    put("transaction_markers_waiting", Type::gauge,
+        "markers not sent out yet: their decision is not committed", all.markers_waiting);
+    put("transaction_markers_pending", Type::gauge, "markers that partitions have not written yet",
+        all.markers_pending);
+    put("transaction_markers_written_total", Type::counter,
+        "markers that partitions have written for a coordinator", all.markers_written);
+}
+
+void put_lag(Exposition& out, const Scrape& scrape) {
+    const auto put = [&](std::string_view name, std::string_view help, auto&& sample) {
+        out.begin(name, Type::gauge, help);
+        for (const LagRow& row : scrape.survey->lag) {
+            const std::string partition = std::to_string(row.committed.partition);
+            sample(Exposition::Labels{{"group", row.committed.group},
+                                      {"topic", row.committed.topic},
+                                      {"partition", partition}},
+                   row);
+        }
+    };
+    put("group_lag_records", "high watermark less committed offset",
+        [&](Exposition::Labels labels, const LagRow& row) {
+            out.sample(labels, static_cast<uint64_t>(row.records));
+        });
+    put("group_lag_seconds", "age of the first record that is not committed; 0 without lag",
+        [&](Exposition::Labels labels, const LagRow& row) { out.sample_milli(labels, row.ms); });
+    out.begin("group_lag_left_out", Type::gauge,
+              "committed offsets without a series of lag: there are too many");
+    out.sample({}, scrape.survey->lag_left_out);
+}
+
+// ---- the process --------------------------------------------------------------------------------
 
 // Resident memory as the kernel counts it; 0 when /proc is not there.
 uint64_t resident_bytes() {
@@ -145,44 +327,33 @@ uint64_t resident_bytes() {
     return fields == 2 ? resident * static_cast<uint64_t>(sysconf(_SC_PAGESIZE)) : 0;
 }
 
+void put_process(Exposition& out, const Scrape& scrape) {
+    out.begin("resident_memory_bytes", Type::gauge, "resident memory of the process");
+    out.sample({}, resident_bytes());
+    rusage usage{};
+    ::getrusage(RUSAGE_SELF, &usage);
+    const auto milli = [](const timeval& time) {
+        return static_cast<int64_t>(time.tv_sec) * 1000 + time.tv_usec / 1000;
+    };
+    out.begin("cpu_seconds_total", Type::counter, "processor time of the process");
+    out.sample_milli({}, milli(usage.ru_utime) + milli(usage.ru_stime));
+    out.begin("start_time_seconds", Type::gauge, "when the broker started, since 1970");
+    out.sample_milli({}, scrape.started_at.time_since_epoch().count());
+}
+
 } // namespace
 
-std::string render_prometheus(const std::vector<const CoreCounters*>& cores,
-                              const std::vector<LogDirGauges>& log_dirs,
-                              const std::function<std::string_view(size_t)>& api_name) {
-    std::string text;
-    for (const Row& row : kRows) {
-        append_header(text, row.name, row.help, row.is_gauge);
-        for (size_t core = 0; core < cores.size(); core++) {
-            text.append("qbroker_").append(row.name).append("{core=\"");
-            text.append(std::to_string(core)).append("\"} ");
-            text.append(std::to_string((cores[core]->*row.counter).value())).append("\n");
-        }
-    }
-    const auto by_api = [&](std::string_view name, std::string_view help,
-                            Counter ApiCounters::*counter) {
-        append_header(text, name, help, false);
-        for (size_t key = 0; key < kApiCount; key++) {
-            uint64_t requests = 0;
-            uint64_t value = 0;
-            for (const CoreCounters* core : cores) {
-                requests += core->api[key].requests.value();
-                value += (core->api[key].*counter).value();
-            }
-            const std::string_view label = api_name(key);
-            if (requests > 0 && !label.empty()) {
-                text.append("qbroker_").append(name).append("{api=\"").append(label);
-                text.append("\"} ").append(std::to_string(value)).append("\n");
-            }
-        }
-    };
-    append_log_dirs(text, log_dirs);
-    by_api("requests_total", "requests by API", &ApiCounters::requests);
-    by_api("request_errors_total", "requests whose answer carries an error", &ApiCounters::errors);
-    append_header(text, "resident_memory_bytes", "resident memory of the process", true);
-    text.append("qbroker_resident_memory_bytes ").append(std::to_string(resident_bytes()));
-    text.append("\n");
-    return text;
+std::string render_prometheus(const Scrape& scrape) {
+    Exposition out;
+    put_rows(out, scrape);
+    put_apis(out, scrape);
+    put_times(out, scrape);
+    put_logs(out, scrape);
+    put_log_dirs(out, scrape);
+    put_coordinators(out, scrape);
+    put_lag(out, scrape);
+    put_process(out, scrape);
+    return out.take();
 }
 
 } // namespace qtool::metrics

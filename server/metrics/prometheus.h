@@ -1,8 +1,11 @@
-// The counters of all cores as Prometheus text (exposition format 0.0.4), summed over cores where
-// that is what an operator asks, with a core label where it shows imbalance.
+// The counters of all cores and a survey of them as Prometheus text (exposition format 0.0.4),
+// summed over cores where that is what an operator asks, with a core label where it shows
+// imbalance. Every metric is in README.md; a test compares.
 #pragma once
 
+#include "lib/base/time.h"
 #include "server/metrics/counters.h"
+#include "server/metrics/survey.h"
 
 #include <functional>
 #include <string>
@@ -22,9 +25,18 @@ struct LogDirGauges {
     uint64_t partition_count = 0;
 };
 
-/// `api_name` gives the label of an API key; APIs with an empty name or no request are left out.
-std::string render_prometheus(const std::vector<const CoreCounters*>& cores,
-                              const std::vector<LogDirGauges>& log_dirs,
-                              const std::function<std::string_view(size_t)>& api_name);
+/// What a scrape is made of.
+struct Scrape {
+    std::vector<const CoreCounters*> cores;
+    std::vector<LogDirGauges> log_dirs;
+    const Survey* survey = nullptr;
+    /// The label of an API key; APIs with an empty name or no request are left out.
+    std::function<std::string_view(size_t)> api_name;
+    /// Kafka's name of an error code.
+    std::function<std::string_view(int16_t)> error_name;
+    WallTime started_at{};
+};
+
+std::string render_prometheus(const Scrape& scrape);
 
 } // namespace qtool::metrics

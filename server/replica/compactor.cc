@@ -16,16 +16,18 @@ constexpr uint64_t kStepBytes = 256 * KiB;
 // After a failure (a full disk) a log is left alone for so long.
 constexpr Duration kRestAfterFailure = 60s;
 
-// Whether a's dirty share is larger: cross-multiplied, sizes of partitions are below 2^63 / 2^20.
+// Sizes of partitions are below 2^63 / 2^20.
+uint64_t dirty_permille(const storage::CompactionNeed& need) {
+    return need.total_bytes == 0 ? 0 : need.dirty_bytes * 1000 / need.total_bytes;
+}
+
+// Whether a's dirty share is larger.
 bool is_dirtier(const storage::CompactionNeed& a, const storage::CompactionNeed& b) {
     if (a.is_overdue != b.is_overdue) {
         return a.is_overdue;
     }
-    const auto permille = [](const storage::CompactionNeed& need) {
-        return need.total_bytes == 0 ? 0 : need.dirty_bytes * 1000 / need.total_bytes;
-    };
-    const uint64_t share_a = permille(a);
-    const uint64_t share_b = permille(b);
+    const uint64_t share_a = dirty_permille(a);
+    const uint64_t share_b = dirty_permille(b);
     return share_a != share_b ? share_a > share_b : a.dirty_bytes > b.dirty_bytes;
 }
 
@@ -70,6 +72,7 @@ void Compactor::choose(const std::vector<Partition*>& partitions, WallTime wall,
         }
     }
     counters_.partitions_uncleanable.set(uncleanable);
+    counters_.dirty_permille.set(best == nullptr ? 0 : dirty_permille(best_need));
     if (best == nullptr) {
         return;
     }
@@ -82,6 +85,7 @@ void Compactor::choose(const std::vector<Partition*>& partitions, WallTime wall,
         note_failure(*best, begun.error(), now);
     } else if (*begun) {
         current_ = best->key();
+        begun_at_ = now;
         due_ = now;
     }
 }
@@ -103,6 +107,9 @@ port::FileRef Compactor::step(Partition* partition, WallTime wall, MonoTime now)
     if (step->is_done) {
         counters_.compactions.add();
         counters_.compaction_records_dropped.add(step->records_dropped);
+        counters_.compaction_bytes_replaced.add(step->bytes_before);
+        counters_.compaction_bytes_kept.add(step->bytes_after);
+        counters_.compaction_time.observe(now - begun_at_);
         log_line(LogLevel::info, "log_compacted",
                  {{"partition", partition->name()},
                   {"bytes_before", step->bytes_before},

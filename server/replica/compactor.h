@@ -63,6 +63,7 @@ private:
     metrics::CoreCounters& counters_;
     std::optional<PartitionKey> current_;
     std::map<PartitionKey, MonoTime> resting_; // failed; to be tried again then
+    MonoTime begun_at_{};
     MonoTime due_ = kMonoNever;
 };
 

@@ -138,8 +138,15 @@ Partition* Manager::find(const PartitionKey& key) {
 
 // ---- directories --------------------------------------------------------------------------------
 
+void Manager::note_moved(const Partition& partition) {
+    if (partition.is_watched() && (moved_.empty() || moved_.back() != partition.key())) {
+        moved_.push_back(partition.key());
+    }
+}
+
 // Called after whatever may have shown a partition that its disk fails.
 void Manager::note_failure(Entry& entry) {
+    note_moved(*entry.partition);
     if (!entry.partition->is_offline() || entry.is_failure_noted) {
         return;
     }
@@ -162,6 +169,7 @@ void Manager::follow_failures(Outbox& out) {
         }
         if (const storage::LogDir& dir = setup_.log_dirs->at(*entry.dir); dir.is_offline()) {
             entry.partition->take_offline(dir.failure(), out);
+            note_moved(*entry.partition);
             entry.is_failure_noted = true;
         }
     }
@@ -241,6 +249,7 @@ Result<storage::AppendInfo> Manager::append_own(Partition& partition, ByteSpan b
 }
 
 void Manager::touch(Partition& partition) {
+    note_moved(partition);
     if (partition.wants_flush()) {
         dirty_.push_back(partition.key());
     }
@@ -284,6 +293,7 @@ void Manager::begin_flushes(Outbox& out) {
         Flush flush;
         flush.partition = key;
         flush.epoch = at->second.epoch;
+        flush.begun_at = setup_.ports.clock->mono();
         flush.files_left = file_count;
         const std::vector<port::FileRef> files = work->files;
         flush.work = *std::move(work);
@@ -310,16 +320,18 @@ bool Manager::on_synced(Token token, Result<void> result, Outbox& out) {
         flushes_.erase(token);
         return true;
     }
+    const MonoTime now = setup_.ports.clock->mono();
+    setup_.counters->flush_time.observe(now - flush->begun_at);
     const auto at = partitions_.find(flush->partition);
     if (at != partitions_.end() && at->second.epoch == flush->epoch) {
         Partition& partition = *at->second.partition;
-        partition.on_flushed(flush->work, flush->result, out);
+        partition.on_flushed(flush->work, flush->result, now, out);
         note_failure(at->second);
         if (partition.wants_flush()) {
             dirty_.push_back(flush->partition); // what was written meanwhile rides the next one
         }
         if (recovery_points_at_ == kMonoNever) {
-            recovery_points_at_ = setup_.ports.clock->mono() + kRecoveryPointsInterval;
+            recovery_points_at_ = now + kRecoveryPointsInterval;
         }
     }
     flushes_.erase(token);
@@ -402,7 +414,20 @@ void Manager::compact(Outbox& out) {
         setup_.ports.disk->sync(std::move(file), flushes_.emplace(std::move(flush)));
     } else if (partition != nullptr) {
         partition->note_log_failure(out);
+        note_moved(*partition);
     }
+}
+
+metrics::LogSurvey Manager::survey() const {
+    metrics::LogSurvey survey;
+    for (const auto& [key, entry] : partitions_) {
+        if (storage::Log* log = entry.partition->log()) {
+            survey.segments += log->segment_count();
+            survey.size_bytes += log->size_bytes();
+        }
+        survey.partitions_waiting += entry.partition->has_parked() ? 1 : 0;
+    }
+    return survey;
 }
 
 void Manager::write_recovery_points() {

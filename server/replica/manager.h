@@ -5,6 +5,7 @@
 #include "lib/base/slot_map.h"
 #include "server/metadata/image.h"
 #include "server/metrics/counters.h"
+#include "server/metrics/survey.h"
 #include "server/port/core_events.h"
 #include "server/replica/compactor.h"
 #include "server/replica/partition.h"
@@ -14,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <utility>
 #include <vector>
 
 namespace qtool::replica {
@@ -52,6 +54,10 @@ public:
     /// nullptr: not one of this core. Valid until its topic is deleted.
     Partition* find(const PartitionKey& key);
 
+    /// The partitions with watch_moves() whose log, high watermark or health may have changed since
+    /// the last call; some may come twice, or be gone.
+    std::vector<PartitionKey> take_moved() { return std::exchange(moved_, {}); }
+
     /// Starts a flush for each partition that wants one: called once at the end of a turn, so that
     /// all appends of the turn share it (group commit).
     void begin_flushes(Outbox& out);
@@ -61,6 +67,8 @@ public:
     [[nodiscard]] MonoTime next_due() const;
     void on_time(Outbox& out);
 
+    /// What its logs hold, for metrics.
+    [[nodiscard]] metrics::LogSurvey survey() const;
     /// Stop: answers all that is parked, and refuses what comes.
     void release_waiters(Code code, Outbox& out);
     [[nodiscard]] bool is_flushing() const { return flushes_.size() > 0; }
@@ -75,6 +83,7 @@ private:
         uint64_t epoch = 0; // of the partition object: a deleted one's flush finds a stranger
         storage::FlushWork work;
         size_t files_left = 0;
+        MonoTime begun_at{};
         Result<void> result; // the first error of its files
         bool is_compaction = false;
     };
@@ -88,6 +97,7 @@ private:
     Entry* find_entry(const PartitionKey& key);
     void open(const metadata::TopicImage& topic, PartitionIndex index,
               storage::LogDirs::Arrival arrival, Outbox& out);
+    void note_moved(const Partition& partition);
     void note_failure(Entry& entry);
     void follow_failures(Outbox& out);
     void look_at_space(const Entry& entry);
@@ -102,6 +112,7 @@ private:
     std::map<PartitionKey, Entry> partitions_;
     SlotMap<Flush> flushes_;
     Compactor compactor_;
+    std::vector<PartitionKey> moved_;
     std::vector<PartitionKey> dirty_;       // may want a flush; checked at turn end
     std::set<PartitionKey> with_parked_;    // to be checked for expired appends
     std::set<PartitionKey> with_unflushed_; // write caching with flush.ms: to be flushed in time

@@ -5,6 +5,7 @@
 #include "server/replica/log_config.h"
 
 #include <algorithm>
+#include <array>
 
 namespace qtool::replica {
 
@@ -130,7 +131,9 @@ Result<void> Partition::check_request(const PartitionRequest& request) const {
 
 void Partition::handle(PartitionRequest& request, CoreId from, MonoTime now, WallTime wall,
                        Outbox& out) {
-    last_used_ = now;
+    if (!std::holds_alternative<LagOp>(request.op)) { // a scrape does not keep files open
+        last_used_ = now;
+    }
     if (const auto* op = std::get_if<AppendOp>(&request.op)) {
         append(request, *op, from, now, wall, out);
         return;
@@ -141,6 +144,7 @@ void Partition::handle(PartitionRequest& request, CoreId from, MonoTime now, Wal
     }
     // Requests to a coordinator are taken by the runtime that sits on top of the partitions.
     QT_ASSERT(!std::holds_alternative<CoordinatorOp>(request.op));
+    QT_ASSERT(!std::holds_alternative<SurveyOp>(request.op)); // of a core
     Result<PartitionResult> result = [&]() -> Result<PartitionResult> {
         QT_TRY(check_request(request));
         if (const auto* op = std::get_if<ReadOp>(&request.op)) {
@@ -157,6 +161,9 @@ void Partition::handle(PartitionRequest& request, CoreId from, MonoTime now, Wal
         }
         if (std::holds_alternative<ProducersOp>(request.op)) {
             return producers(wall);
+        }
+        if (const auto* op = std::get_if<LagOp>(&request.op)) {
+            return lag(*op);
         }
         return describe();
     }();
@@ -203,6 +210,9 @@ Result<storage::AppendInfo> Partition::account(Result<storage::AppendInfo> appen
     counters_.batches_appended.add();
     counters_.records_appended.add(static_cast<uint64_t>(records));
     counters_.bytes_appended.add(size_bytes);
+    if (segments_before_ > 0 && log_->segment_count() > segments_before_) {
+        counters_.segments_rolled.add();
+    }
     if (write_caching_) {
         unflushed_since_ = std::min(unflushed_since_, now);
         flush_due_ = flush_due_ || records_since_flush_ >= flush_messages_;
@@ -220,6 +230,7 @@ Result<storage::AppendInfo> Partition::append_own(ByteSpan batch, MonoTime now, 
         return *offline_;
     }
     QT_TRY(check_min_isr());
+    segments_before_ = log_->segment_count();
     QT_TRY_ASSIGN(const storage::AppendInfo appended,
                   account(log_->append_own(batch, leader_epoch_, wall), batch.size(), now, out));
     advance(out);
@@ -242,6 +253,7 @@ void Partition::append(PartitionRequest& request, const AppendOp& op, CoreId fro
             return;
         }
     }
+    segments_before_ = log_->segment_count();
     const storage::TransactionProof proof{op.verification_guard, op.transaction_version >= 2};
     const Result<storage::AppendInfo> appended =
         account(log_->append(op.batch, leader_epoch_, wall, proof), op.batch.size(), now, out);
@@ -262,7 +274,7 @@ void Partition::append(PartitionRequest& request, const AppendOp& op, CoreId fro
     // first acknowledgement was lost may still be waiting for its flush.
     if (op.acks == -1 && appended->last_offset >= high_watermark()) {
         parked_.park(ParkedAppend{Asker{from, request.request, request.index},
-                                  appended->last_offset, op.deadline, result, false});
+                                  appended->last_offset, op.deadline, now, result, false});
     } else {
         answer(PartitionResult(result));
     }
@@ -274,6 +286,7 @@ void Partition::write_marker(const PartitionRequest& request, const WriteMarkerO
     const Result<storage::AppendInfo> appended = [&]() -> Result<storage::AppendInfo> {
         QT_TRY(check_request(request));
         QT_TRY(check_min_isr());
+        segments_before_ = log_->segment_count();
         return account(log_->append_marker(op.marker, op.transaction_version, leader_epoch_, wall),
                        protocol::kTransactionMarkerSize, now, out);
     }();
@@ -283,7 +296,8 @@ void Partition::write_marker(const PartitionRequest& request, const WriteMarkerO
         return;
     }
     counters_.transaction_markers.add();
-    parked_.park(ParkedAppend{asker, appended->last_offset, op.deadline, AppendResult{}, true});
+    parked_.park(
+        ParkedAppend{asker, appended->last_offset, op.deadline, now, AppendResult{}, true});
     advance(out); // answers it, with write caching
 }
 
@@ -408,6 +422,29 @@ Result<PartitionResult> Partition::describe() {
     return PartitionResult(result);
 }
 
+Result<PartitionResult> Partition::lag(const LagOp& op) {
+    LagResult result;
+    result.high_watermark = high_watermark();
+    const Offset from = std::max(op.committed, log_->log_start_offset());
+    if (from >= result.high_watermark) {
+        return PartitionResult(result);
+    }
+    QT_TRY_ASSIGN(const storage::ReadInfo info, log_->read(from, result.high_watermark, 1));
+    std::array<std::byte, protocol::kBatchHeaderSize> bytes;
+    if (info.range.size < bytes.size()) { // the rest was compacted away
+        return PartitionResult(result);
+    }
+    QT_TRY_ASSIGN(const size_t size, info.range.file->read_at(bytes, info.range.position));
+    if (size != bytes.size()) {
+        return Error(Code::storage_io, name_ + ": the log ended while it was read");
+    }
+    QT_TRY_ASSIGN(const protocol::BatchHeader header, protocol::parse_batch_header(bytes));
+    const bool is_one_time = header.has_delete_horizon() ||
+                             header.timestamp_type() == protocol::TimestampType::log_append_time;
+    result.timestamp_ms = is_one_time ? header.max_timestamp : header.base_timestamp;
+    return PartitionResult(result);
+}
+
 bool Partition::wants_flush() const {
     if (!log_ || offline_ || flush_in_flight_ ||
         log_->synced_end_offset() == log_->log_end_offset()) {
@@ -436,7 +473,7 @@ std::optional<storage::FlushWork> Partition::begin_flush(Outbox& out) {
     return *std::move(work);
 }
 
-void Partition::on_flushed(const storage::FlushWork& work, const Result<void>& result,
+void Partition::on_flushed(const storage::FlushWork& work, const Result<void>& result, MonoTime now,
                            Outbox& out) {
     QT_ASSERT(flush_in_flight_);
     flush_in_flight_ = false;
@@ -452,15 +489,18 @@ void Partition::on_flushed(const storage::FlushWork& work, const Result<void>& r
         return;
     }
     log_->finish_flush(work);
-    advance(out);
+    advance(out, now);
 }
 
-void Partition::advance(Outbox& out) {
+void Partition::advance(Outbox& out, MonoTime flushed_at) {
     if (!log_ || offline_) {
         return;
     }
     const Offset high = high_watermark();
     for (ParkedAppend& done : parked_.take_below(high)) {
+        if (flushed_at != kMonoNever) {
+            counters_.stage(metrics::Stage::flush_wait).observe(flushed_at - done.parked_at);
+        }
         done.result.log_start_offset = log_->log_start_offset();
         PartitionResult result =
             done.is_marker ? PartitionResult(WriteMarkerResult{}) : PartitionResult(done.result);

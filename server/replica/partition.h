@@ -64,7 +64,8 @@ public:
     /// The files to fdatasync; on_flushed follows exactly once. Nothing: the log broke, or there
     /// was no descriptor for it, and it still wants the flush.
     std::optional<storage::FlushWork> begin_flush(Outbox& out);
-    void on_flushed(const storage::FlushWork& work, const Result<void>& result, Outbox& out);
+    void on_flushed(const storage::FlushWork& work, const Result<void>& result, MonoTime now,
+                    Outbox& out);
 
     /// Answers parked appends whose time is over with timed_out.
     void expire(MonoTime now, Outbox& out);
@@ -82,6 +83,9 @@ public:
 
     [[nodiscard]] bool has_parked() const { return !parked_.empty(); }
     [[nodiscard]] bool is_flushing() const { return flush_in_flight_; }
+    /// Whoever sits on top of the partition is told by Manager::take_moved that it moved.
+    void watch_moves() { is_watched_ = true; }
+    [[nodiscard]] bool is_watched() const { return is_watched_; }
     [[nodiscard]] bool is_offline() const { return offline_.has_value(); }
     /// Call only when it is offline.
     [[nodiscard]] const Error& offline_reason() const { return offline_.value(); }
@@ -112,6 +116,7 @@ private:
     Result<PartitionResult> epoch_end(const EpochEndOp& op);
     Result<PartitionResult> describe();
     Result<PartitionResult> producers(WallTime wall);
+    Result<PartitionResult> lag(const LagOp& op);
     [[nodiscard]] Result<void> check_min_isr() const;
     Result<storage::AppendInfo> account(Result<storage::AppendInfo> appended, size_t size_bytes,
                                         MonoTime now, Outbox& out);
@@ -123,7 +128,7 @@ private:
     [[nodiscard]] Offset readable_end(Isolation isolation) const {
         return isolation == Isolation::read_committed ? last_stable_offset() : high_watermark();
     }
-    void advance(Outbox& out);
+    void advance(Outbox& out, MonoTime flushed_at = kMonoNever);
     void go_offline(Error error, Outbox& out);
     void set_offline(Error error);
     [[nodiscard]] bool is_leader() const { return leader_ == self_; }
@@ -137,6 +142,7 @@ private:
     int32_t min_insync_replicas_ = 1; // already min(option, replica count)
     bool write_caching_ = false;
     bool is_internal_ = false;
+    bool is_watched_ = false;
     int32_t log_dir_ = -1;
     Offset cached_end_{0}; // write caching was switched off here: readers have seen up to it
     bool flush_in_flight_ = false;
@@ -148,7 +154,8 @@ private:
     storage::LogConfig log_config_;         // of the last image
     MonoTime unflushed_since_ = kMonoNever; // write caching: when the oldest unsynced byte came
     MonoTime last_used_{};
-    bool flush_due_ = false; // write caching: flush.ms passed or flush.messages reached
+    uint32_t segments_before_ = 0; // before the append that is being accounted for
+    bool flush_due_ = false;       // write caching: flush.ms passed or flush.messages reached
     std::optional<Error> offline_;
     std::unique_ptr<storage::Log> log_;
     AppendWaiters parked_;

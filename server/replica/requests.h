@@ -8,6 +8,7 @@
 #include "lib/base/slot_map.h"
 #include "lib/base/time.h"
 #include "lib/protocol/control_record.h"
+#include "server/metrics/survey.h"
 #include "server/port/disk.h"
 
 #include <optional>
@@ -142,11 +143,30 @@ struct DescribeResult {
     int32_t log_dir = -1; // index in log.dirs
 };
 
-using PartitionOp = std::variant<AppendOp, ReadOp, ListOffsetOp, DeleteRecordsOp, EpochEndOp,
-                                 DescribeOp, WriteMarkerOp, ProducersOp, CoordinatorOp>;
+/// How far a reader that committed `committed` is behind, in records and in time.
+struct LagOp {
+    Offset committed;
+};
+struct LagResult {
+    Offset high_watermark = kNoOffset;
+    /// Of the first batch that was not committed, from its header: no record is decoded, so the age
+    /// is that of the batch's oldest record. -1: nothing is behind, or the log says nothing.
+    int64_t timestamp_ms = -1;
+};
+
+/// To a core, not a partition (Services::survey): what it has, for metrics. The answer is a
+/// metrics::CoreSurvey.
+struct SurveyOp {
+    uint32_t offsets_max = 0; // committed offsets in the answer
+};
+
+using PartitionOp =
+    std::variant<AppendOp, ReadOp, ListOffsetOp, DeleteRecordsOp, EpochEndOp, DescribeOp,
+                 WriteMarkerOp, ProducersOp, CoordinatorOp, LagOp, SurveyOp>;
 using PartitionResult =
     std::variant<AppendResult, ReadResult, ListOffsetResult, DeleteRecordsResult, EpochEndResult,
-                 DescribeResult, WriteMarkerResult, ProducersResult, CoordinatorResult>;
+                 DescribeResult, WriteMarkerResult, ProducersResult, CoordinatorResult, LagResult,
+                 metrics::CoreSurvey>;
 
 struct PartitionRequest {
     Token request;      // the pending request on the asking core

@@ -24,6 +24,7 @@ struct ParkedAppend {
     Asker asker;
     Offset last_offset;
     MonoTime deadline;
+    MonoTime parked_at;
     AppendResult result;
     bool is_marker = false; // a WriteMarkerOp, which has no more to say than that it is done
 };

@@ -6,6 +6,7 @@
 #include "lib/config/broker_config.h"
 #include "server/metadata/image.h"
 #include "server/metadata/operation.h"
+#include "server/metrics/survey.h"
 #include "server/port/net.h"
 #include "server/quota/meter.h"
 #include "server/replica/log_dir_view.h"
@@ -40,8 +41,11 @@ public:
     virtual port::Random& random() = 0;
     [[nodiscard]] virtual WallTime started_at() const = 0; // of the broker
     [[nodiscard]] virtual bool is_serving() const = 0;     // started, and not yet stopping
-    /// The counters of all cores in Prometheus text.
-    [[nodiscard]] virtual std::string metrics_text() const = 0;
+    /// The counters of all cores and a survey of them in Prometheus text.
+    [[nodiscard]] virtual std::string metrics_text(const metrics::Survey& survey) const = 0;
+    /// Asks every core for a metrics::CoreSurvey with at most `offsets_max` committed offsets; each
+    /// answers by Pending::on_partition_reply. Returns how many answers will come.
+    virtual size_t survey(Token request, uint32_t offsets_max) = 0;
     /// The log directories of this broker in the order of log.dirs, their space at most a second
     /// old.
     [[nodiscard]] virtual std::vector<replica::LogDirView> log_dirs() = 0;

@@ -82,6 +82,7 @@ void Completions::on_marker_written(uint64_t number, const Result<void>& result,
     }
     Marker& missing = marker->second;
     if (result) {
+        written_count_++;
         arrived(marker);
         return;
     }

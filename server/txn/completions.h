@@ -42,6 +42,7 @@ public:
     /// Writing the Complete record failed: the id is among the finished ones again later.
     void retry(const std::string& id, MonoTime now);
     [[nodiscard]] size_t missing_markers() const { return markers_.size(); }
+    [[nodiscard]] uint64_t written_markers() const { return written_count_; }
 
 private:
     struct Effort {
@@ -68,6 +69,7 @@ private:
     TimerHeap<Due> due_; // entries of markers that arrived meanwhile are skipped
     std::vector<std::string> finished_;
     uint64_t last_number_ = 0;
+    uint64_t written_count_ = 0;
 };
 
 } // namespace qtool::txn

@@ -119,4 +119,14 @@ void TxnShard::list(const coordinator::Request& request, coordinator::Host& host
     reply(request, response, host);
 }
 
+void TxnShard::survey(metrics::CoreSurvey& survey, uint32_t) const {
+    metrics::CoordinatorSurvey& out = survey.coordinators;
+    for (const auto& [id, transaction] : transactions_) {
+        out.transactions[std::string(to_string(transaction.state))]++;
+    }
+    out.transactions_timed_out += timed_out_count_;
+    out.markers_pending += completions_.missing_markers();
+    out.markers_written += completions_.written_markers();
+}
+
 } // namespace qtool::txn

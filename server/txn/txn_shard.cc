@@ -186,6 +186,7 @@ void TxnShard::abort_timed_out(coordinator::Host& host) {
         if (!step || write(id, *step, host) != KafkaError::none) {
             continue; // the next look finds it again
         }
+        timed_out_count_++;
         log_line(LogLevel::info, "transaction_timed_out",
                  {{"transactional_id", id},
                   {"producer_id", step->next.producer_id.value()},

@@ -38,6 +38,7 @@ public:
     void on_image(const metadata::Delta& delta, coordinator::Host& host) override;
     [[nodiscard]] MonoTime next_due() const override;
     void on_time(coordinator::Host& host) override;
+    void survey(metrics::CoreSurvey& survey, uint32_t offsets_max) const override;
 
     /// nullptr for an unknown id. Valid until the next call.
     [[nodiscard]] const Transaction* find(std::string_view id) const;
@@ -66,6 +67,7 @@ private:
 
     std::map<std::string, Transaction, std::less<>> transactions_; // by transactional id
     size_t ongoing_count_ = 0;                                     // transactions in Ongoing
+    uint64_t timed_out_count_ = 0;
     Completions completions_;
     MonoTime abort_due_ = kMonoNever;  // the next look for timed out transactions
     MonoTime expire_due_ = kMonoNever; // the next look for expired ids

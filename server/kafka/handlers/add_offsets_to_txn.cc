@@ -33,7 +33,7 @@ public:
 private:
     Answer answer(request::Services&) override {
         return Answer{
-            make_answer(head(), make_error({}, error_code(Code::coordinator_not_available))), true};
+            make_answer(head(), make_error({}, error_code(Code::coordinator_not_available)))};
     }
 };
 

@@ -59,11 +59,9 @@ private:
         const auto& results = operation_.results();
         QT_ASSERT(results.size() == request_.entries.size());
         AlterClientQuotasResponse response;
-        bool failed = false;
         for (size_t i = 0; i < results.size(); i++) {
             auto& out = response.entries.emplace_back();
             fill_error(results[i] ? &*results[i] : nullptr, out);
-            failed = failed || results[i].has_value();
             const auto& parts = request_.entries[i].entity;
             for (size_t n = 0; n < parts.size(); n++) {
                 const auto& part = parts[n];
@@ -78,7 +76,7 @@ private:
                 entity.entity_name = part.entity_name;
             }
         }
-        return Answer{make_answer(head(), response), failed};
+        return Answer{make_answer(head(), response)};
     }
 
     AlterClientQuotasRequest request_;

@@ -51,7 +51,7 @@ Outcome answer_unknown_version(const Context& context) {
     entry.max_version = ApiVersionsRequest::kVersionMax;
     ReplyHead head = context.head;
     head.api_version = 0;
-    return Answer{make_answer(head, response), true};
+    return Answer{make_answer(head, response)};
 }
 
 } // namespace
@@ -66,7 +66,7 @@ Outcome handle_api_versions(const Context& context) {
     if (version >= kSoftwareVersionMin && !(is_software_name(request.client_software_name) &&
                                             is_software_name(request.client_software_version))) {
         response.error_code = error_code(Code::invalid_request);
-        return Answer{make_answer(context.head, response), true};
+        return Answer{make_answer(context.head, response)};
     }
     for (const ApiRow& row : api_table()) {
         auto& entry = response.api_keys.emplace_back();
@@ -89,7 +89,7 @@ Outcome handle_api_versions(const Context& context) {
     }
     // The epoch orders later answers, so it is that of the metadata.
     response.finalized_features_epoch = context.services.image()->revision.value();
-    return Answer{make_answer(context.head, response), false};
+    return Answer{make_answer(context.head, response)};
 }
 
 } // namespace qtool::kafka

@@ -22,7 +22,6 @@ public:
         : operation_(std::move(operation)),
           head_(context.head),
           chunk_(context.chunk),
-          counters_(context.counters),
           timeout_ms_(std::clamp(timeout_ms, kChangeTimeoutMinMs, kChangeTimeoutMaxMs)) {}
 
     void start(Token self, request::Services& services) final {
@@ -31,11 +30,7 @@ public:
     }
 
     void on_changed(request::Services& services) final {
-        Answer done = answer(services);
-        if (done.is_error) {
-            counters_.api[static_cast<size_t>(head_.api_key)].errors.add();
-        }
-        services.finish(self_, std::move(done.pieces));
+        services.finish(self_, answer(services).pieces);
     }
 
 protected:
@@ -49,7 +44,6 @@ protected:
 private:
     ReplyHead head_;
     ChunkRef chunk_; // names in the decoded request are views of it
-    metrics::CoreCounters& counters_;
     int32_t timeout_ms_;
     Token self_;
 };

@@ -97,7 +97,6 @@ private:
     Answer answer(request::Services&) override {
         const auto& results = operation_.results();
         Response response;
-        bool failed = false;
         size_t next = 0;
         for (size_t i = 0; i < refused_.size(); i++) {
             const std::optional<Error>* error = &refused_[i];
@@ -109,9 +108,8 @@ private:
             out.resource_type = request_.resources[i].resource_type;
             out.resource_name = request_.resources[i].resource_name;
             fill_error(*error ? &**error : nullptr, out);
-            failed = failed || error->has_value();
         }
-        return Answer{make_answer(this->head(), response), failed};
+        return Answer{make_answer(this->head(), response)};
     }
 
     Request request_;

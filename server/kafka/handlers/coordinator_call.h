@@ -88,6 +88,11 @@ private:
         if (slot.error) {
             return make_answer(head(), make_error_(request_, coordinator_error(*slot.error)));
         }
+        if (head().counters != nullptr) {
+            const auto response = Response::decode(slot.result.body, head().api_version);
+            QT_ASSERT(response.has_value()); // our own coordinator encoded it
+            count_errors(*head().counters, *response);
+        }
         ByteWriter writer = begin_answer(head());
         writer.bytes(slot.result.body);
         return end_answer(std::move(writer));

@@ -74,22 +74,19 @@ private:
     Answer answer(request::Services&) override {
         const auto& results = operation_.results();
         CreatePartitionsResponse response;
-        bool failed = false;
         size_t next = 0;
         for (size_t i = 0; i < request_.topics.size(); i++) {
             auto& out = response.results.emplace_back();
             out.name = request_.topics[i].name;
             if (refused_[i]) {
-                failed = true;
                 fill_refused(out);
                 continue;
             }
             QT_ASSERT(next < results.size());
             const std::optional<Error>& error = results[next++];
             fill_error(error ? &*error : nullptr, out);
-            failed = failed || error.has_value();
         }
-        return Answer{make_answer(head(), response), failed};
+        return Answer{make_answer(head(), response)};
     }
 
     CreatePartitionsRequest request_;

@@ -87,13 +87,11 @@ private:
         const auto& results = operation_.results();
         CreateTopicsResponse response;
         std::vector<std::vector<config::DescribedOption>> options(results.size()); // viewed below
-        bool failed = false;
         size_t next = 0;
         for (size_t i = 0; i < request_.topics.size(); i++) {
             auto& out = response.topics.emplace_back();
             out.name = request_.topics[i].name;
             if (refused_[i]) {
-                failed = true;
                 fill_refused(out);
                 out.configs.reset();
                 continue;
@@ -103,7 +101,6 @@ private:
             const metadata::CreatedTopic& result = results[at];
             fill_error(result.error ? &*result.error : nullptr, out);
             if (result.error) {
-                failed = true;
                 out.configs.reset();
                 continue;
             }
@@ -113,7 +110,7 @@ private:
             options[at] = config::describe_topic(result.configs, services.config());
             fill_configs(options[at], *out.configs);
         }
-        return Answer{make_answer(head(), response), failed};
+        return Answer{make_answer(head(), response)};
     }
 
     static void fill_configs(const std::vector<config::DescribedOption>& options,

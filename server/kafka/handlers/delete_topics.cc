@@ -78,7 +78,6 @@ private:
     Answer answer(request::Services&) override {
         const auto& results = operation_.results();
         DeleteTopicsResponse response;
-        bool failed = false;
         size_t next = 0;
         for (const Item& item : items_) {
             auto& out = response.responses.emplace_back();
@@ -99,9 +98,8 @@ private:
             if (item.over_quota) {
                 fill_refused(out);
             }
-            failed = failed || error != nullptr;
         }
-        return Answer{make_answer(head(), response), failed};
+        return Answer{make_answer(head(), response)};
     }
 
     std::vector<Item> items_;

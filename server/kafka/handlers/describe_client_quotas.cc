@@ -95,7 +95,7 @@ Outcome handle_describe_client_quotas(const Context& context) {
         response.error_code = error_code(filter.error().code);
         response.error_message = filter.error().detail;
         response.entries.reset();
-        return Answer{make_answer(context.head, response), true};
+        return Answer{make_answer(context.head, response)};
     }
     const metadata::ImageRef image = context.services.image(); // the answer holds views of it
     response.entries.emplace();

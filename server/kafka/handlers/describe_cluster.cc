@@ -20,7 +20,7 @@ Outcome refuse(const Context& context, KafkaError error, std::string_view messag
     DescribeClusterResponse response;
     response.error_code = static_cast<int16_t>(error);
     response.error_message = message;
-    return Answer{make_answer(context.head, response), true};
+    return Answer{make_answer(context.head, response)};
 }
 
 } // namespace
@@ -46,7 +46,7 @@ Outcome handle_describe_cluster(const Context& context) {
     }
     response.cluster_authorized_operations =
         request.include_cluster_authorized_operations ? kClusterOperations : kOperationsNotAsked;
-    return Answer{make_answer(context.head, response), false};
+    return Answer{make_answer(context.head, response)};
 }
 
 } // namespace qtool::kafka

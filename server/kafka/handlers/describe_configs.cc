@@ -104,7 +104,6 @@ Outcome handle_describe_configs(const Context& context) {
     std::vector<Result<std::vector<DescribedOption>>> described; // the answer holds views of it
     described.reserve(request.resources.size());
     DescribeConfigsResponse response;
-    bool failed = false;
     for (const auto& resource : request.resources) {
         const auto& options = described.emplace_back(describe(context.services, resource));
         auto& out = response.results.emplace_back();
@@ -112,7 +111,6 @@ Outcome handle_describe_configs(const Context& context) {
         out.resource_name = resource.resource_name;
         out.error_message.reset();
         if (!options) {
-            failed = true;
             out.error_code = error_code(options.error().code);
             out.error_message = options.error().detail;
             continue;
@@ -127,7 +125,7 @@ Outcome handle_describe_configs(const Context& context) {
             }
         }
     }
-    return Answer{make_answer(context.head, response), failed};
+    return Answer{make_answer(context.head, response)};
 }
 
 } // namespace qtool::kafka

@@ -67,7 +67,7 @@ Outcome handle_describe_topic_partitions(const Context& context) {
             out.name = topic.name;
             out.error_code = error_code(Code::invalid_request);
         }
-        return Answer{make_answer(context.head, response), true};
+        return Answer{make_answer(context.head, response)};
     }
     int32_t left = std::clamp(request.response_partition_limit, 1, kPartitionsMax);
     for (const std::string_view name : names_of(request, image)) {
@@ -95,7 +95,7 @@ Outcome handle_describe_topic_partitions(const Context& context) {
             break;
         }
     }
-    return Answer{make_answer(context.head, response), false};
+    return Answer{make_answer(context.head, response)};
 }
 
 } // namespace qtool::kafka

@@ -22,7 +22,6 @@ Outcome handle_describe_user_scram_credentials(const Context& context) {
     KAFKA_DECODE(DescribeUserScramCredentialsRequest, request, context);
     DescribeUserScramCredentialsResponse response;
     response.error_message.reset();
-    bool failed = false;
     if (request.users) {
         const auto& users = *request.users;
         for (auto user = users.begin(); user != users.end(); ++user) {
@@ -37,10 +36,9 @@ Outcome handle_describe_user_scram_credentials(const Context& context) {
                                                            : KafkaError::resource_not_found);
             out.error_message = is_twice ? "The user is in the request more than once."
                                          : "The user has no SCRAM credentials.";
-            failed = true;
         }
     }
-    return Answer{make_answer(context.head, response), failed};
+    return Answer{make_answer(context.head, response)};
 }
 
 } // namespace qtool::kafka

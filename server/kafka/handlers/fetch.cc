@@ -278,6 +278,7 @@ private:
             answer(services);
         } else if (!deadline_is_set_) {
             deadline_is_set_ = true;
+            waiting_since_ = services.now();
             services.set_deadline(self_, deadline_);
         }
     }
@@ -297,7 +298,6 @@ private:
     // ---- answer -----------------------------------------------------------------------------
 
     void answer_error(const Error& error, request::Services& services) {
-        counters_.api[FetchRequest::kApiKey].errors.add();
         FetchResponse response;
         response.error_code = error_code(error.code);
         services.finish(self_, make_answer(head_, response));
@@ -330,6 +330,9 @@ private:
 
     void answer(request::Services& services) {
         cancel_watches(services);
+        if (deadline_is_set_) {
+            counters_.stage(metrics::Stage::fetch_wait).observe(services.now() - waiting_since_);
+        }
         FetchResponse response;
         // A later request of the same connection may have closed the session meanwhile.
         FetchSession* session = sessions_.find(session_id_);
@@ -343,7 +346,6 @@ private:
         }
         uint64_t served = 0;
         bool is_first = true;
-        bool failed = false;
         std::vector<port::FileRange> ranges; // in the order of their records in the answer
         for (Read& read : reads_) {
             if (read.result.first_batch_size > kRecordsBytesMax) {
@@ -354,7 +356,6 @@ private:
             served += size;
             is_first = is_first && size == 0;
             read.result.range.size = size;
-            failed = failed || read.failed;
             const bool news = is_news(read);
             if (session != nullptr) {
                 remember(*session, read);
@@ -365,9 +366,6 @@ private:
                     ranges.push_back(std::move(read.result.range));
                 }
             }
-        }
-        if (failed) {
-            counters_.api[FetchRequest::kApiKey].errors.add();
         }
         if (head_.api_version >= kEndpointsVersionMin) {
             hints.fill_endpoints(response.node_endpoints);
@@ -447,6 +445,9 @@ private:
 
     std::vector<port::Piece> make_pieces(const FetchResponse& response,
                                          std::vector<port::FileRange> ranges) const {
+        if (head_.counters != nullptr) {
+            count_errors(*head_.counters, response);
+        }
         ByteWriter writer = begin_answer(head_);
         std::vector<protocol::RecordsSplit> splits;
         response.encode(writer, head_.api_version, &splits);
@@ -467,6 +468,7 @@ private:
     bool may_wait_ = false;
     MonoTime deadline_{};
     bool deadline_is_set_ = false;
+    MonoTime waiting_since_{}; // for more to read
     std::vector<Read> reads_;
     size_t outstanding_ = 0;
 };
@@ -483,7 +485,7 @@ Outcome handle_fetch(const Context& context) {
         // Followers do not exist before the cluster issue; saying so beats serving them wrongly.
         FetchResponse response;
         response.error_code = error_code(Code::invalid_request);
-        return Answer{make_answer(context.head, response), true};
+        return Answer{make_answer(context.head, response)};
     }
     return std::make_unique<FetchPending>(context, std::move(request));
 }

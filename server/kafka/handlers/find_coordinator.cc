@@ -61,20 +61,17 @@ Answer answer(const ReplyHead& head, const FindCoordinatorRequest& request,
               const metadata::Image& image) {
     const metadata::TopicImage* topic = image.topic(internal_topic(request.key_type));
     FindCoordinatorResponse response;
-    bool is_error = false;
     if (head.api_version < kBatchedVersionMin) {
         const Found found = find(image, topic, request.key);
         fill(response, found);
-        is_error = found.broker == nullptr;
     }
     for (const std::string_view key : request.coordinator_keys) {
         const Found found = find(image, topic, key);
         auto& out = response.coordinators.emplace_back();
         out.key = key;
         fill(out, found);
-        is_error = is_error || found.broker == nullptr;
     }
-    return Answer{make_answer(head, response), is_error};
+    return Answer{make_answer(head, response)};
 }
 
 Answer refuse(const ReplyHead& head, const FindCoordinatorRequest& request) {
@@ -90,7 +87,7 @@ Answer refuse(const ReplyHead& head, const FindCoordinatorRequest& request) {
         out.key = key;
         fill(out, refused);
     }
-    return Answer{make_answer(head, response), true};
+    return Answer{make_answer(head, response)};
 }
 
 class CreatePending final : public ChangePending<metadata::CreateTopics> {

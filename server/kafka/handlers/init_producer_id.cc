@@ -26,14 +26,14 @@ InitProducerIdResponse make_error(const InitProducerIdRequest&, int16_t code) {
 }
 
 Answer answer_error(const ReplyHead& head, Code code) {
-    return Answer{make_answer(head, make_error({}, error_code(code))), true};
+    return Answer{make_answer(head, make_error({}, error_code(code)))};
 }
 
 Answer answer_id(const ReplyHead& head, int64_t id) {
     InitProducerIdResponse response;
     response.producer_id = id;
     response.producer_epoch = 0;
-    return Answer{make_answer(head, response), false};
+    return Answer{make_answer(head, response)};
 }
 
 class RefillPending final : public ChangePending<metadata::AllocateProducerIds> {

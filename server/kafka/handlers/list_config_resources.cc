@@ -34,7 +34,7 @@ Outcome handle_list_config_resources(const Context& context) {
     for (const int8_t type : types) {
         if (std::find(std::begin(kTypes), std::end(kTypes), type) == std::end(kTypes)) {
             response.error_code = error_code(Code::unsupported_version);
-            return Answer{make_answer(context.head, response), true};
+            return Answer{make_answer(context.head, response)};
         }
     }
     std::sort(types.begin(), types.end());

@@ -63,7 +63,7 @@ public:
         } else {
             add_by_name();
         }
-        return Answer{make_answer(head_, response_), failed_};
+        return Answer{make_answer(head_, response_)};
     }
 
 private:
@@ -119,7 +119,6 @@ private:
     }
 
     MetadataResponse::MetadataResponseTopic& add_error(int16_t code) {
-        failed_ = true;
         auto& out = response_.topics.emplace_back();
         out.error_code = code;
         return out;
@@ -160,7 +159,6 @@ private:
     const metadata::Image& image_;
     const CreateErrors& create_errors_;
     MetadataResponse response_;
-    bool failed_ = false;
 };
 
 // Versions 10 and 11 have the id field but may not use it.
@@ -179,7 +177,7 @@ Answer refuse_whole(const ReplyHead& head, const MetadataRequest& request) {
         out.topic_id = topic.topic_id;
         out.error_code = error_code(Code::invalid_request);
     }
-    return Answer{make_answer(head, response), true};
+    return Answer{make_answer(head, response)};
 }
 
 // The topics this request lets the broker create. Topics of the broker's own are not made this way:

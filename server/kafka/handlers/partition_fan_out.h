@@ -17,10 +17,7 @@ namespace qtool::kafka {
 template <class PartitionAnswer>
 class FanOut : public request::Pending {
 public:
-    explicit FanOut(const Context& context)
-        : head_(context.head),
-          chunk_(context.chunk),
-          counters_(context.counters) {}
+    explicit FanOut(const Context& context) : head_(context.head), chunk_(context.chunk) {}
 
     void start(Token self, request::Services& services) final {
         self_ = self;
@@ -85,19 +82,10 @@ protected:
     [[nodiscard]] const ReplyHead& head() const { return head_; }
 
 private:
-    void finish(request::Services& services) {
-        for (const Slot& slot : slots_) {
-            if (slot.error) {
-                counters_.api[static_cast<size_t>(head_.api_key)].errors.add();
-                break;
-            }
-        }
-        services.finish(self_, answer());
-    }
+    void finish(request::Services& services) { services.finish(self_, answer()); }
 
     ReplyHead head_;
     ChunkRef chunk_; // names in the decoded request are views of it
-    metrics::CoreCounters& counters_;
     Token self_;
     metadata::ImageRef image_;
     std::vector<Slot> slots_; // in request order

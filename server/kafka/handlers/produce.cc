@@ -385,12 +385,10 @@ private:
     void answer(request::Services& services) {
         const bool failed = std::any_of(slots_.begin(), slots_.end(),
                                         [](const Slot& slot) { return slot.error_code != 0; });
-        if (failed) {
-            counters_.api[ProduceRequest::kApiKey].errors.add();
-        }
         if (request_.acks == 0) {
             // No answer is owed; a failure can only be told by closing (as Kafka does).
             if (failed) {
+                counters_.api[ProduceRequest::kApiKey].errors.add();
                 services.finish_and_close(self_);
             } else {
                 services.finish(self_, {});

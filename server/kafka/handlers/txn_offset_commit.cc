@@ -53,7 +53,6 @@ public:
     TxnOffsetCommitPending(const Context& context, TxnOffsetCommitRequest request)
         : head_(context.head),
           chunk_(context.chunk),
-          counters_(context.counters),
           request_(std::move(request)),
           client_id_(context.client_id),
           client_host_(coordinator_client_host(context)),
@@ -144,7 +143,6 @@ private:
     }
 
     void refuse(request::Services& services, int16_t error_code) {
-        counters_.api[static_cast<size_t>(head_.api_key)].errors.add();
         TxnOffsetCommitResponse response;
         for (const auto& topic : request_.topics) {
             auto& topic_out = response.topics.emplace_back();
@@ -158,7 +156,6 @@ private:
 
     ReplyHead head_;
     ChunkRef chunk_; // request_ has views of it
-    metrics::CoreCounters& counters_;
     TxnOffsetCommitRequest request_;
     std::string client_id_;
     std::string client_host_;

@@ -243,8 +243,10 @@ TEST_CASE("routes: broker options, metrics, document and health") {
     REQUIRE(configs.has_value());
     CHECK(configs->broker_id == 1);
     CHECK(configs->configs.size() == config::broker_options().rows.size());
-    const auto metrics = fixture.call("GET", "/metrics");
-    CHECK(metrics.body == "qbroker_test 1\n");
+    fixture.send("GET", "/metrics");
+    fixture.services.answer_partition(replica::PartitionResult(metrics::CoreSurvey{}));
+    const auto metrics = fixture.receive();
+    CHECK(metrics.body == "qbroker_test 0 left out 0\n");
     CHECK(metrics.headers.at("content-type").find("version=0.0.4") != std::string::npos);
     CHECK(fixture.call("GET", "/v1/openapi.json").body == admin::kOpenApi);
     CHECK(fixture.call("GET", "/healthz").body == "ok");

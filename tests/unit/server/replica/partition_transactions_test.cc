@@ -80,7 +80,7 @@ struct Fixture {
             for (const port::FileRef& file : work->files) {
                 REQUIRE(file->sync_blocking());
             }
-            partition->on_flushed(*work, {}, out);
+            partition->on_flushed(*work, {}, MonoTime{}, out);
         }
     }
     AppendResult append(const BatchShape& shape, uint64_t guard = 0) {

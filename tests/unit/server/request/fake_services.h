@@ -142,7 +142,23 @@ public:
     port::Random& random() override { return random_; }
     [[nodiscard]] WallTime started_at() const override { return WallTime(1'600'000'000'000ms); }
     [[nodiscard]] bool is_serving() const override { return serving_; }
-    [[nodiscard]] std::string metrics_text() const override { return "qbroker_test 1\n"; }
+    [[nodiscard]] std::string metrics_text(const metrics::Survey& survey) const override {
+        std::string text = "qbroker_test " + std::to_string(survey.lag.size()) + " left out " +
+                           std::to_string(survey.lag_left_out) + "\n";
+        for (const metrics::LagRow& row : survey.lag) {
+            text += row.committed.group + "/" + row.committed.topic + "-" +
+                    std::to_string(row.committed.partition) + " " + std::to_string(row.records) +
+                    " " + std::to_string(row.ms) + "\n";
+        }
+        return text;
+    }
+    size_t survey(Token request, uint32_t offsets_max) override {
+        replica::PartitionRequest asked;
+        asked.request = request;
+        asked.op = replica::SurveyOp{offsets_max};
+        submitted.push_back(std::move(asked));
+        return 1;
+    }
     [[nodiscard]] std::vector<replica::LogDirView> log_dirs() override { return log_dirs_; }
     request::ProducerIdBlock& producer_ids() override { return producer_ids_; }
     quota::Meter& quotas() override { return quotas_; }

@@ -1,0 +1,190 @@
+// The connections of a core: from accepted to closed, and when their sockets are read.
+#include "lib/base/assert.h"
+#include "lib/base/log.h"
+#include "server/admin/http_connection.h"
+#include "server/broker/core.h"
+#include "server/broker/core_host.h"
+#include "server/broker/first_byte.h"
+#include "server/kafka/connection.h"
+
+#include <utility>
+
+namespace qtool::broker {
+
+namespace {
+constexpr Duration kTickInterval = 5s; // idle connections, HTTP deadlines
+} // namespace
+
+void Core::on_accept(Token token, uint8_t listener, const port::SocketAddress& peer) {
+    const auto limit = static_cast<uint64_t>(config().connections_max);
+    if (shared_.connections_open.load(std::memory_order_relaxed) >= limit ||
+        life_ > Life::serving) {
+        counters_.connections_refused.add();
+        ports_.net->close(token);
+        return;
+    }
+    if (const auto bucket = shared_.quotas->find_address(*image_, peer.host);
+        bucket && shared_.quotas->buckets().take_or_refuse(*bucket, 1, now()) > Duration{}) {
+        counters_.throttled_connect.add();
+        ports_.net->close(token);
+        return;
+    }
+    shared_.connections_open.fetch_add(1, std::memory_order_relaxed);
+    counters_.connections_opened.add();
+    ConnectionSlot& connection = connections_.open(token);
+    counters_.connections_open.set(connections_.size());
+    connection.listener = listener;
+    connection.peer = peer;
+    connection.last_active = now();
+    if (life_ == Life::starting) {
+        connection.is_read = false;
+        ports_.net->set_reading(token, false);
+    }
+    if (tick_at_ == kMonoNever) {
+        tick_at_ = now() + kTickInterval;
+    }
+}
+
+ByteSpan Core::receive_buffer(Token token) {
+    ConnectionSlot* connection = connections_.find(token);
+    QT_ASSERT(connection != nullptr);
+    return connection->in.space(scratch_);
+}
+
+void Core::on_received(Token token, size_t size) {
+    ConnectionSlot* connection = connections_.find(token);
+    QT_ASSERT(connection != nullptr);
+    counters_.bytes_received.add(size);
+    connection->in.commit(size);
+    connection->last_active = now();
+    if (connection->closing || life_ > Life::serving) {
+        connection->in.consume(connection->in.unread().size());
+        connection->in.settle(0);
+        return;
+    }
+    feed(*connection);
+}
+
+void Core::feed(ConnectionSlot& connection) {
+    const Token token = connection.token;
+    if (!connection.door) {
+        const ByteView unread = connection.in.unread();
+        if (unread.empty()) {
+            return;
+        }
+        Result<Protocol> protocol =
+            recognize(unread[0], static_cast<ListenerKind>(connection.listener));
+        if (!protocol) {
+            counters_.protocol_unknown.add();
+            close_connection(token, protocol.error().detail);
+            connection.in.consume(unread.size());
+            connection.in.settle(0);
+            return;
+        }
+        if (*protocol == Protocol::http) {
+            connection.door = std::make_unique<admin::HttpConnection>();
+        } else {
+            connection.door = std::make_unique<kafka::Connection>(
+                static_cast<uint32_t>(shared_.config.socket_request_bytes_max),
+                static_cast<uint32_t>(shared_.config.connection_inflight_requests_max));
+        }
+    }
+    Host host(*this, connection);
+    connection.door->on_bytes(connection.in, host);
+    refresh_reading(token);
+}
+
+void Core::on_sent(Token token, uint64_t queued) {
+    if (const ConnectionSlot* connection = connections_.find(token); queued == 0 && connection) {
+        counters_.stage(metrics::Stage::send).observe(now() - connection->send_began);
+    }
+    refresh_.push_back(token);
+}
+
+bool Core::is_output_full(Token connection) const {
+    return ports_.net->queued_bytes(connection) >
+           static_cast<uint64_t>(shared_.config.connection_output_bytes_max);
+}
+
+// Reads the socket exactly while the door wants bytes and the output queue is short.
+void Core::refresh_reading(Token token) {
+    ConnectionSlot* connection = connections_.find(token);
+    if (connection == nullptr || connection->closing || life_ == Life::starting) {
+        return;
+    }
+    const bool read = life_ == Life::serving && !is_output_full(token) &&
+                      (!connection->door || connection->door->wants_bytes());
+    if (read == connection->is_read) {
+        return;
+    }
+    connection->is_read = read;
+    ports_.net->set_reading(token, read);
+    if (!read) {
+        counters_.reading_paused.add();
+    } else if (connection->door && !connection->in.unread().empty()) {
+        Host host(*this, *connection);
+        connection->door->on_bytes(connection->in, host); // frames that were left in the buffer
+        refresh_.push_back(token);
+    }
+}
+
+void Core::on_closed(Token token) {
+    drop_connection(token);
+}
+
+void Core::close_connection(Token token, std::string_view reason) {
+    ConnectionSlot* connection = connections_.find(token);
+    if (connection == nullptr || connection->closing) {
+        return;
+    }
+    log_line(
+        LogLevel::debug, "connection_closed",
+        {{"peer", connection->peer.host}, {"port", connection->peer.port}, {"reason", reason}});
+    connection->closing = true;
+    ports_.net->close_when_sent(token, kCloseDeadlineMs); // on_closed follows
+}
+
+// The connection is gone from the net port; what waits for it is abandoned.
+void Core::drop_connection(Token token) {
+    ConnectionSlot* connection = connections_.find(token);
+    if (connection == nullptr) {
+        return;
+    }
+    for (const Token request : std::exchange(connection->pending, {})) {
+        PendingSlot* slot = pending_.find(request);
+        QT_ASSERT(slot != nullptr);
+        slot->connection = Token{};
+        slot->pending->on_abandoned(*this);
+        changes_.abandon(request);
+        if (!slot->pending->holds_borrowed_bytes()) {
+            take_pending(request);
+        }
+    }
+    connections_.erase(token);
+    counters_.connections_closed.add();
+    counters_.connections_open.set(connections_.size());
+    shared_.connections_open.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void Core::tick_connections(MonoTime at) {
+    const int64_t idle_max_ms = shared_.config.connections_idle_max_ms;
+    std::vector<Token> idle;
+    connections_.for_each([&](ConnectionSlot& connection) {
+        if (connection.door && !connection.closing) {
+            Host host(*this, connection);
+            connection.door->on_tick(at, host);
+        }
+        if (idle_max_ms >= 0 && connection.pending.empty() &&
+            at - connection.last_active > clamped_ms(idle_max_ms)) {
+            idle.push_back(connection.token);
+        }
+    });
+    for (const Token token : idle) {
+        counters_.connections_idle.add();
+        ports_.net->close(token);
+        drop_connection(token);
+    }
+    tick_at_ = connections_.size() > 0 ? at + kTickInterval : kMonoNever;
+}
+
+} // namespace qtool::broker
