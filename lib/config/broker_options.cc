@@ -8,7 +8,6 @@ namespace qtool::config {
 namespace {
 
 constexpr std::string_view kNever = "9223372036854775807";
-constexpr std::string_view kNoMoves = "qbroker moves no partition between log directories yet";
 constexpr std::string_view kNoUnclean =
     "qbroker never elects a leader that lacks acknowledged records";
 constexpr std::string_view kNoEtcd = "qbroker runs as one broker in this version";
@@ -166,8 +165,6 @@ constexpr OptionRow kRows[] = {
      .valid = at_least(0),
      .unit = "bytes",
      .update = UpdateMode::live,
-     .served = Served::default_only,
-     .reason = kNoMoves,
      .meaning = "Bytes a second that partitions are moved with from one log directory to another, "
                 "of all cores together."},
     {.name = "socket.request.max.bytes",

@@ -16,6 +16,8 @@ replica::ManagerOptions manager_options(const config::BrokerConfig& config, uint
     options.compactor.map_bytes_max = part(config.cleaner_dedupe_buffer_bytes);
     options.compactor.read_bytes_max = static_cast<uint64_t>(config.cleaner_io_buffer_bytes);
     options.compactor.bytes_per_second_max = part(config.cleaner_io_bytes_per_second_max);
+    options.mover.bytes_per_second_max =
+        config.move_bytes_per_second_max == 0 ? 0 : part(config.move_bytes_per_second_max);
     return options;
 }
 

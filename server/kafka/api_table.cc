@@ -4,6 +4,7 @@
 #include "lib/protocol/msg/add_partitions_to_txn.h"
 #include "lib/protocol/msg/alter_client_quotas.h"
 #include "lib/protocol/msg/alter_configs.h"
+#include "lib/protocol/msg/alter_replica_log_dirs.h"
 #include "lib/protocol/msg/api_versions.h"
 #include "lib/protocol/msg/consumer_group_describe.h"
 #include "lib/protocol/msg/consumer_group_heartbeat.h"
@@ -91,6 +92,7 @@ constexpr ApiRow kTable[] = {
     row<protocol::TxnOffsetCommitRequest>(handle_txn_offset_commit),
     row<protocol::DescribeConfigsRequest>(handle_describe_configs),
     row<protocol::AlterConfigsRequest>(handle_alter_configs),
+    row<protocol::AlterReplicaLogDirsRequest>(handle_alter_replica_log_dirs),
     row<protocol::DescribeLogDirsRequest>(handle_describe_log_dirs),
     row<protocol::CreatePartitionsRequest>(handle_create_partitions),
     row<protocol::DeleteGroupsRequest>(handle_delete_groups),

@@ -21,7 +21,8 @@ constexpr Duration kMaintainMax = 60s;          // idle files are released at le
 
 Manager::Manager(Setup setup)
     : setup_(std::move(setup)),
-      compactor_(setup_.options.compactor, setup_.ports.random, *setup_.counters) {}
+      compactor_(setup_.options.compactor, setup_.ports.random, *setup_.counters),
+      mover_(setup_.options.mover, setup_.ports.disk, setup_.log_dirs) {}
 
 void Manager::set_options(const ManagerOptions& options) {
     if (options == setup_.options) {
@@ -36,6 +37,7 @@ void Manager::set_options(const ManagerOptions& options) {
         maintain_at_ = std::min(maintain_at_, now + maintain_interval());
     }
     compactor_.set_options(options.compactor, now);
+    mover_.set_options(options.mover, now);
 }
 
 // ---- images -------------------------------------------------------------------------------------
@@ -105,6 +107,15 @@ void Manager::open(const metadata::TopicImage& topic, PartitionIndex index,
     entry.partition->set_log_dir(entry.dir ? static_cast<int32_t>(*entry.dir) : -1);
     note_failure(entry);
     entry.partition->apply(topic, out);
+    if (arrival == storage::LogDirs::Arrival::known && !entry.partition->is_offline()) {
+        if (const auto to = setup_.log_dirs->interrupted_move(key)) {
+            if (const auto moving = start_move(entry, MoveOp{*to}); !moving) {
+                log_line(
+                    LogLevel::warn, "partition_move_failed",
+                    {{"partition", entry.partition->name()}, {"error", to_string(moving.error())}});
+            }
+        }
+    }
 }
 
 void Manager::remove_topic(const TopicId& id, Outbox& out) {
@@ -112,6 +123,7 @@ void Manager::remove_topic(const TopicId& id, Outbox& out) {
     while (at != partitions_.end() && at->first.topic_id == id) {
         Partition& partition = *at->second.partition;
         partition.release_waiters(Code::unknown_topic, out);
+        mover_.abandon(at->first);
         if (storage::Log* log = partition.log()) {
             if (Result<void> removed = log->remove_all(); !removed) {
                 log_line(LogLevel::warn, "partition_files_kept",
@@ -213,6 +225,11 @@ void Manager::handle(PartitionRequest& request, CoreId from, Outbox& out) {
     }
     follow_failures(out);
     Partition& partition = *entry->partition;
+    if (const auto* move = std::get_if<MoveOp>(&request.op)) {
+        out.answers.push_back(
+            {from, PartitionReply{request.request, request.index, start_move(*entry, *move)}});
+        return;
+    }
     const auto* append = std::get_if<AppendOp>(&request.op);
     if (append != nullptr) {
         look_at_space(*entry);
@@ -223,6 +240,9 @@ void Manager::handle(PartitionRequest& request, CoreId from, Outbox& out) {
     if (!out.answers.empty() && !out.answers.back().reply.result &&
         storage::is_out_of_descriptors(out.answers.back().reply.result.error())) {
         close_spare_files(); // the client tries again
+    }
+    if (std::holds_alternative<DescribeOp>(request.op) && out.answers.back().reply.result) {
+        describe_move(request.key, std::get<DescribeResult>(*out.answers.back().reply.result));
     }
     const bool is_marker = std::holds_alternative<WriteMarkerOp>(request.op);
     if (append == nullptr && !is_marker) {
@@ -275,7 +295,8 @@ void Manager::begin_flushes(Outbox& out) {
     follow_failures(out);
     for (const PartitionKey& key : std::exchange(dirty_, {})) {
         const auto at = partitions_.find(key);
-        if (at == partitions_.end() || !at->second.partition->wants_flush()) {
+        if (at == partitions_.end() || !at->second.partition->wants_flush() ||
+            mover_.is_ready(key)) { // then it is flushed by the move
             continue;
         }
         std::optional<storage::FlushWork> work = at->second.partition->begin_flush(out);
@@ -315,7 +336,12 @@ bool Manager::on_synced(Token token, Result<void> result, Outbox& out) {
     if (--flush->files_left > 0) {
         return true;
     }
-    if (flush->is_compaction) {
+    if (flush->of == FlushOf::move) {
+        mover_.on_synced(flush->partition, flush->result, setup_.ports.clock->mono());
+        flushes_.erase(token);
+        return true;
+    }
+    if (flush->of == FlushOf::compaction) {
         compactor_.on_synced(find(flush->partition), flush->result, setup_.ports.clock->mono());
         flushes_.erase(token);
         return true;
@@ -330,6 +356,7 @@ bool Manager::on_synced(Token token, Result<void> result, Outbox& out) {
         if (partition.wants_flush()) {
             dirty_.push_back(flush->partition); // what was written meanwhile rides the next one
         }
+        mover_.wake(flush->partition, setup_.ports.clock->mono());
         if (recovery_points_at_ == kMonoNever) {
             recovery_points_at_ = now + kRecoveryPointsInterval;
         }
@@ -345,8 +372,8 @@ Duration Manager::maintain_interval() const {
 }
 
 MonoTime Manager::next_due() const {
-    return std::min(
-        {expire_at_, flush_at_, maintain_at_, recovery_points_at_, compactor_.next_due()});
+    return std::min({expire_at_, flush_at_, maintain_at_, recovery_points_at_,
+                     compactor_.next_due(), mover_.next_due()});
 }
 
 void Manager::on_time(Outbox& out) {
@@ -389,6 +416,9 @@ void Manager::on_time(Outbox& out) {
     if (compactor_.next_due() <= now) {
         compact(out);
     }
+    if (mover_.next_due() <= now) {
+        step_moves(out);
+    }
 }
 
 // One step, or one look for work.
@@ -399,7 +429,9 @@ void Manager::compact(Outbox& out) {
         std::vector<Partition*> all;
         all.reserve(partitions_.size());
         for (auto& [key, entry] : partitions_) {
-            all.push_back(entry.partition.get());
+            if (!mover_.has(key)) { // a move needs files that stay
+                all.push_back(entry.partition.get());
+            }
         }
         compactor_.choose(all, wall, now);
         return;
@@ -410,7 +442,7 @@ void Manager::compact(Outbox& out) {
         Flush flush;
         flush.partition = partition->key();
         flush.files_left = 1;
-        flush.is_compaction = true;
+        flush.of = FlushOf::compaction;
         setup_.ports.disk->sync(std::move(file), flushes_.emplace(std::move(flush)));
     } else if (partition != nullptr) {
         partition->note_log_failure(out);

@@ -8,6 +8,7 @@
 #include "server/metrics/survey.h"
 #include "server/port/core_events.h"
 #include "server/replica/compactor.h"
+#include "server/replica/mover.h"
 #include "server/replica/partition.h"
 #include "server/storage/log_dirs.h"
 
@@ -25,6 +26,7 @@ struct ManagerOptions {
     Duration retention_check_interval = 5min;
     int64_t producer_id_expiration_ms = 86'400'000;
     CompactorOptions compactor;
+    MoverOptions mover;
 
     bool operator==(const ManagerOptions&) const = default;
 };
@@ -78,6 +80,7 @@ public:
     std::vector<storage::LogDirs::Closed> close();
 
 private:
+    enum class FlushOf : uint8_t { partition, compaction, move };
     struct Flush {
         PartitionKey partition;
         uint64_t epoch = 0; // of the partition object: a deleted one's flush finds a stranger
@@ -85,7 +88,7 @@ private:
         size_t files_left = 0;
         MonoTime begun_at{};
         Result<void> result; // the first error of its files
-        bool is_compaction = false;
+        FlushOf of = FlushOf::partition;
     };
     struct Entry {
         std::unique_ptr<Partition> partition;
@@ -108,11 +111,18 @@ private:
     void write_recovery_points();
     void compact(Outbox& out);
 
+    // manager_moves.cc
+    Result<PartitionResult> start_move(Entry& entry, const MoveOp& op);
+    void set_dir(Entry& entry, size_t to);
+    void describe_move(const PartitionKey& key, DescribeResult& result) const;
+    void step_moves(Outbox& out);
+
     Setup setup_;
     std::map<PartitionKey, Entry> partitions_;
     SlotMap<Flush> flushes_;
     Compactor compactor_;
     std::vector<PartitionKey> moved_;
+    Mover mover_;
     std::vector<PartitionKey> dirty_;       // may want a flush; checked at turn end
     std::set<PartitionKey> with_parked_;    // to be checked for expired appends
     std::set<PartitionKey> with_unflushed_; // write caching with flush.ms: to be flushed in time

@@ -145,6 +145,7 @@ void Partition::handle(PartitionRequest& request, CoreId from, MonoTime now, Wal
     // Requests to a coordinator are taken by the runtime that sits on top of the partitions.
     QT_ASSERT(!std::holds_alternative<CoordinatorOp>(request.op));
     QT_ASSERT(!std::holds_alternative<SurveyOp>(request.op)); // of a core
+    QT_ASSERT(!std::holds_alternative<MoveOp>(request.op)); // Manager's
     Result<PartitionResult> result = [&]() -> Result<PartitionResult> {
         QT_TRY(check_request(request));
         if (const auto* op = std::get_if<ReadOp>(&request.op)) {

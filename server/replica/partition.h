@@ -73,6 +73,8 @@ public:
     [[nodiscard]] Offset compaction_limit() const { return last_stable_offset(); }
     /// The log was used from outside and may have broken.
     void note_log_failure(Outbox& out);
+    /// The log was synced from outside.
+    void note_synced(Outbox& out) { advance(out); }
     /// Retention and release of idle files.
     void maintain(WallTime wall, MonoTime now, Outbox& out);
 

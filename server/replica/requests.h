@@ -140,7 +140,10 @@ struct DescribeResult {
     Offset log_end_offset = kNoOffset;
     Offset high_watermark = kNoOffset;
     uint64_t size_bytes = 0;
-    int32_t log_dir = -1; // index in log.dirs
+    int32_t log_dir = -1;        // index in log.dirs
+    int32_t future_log_dir = -1; // where it is being moved; -1: nowhere
+    uint64_t future_size_bytes = 0;
+    int64_t future_offset_lag = 0; // records that are not there yet
 };
 
 /// How far a reader that committed `committed` is behind, in records and in time.
@@ -160,13 +163,21 @@ struct SurveyOp {
     uint32_t offsets_max = 0; // committed offsets in the answer
 };
 
+/// AlterReplicaLogDirs: begins to move the partition to another log directory of this broker, in
+/// place of a move that is under way; to the one it is in: ends such a move. Errors (beside those
+/// below): storage_offline, storage_full, storage_io.
+struct MoveOp {
+    size_t to = 0; // index in log.dirs
+};
+struct MoveResult {};
+
 using PartitionOp =
     std::variant<AppendOp, ReadOp, ListOffsetOp, DeleteRecordsOp, EpochEndOp, DescribeOp,
-                 WriteMarkerOp, ProducersOp, CoordinatorOp, LagOp, SurveyOp>;
+                 WriteMarkerOp, ProducersOp, CoordinatorOp, LagOp, SurveyOp, MoveOp>;
 using PartitionResult =
     std::variant<AppendResult, ReadResult, ListOffsetResult, DeleteRecordsResult, EpochEndResult,
                  DescribeResult, WriteMarkerResult, ProducersResult, CoordinatorResult, LagResult,
-                 metrics::CoreSurvey>;
+                 metrics::CoreSurvey, MoveResult>;
 
 struct PartitionRequest {
     Token request;      // the pending request on the asking core

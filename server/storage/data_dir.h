@@ -74,6 +74,8 @@ public:
     /// Names of the directories of partitions. Errors: storage_io.
     [[nodiscard]] Result<std::vector<std::string>> partition_directories() const;
 
+    /// For the thread that opened it, before the cores start.
+    [[nodiscard]] port::Disk& disk() const { return disk_; }
     [[nodiscard]] const std::string& path() const { return path_; }
     [[nodiscard]] const std::string& cluster_id() const { return cluster_id_; } // empty: not bound
     [[nodiscard]] const Uuid& directory_id() const { return directory_id_; }

@@ -516,6 +516,20 @@ Result<void> Log::close() {
     return {};
 }
 
+uint64_t Log::settled_bytes(Offset base, uint64_t listed) const {
+    if (!hot_ || hot_->segments.empty() || base != hot_->active().base_offset()) {
+        return listed;
+    }
+    return std::min(listed, hot_->active().synced_size);
+}
+
+void Log::relocate(std::string directory) {
+    QT_ASSERT(!failure_ && !compaction_);
+    QT_ASSERT(!has_directory_ || (is_clean_ && !hot_));
+    QT_ASSERT(deleted_.empty());
+    directory_ = std::move(directory);
+}
+
 PartitionState Log::state_for_checkpoint() const {
     PartitionState state;
     state.key = key_;

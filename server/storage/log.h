@@ -206,6 +206,16 @@ public:
     /// Why compaction gave the log up; until the next start.
     [[nodiscard]] const std::optional<Error>& uncleanable() const { return uncleanable_; }
 
+    // Moving to another log directory: log_move.h.
+    [[nodiscard]] const PartitionKey& key() const { return key_; }
+    [[nodiscard]] const std::string& directory() const { return directory_; }
+    /// False: nothing was written yet, so there are no files.
+    [[nodiscard]] bool has_directory() const { return has_directory_; }
+    /// Of the `listed` bytes of a segment those that no undo takes back.
+    [[nodiscard]] uint64_t settled_bytes(Offset base, uint64_t listed) const;
+    /// The files, if there are any, are in `directory` now, as they were closed. REQUIRES: closed.
+    void relocate(std::string directory);
+
     /// Back to the cold state if nothing is unsynced and no compaction is under way.
     void release_idle();
     /// Syncs (blocks), writes what the next start needs. The log is cold afterwards.

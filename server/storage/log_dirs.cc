@@ -2,6 +2,7 @@
 
 #include "lib/base/assert.h"
 #include "lib/base/log.h"
+#include "server/storage/log_move.h"
 #include "server/storage/partition_files.h"
 
 #include <algorithm>
@@ -165,6 +166,7 @@ LogDirs::quarantine_unlisted(const std::function<bool(const PartitionName&)>& is
         for (const std::string& name : names) {
             moved.push_back(dirs_[i]->path() + "/" + name);
         }
+        QT_TRY(take_futures(i));
         if (dirs_.size() == 1) {
             return {}; // there is nothing to choose from
         }
@@ -189,7 +191,103 @@ LogDirs::quarantine_unlisted(const std::function<bool(const PartitionName&)>& is
             }
         }
     }
+    finish_moves();
     return moved;
+}
+
+// ---- moves that a stop interrupted --------------------------------------------------------------
+
+// Copies that were not finished go; that there was one is remembered.
+Result<void> LogDirs::take_futures(size_t i) {
+    const DataDir& dir = *dirs_[i]->data();
+    QT_TRY_ASSIGN(const std::vector<port::DirectoryEntry> entries, dir.disk().list(dir.path()));
+    for (const port::DirectoryEntry& entry : entries) {
+        if (!entry.is_directory || !entry.name.ends_with(kFutureExtension)) {
+            continue;
+        }
+        const auto key = read_partition_meta(dir.disk(), dir.path() + "/" + entry.name);
+        if (!key || !*key || !entry.name.ends_with(future_directory_name("", **key))) {
+            continue; // not ours, or made by a crash just then: it only takes a name
+        }
+        interrupted_moves_[**key] = i;
+        if (Result<void> removed = remove_future(dir.disk(), dir.path(), entry.name, **key);
+            !removed) {
+            log_line(LogLevel::warn, "unfinished_move_kept",
+                     {{"directory", dir.path() + "/" + entry.name},
+                      {"error", to_string(removed.error())}});
+        }
+    }
+    return {};
+}
+
+void LogDirs::finish_moves() {
+    for (auto& [name, places] : found_) {
+        if (Result<void> finished = finish_move(name, places); !finished) {
+            undecided_.emplace(name, Error(Code::storage_offline, name +
+                                                                      ": it is not known where "
+                                                                      "it lives: " +
+                                                                      to_string(finished.error())));
+        }
+    }
+}
+
+// As log_move.h says: who carries `moving-to` has lost to the one it names, if that is there.
+Result<void> LogDirs::finish_move(const std::string& name, std::vector<size_t>& places) {
+    for (size_t at = 0; at < places.size();) {
+        const DataDir& dir = *dirs_[places[at]]->data();
+        const std::string directory = dir.path() + "/" + name;
+        QT_TRY_ASSIGN(const bool is_marked, dir.disk().exists(directory + "/" + kMovingToName));
+        if (!is_marked) {
+            at++;
+            continue;
+        }
+        QT_TRY_ASSIGN(const std::optional<Uuid> to, read_moving_to(dir.disk(), directory));
+        QT_TRY_ASSIGN(const auto key, read_partition_meta(dir.disk(), directory));
+        const auto is_of = [&](size_t i) {
+            return dirs_[i]->data() != nullptr && dirs_[i]->data()->directory_id() == *to;
+        };
+        bool has_moved = false;
+        for (const size_t place : places) {
+            if (to && key && is_of(place)) {
+                QT_TRY_ASSIGN(
+                    const auto other,
+                    read_partition_meta(dir.disk(), dirs_[place]->data()->path() + "/" + name));
+                has_moved = other && *other == *key;
+            }
+        }
+        const bool is_there = std::any_of(dirs_.begin(), dirs_.end(), [&](const auto& one) {
+            return to && one->data() != nullptr && one->data()->directory_id() == *to &&
+                   !one->is_offline();
+        });
+        const bool is_known = std::any_of(known_.begin(), known_.end(), [&](const Known& known) {
+            return to && known.id == *to;
+        });
+        if (!has_moved && !is_there && is_known) {
+            return Error(Code::storage_offline,
+                         "it was being moved to a log directory that is offline");
+        }
+        if (!has_moved) { // the move came to nothing
+            QT_TRY(dir.disk().remove(directory + "/" + kMovingToName));
+            QT_TRY(dir.disk().sync_directory(directory));
+            at++;
+            continue;
+        }
+        const std::string deleted = deleted_directory_name(directory, *key);
+        QT_TRY(dir.disk().rename(directory, dir.path() + "/" + deleted));
+        QT_TRY(dir.disk().sync_directory(dir.path()));
+        places.erase(places.begin() + static_cast<ptrdiff_t>(at));
+        if (Result<void> removed = remove_deleted_directory(dir.disk(), dir.path(), deleted);
+            !removed) {
+            log_line(LogLevel::warn, "moved_partition_kept",
+                     {{"directory", directory}, {"error", to_string(removed.error())}});
+        }
+    }
+    return {};
+}
+
+std::optional<size_t> LogDirs::interrupted_move(const PartitionKey& key) const {
+    const auto at = interrupted_moves_.find(key);
+    return at == interrupted_moves_.end() ? std::nullopt : std::optional<size_t>(at->second);
 }
 
 // ---- where partitions live ----------------------------------------------------------------------
@@ -225,6 +323,10 @@ Result<size_t> LogDirs::place(port::Disk& disk, std::string_view topic, const Pa
     if (dirs_.size() == 1) {
         chosen = 0;
     } else if (arrival == Arrival::known) {
+        const auto undecided = undecided_.find(partition_directory_name(topic, key.index));
+        if (undecided != undecided_.end()) {
+            return undecided->second;
+        }
         chosen = find(disk, topic, key);
         if (!chosen && some_missing_) {
             return Error(Code::storage_offline, partition_directory_name(topic, key.index) +

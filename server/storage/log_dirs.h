@@ -62,6 +62,13 @@ public:
     Result<size_t> place(port::Disk& disk, std::string_view topic, const PartitionKey& key,
                          Arrival arrival);
     void leave(size_t dir);
+    /// The partition lives in another directory from now on.
+    void move(size_t from, size_t to) {
+        at(to).add_partition();
+        leave(from);
+    }
+    /// Whereto the partition was on its way when the broker stopped; nothing was kept of that.
+    [[nodiscard]] std::optional<size_t> interrupted_move(const PartitionKey& key) const;
 
     /// A partition of `dir` saw its disk fail. With several directories the whole one goes offline;
     /// a single one does not, since there is nobody else to go on: its partitions go one by one.
@@ -93,6 +100,9 @@ private:
     Result<void> load_known(port::Disk& disk);
     Result<void> write_known(port::Disk& disk, const Setup& setup);
     void add(const Setup& setup, const std::string& path, Result<std::unique_ptr<DataDir>> data);
+    Result<void> take_futures(size_t i);
+    void finish_moves();
+    Result<void> finish_move(const std::string& name, std::vector<size_t>& places);
     [[nodiscard]] std::optional<size_t> find(port::Disk& disk, std::string_view topic,
                                              const PartitionKey& key) const;
 
@@ -102,6 +112,8 @@ private:
     std::atomic<uint64_t> failure_count_{0};
 
     std::map<std::string, std::vector<size_t>> found_; // partition directories at start, by name
+    std::map<PartitionKey, size_t> interrupted_moves_; // to which directory
+    std::map<std::string, Error> undecided_; // partition directories that may have moved away
 };
 
 } // namespace qtool::storage

@@ -1,7 +1,8 @@
 // DescribeLogDirs (key 35): the log directories of this broker, their space, and the size of each
 // partition in them (KIP-113, KIP-827). A directory that is offline is listed with
 // KAFKA_STORAGE_ERROR and without partitions; a partition that cannot answer is left out.
-// No directory is ever cordoned (KIP-1066), and no copy on its way to another directory exists.
+// A partition on its way to another directory is also shown there, as a future one. No directory is
+// ever cordoned (KIP-1066).
 #include "lib/protocol/msg/describe_log_dirs.h"
 
 #include "server/kafka/handlers/handlers.h"
@@ -81,7 +82,7 @@ private:
         std::map<std::string_view, std::map<int32_t, const replica::DescribeResult*>> found;
         for (size_t i = 0; i < asked_.size(); i++) {
             const Slot& slot = slots()[i];
-            if (!slot.error && slot.result.log_dir == dir) {
+            if (!slot.error && (slot.result.log_dir == dir || slot.result.future_log_dir == dir)) {
                 found[asked_[i].topic][asked_[i].index] = &slot.result;
             }
         }
@@ -91,8 +92,11 @@ private:
             for (const auto& [index, described] : partitions) {
                 auto& partition_out = topic_out.partitions.emplace_back();
                 partition_out.partition_index = index;
-                partition_out.partition_size = static_cast<int64_t>(described->size_bytes);
-                partition_out.offset_lag = 0; // it is the partition, not a copy that catches up
+                const bool is_future = described->log_dir != dir;
+                partition_out.is_future_key = is_future;
+                partition_out.partition_size = static_cast<int64_t>(
+                    is_future ? described->future_size_bytes : described->size_bytes);
+                partition_out.offset_lag = is_future ? described->future_offset_lag : 0;
             }
         }
     }

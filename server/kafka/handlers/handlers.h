@@ -26,6 +26,7 @@ Outcome handle_describe_configs(const Context& context);
 Outcome handle_alter_configs(const Context& context);
 Outcome handle_create_partitions(const Context& context);
 Outcome handle_incremental_alter_configs(const Context& context);
+Outcome handle_alter_replica_log_dirs(const Context& context);
 Outcome handle_describe_log_dirs(const Context& context);
 Outcome handle_list_config_resources(const Context& context);
 Outcome handle_describe_client_quotas(const Context& context);

@@ -58,6 +58,7 @@ const std::map<std::string, Case, std::less<>> kCases = {
     {"message.max.bytes", {"70000", SeenBy::topic}},
     {"min.insync.replicas", {"2", SeenBy::topic}},
     {"producer.id.expiration.ms", {"7", SeenBy::manager}},
+    {"replica.alter.log.dirs.io.max.bytes.per.second", {"70000", SeenBy::manager}},
     {"write.caching", {"true", SeenBy::topic}},
 };
 

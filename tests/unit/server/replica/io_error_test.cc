@@ -42,15 +42,21 @@ struct Ledger {
 
 class Story {
 public:
-    Story(size_t dir_count, Injected kind, std::optional<uint64_t> fail_at, bool is_lasting = false)
-        : faulty_(memory_) {
+    struct Shape {
+        size_t dir_count = 1;
+        bool has_moves = false; // partitions go to the other directory and back
+        bool is_lasting = false;
+    };
+    Story(const Shape& shape, Injected kind, std::optional<uint64_t> fail_at)
+        : faulty_(memory_),
+          has_moves_(shape.has_moves) {
         set_log_sink([](LogLevel, std::string_view) {});
-        for (size_t i = 0; i < dir_count; i++) {
+        for (size_t i = 0; i < shape.dir_count; i++) {
             paths_.push_back("/disk" + std::to_string(i));
         }
         faulty_.kind = kind;
         faulty_.fail_at = fail_at;
-        faulty_.is_lasting = is_lasting;
+        faulty_.is_lasting = shape.is_lasting;
         ledgers_.resize(kPartitions);
         topic_ = make_topic();
     }
@@ -69,7 +75,14 @@ public:
             if (round == 5) {
                 delete_records(0);
             }
+            if (has_moves_ && (round == 3 || round == 8)) {
+                move(0, round == 3);
+                move(1, round == 3);
+            }
             if (round == 6) {
+                if (has_moves_) {
+                    move(2, true); // goes on after the restart
+                }
                 read_all(1);
                 stop();
                 if (!start()) {
@@ -80,6 +93,9 @@ public:
             pass(1s);
         }
         pass(10s); // recovery points are written, retention runs
+        if (has_moves_ && !faulty_.was_hit) {
+            check_moves();
+        }
         const uint64_t calls = faulty_.calls;
         faulty_.fail_at.reset();
         restart_after(true);
@@ -172,7 +188,9 @@ private:
                 Result<void> result = sync.file->sync_blocking();
                 const bool failed = !result;
                 REQUIRE(manager_->on_synced(sync.token, std::move(result), out_));
-                if (failed) { // nobody knows what is on the device: out of use until the restart
+                // That of a copy which is on its way takes only the directory it goes to.
+                if (failed && !has_moves_) { // nobody knows what is on the device: out of use until
+                                             // the restart
                     REQUIRE(counters_.partitions_offline.value() > 0);
                 }
             }
@@ -260,6 +278,36 @@ private:
         ledger.log_start = before; // also when it failed: they may be gone
     }
 
+    // Away from where it is, to the last directory or the first.
+    void move(int index, bool is_away) {
+        const size_t to = static_cast<size_t>(index % 2 == 0) == static_cast<size_t>(is_away)
+                              ? paths_.size() - 1
+                              : 0;
+        const auto begun = ask<MoveResult>(index, MoveOp{to});
+        CAPTURE(faulty_.hit_text);
+        REQUIRE((begun || faulty_.was_hit));
+        if (begun) {
+            targets_[index] = to;
+        }
+    }
+    // Without a fault everything got where it should.
+    void check_moves() {
+        REQUIRE(targets_.size() == kPartitions);
+        for (const auto& [index, to] : targets_) {
+            const auto described = ask<DescribeResult>(index, DescribeOp{});
+            REQUIRE(described);
+            CAPTURE(index);
+            CHECK(described->future_log_dir == -1);
+            CHECK(described->log_dir == static_cast<int32_t>(to));
+        }
+        for (const std::string& path : paths_) {
+            for (const std::string& name : memory_.names(path)) {
+                CAPTURE(name);
+                CHECK_FALSE(name.ends_with("-future"));
+            }
+        }
+    }
+
     void read_all(int index) {
         Ledger& ledger = ledgers_[static_cast<size_t>(index)];
         std::map<int64_t, int64_t> found;
@@ -312,6 +360,8 @@ private:
 
     MemoryDisk memory_;
     FaultyDisk faulty_;
+    bool has_moves_;
+    std::map<int, size_t> targets_; // of moves
     StepClock clock_;
     metrics::CoreCounters counters_;
     std::vector<std::string> paths_;
@@ -326,12 +376,12 @@ private:
     std::string last_error_;
 };
 
-void loop(size_t dir_count, Injected kind, bool is_lasting = false) {
-    const uint64_t calls = Story(dir_count, kind, std::nullopt).run();
+void loop(const Story::Shape& shape, Injected kind) {
+    const uint64_t calls = Story(shape, kind, std::nullopt).run();
     REQUIRE(calls > 50);
     for (uint64_t n = 0; n < calls; n++) {
         CAPTURE(n);
-        Story(dir_count, kind, n, is_lasting).run();
+        Story(shape, kind, n).run();
     }
     MESSAGE("calls that failed in turn: ", calls);
 }
@@ -339,27 +389,39 @@ void loop(size_t dir_count, Injected kind, bool is_lasting = false) {
 } // namespace
 
 TEST_CASE("io errors: any one call fails with EIO, one log directory") {
-    loop(1, Injected::io_error);
+    loop({.dir_count = 1}, Injected::io_error);
 }
 TEST_CASE("io errors: any one call fails with EIO, two log directories") {
-    loop(2, Injected::io_error);
+    loop({.dir_count = 2}, Injected::io_error);
 }
 TEST_CASE("io errors: any one call fails with ENOSPC, one log directory") {
-    loop(1, Injected::no_space);
+    loop({.dir_count = 1}, Injected::no_space);
 }
 TEST_CASE("io errors: any one call fails with ENOSPC, two log directories") {
-    loop(2, Injected::no_space);
+    loop({.dir_count = 2}, Injected::no_space);
 }
 TEST_CASE("io errors: any one call fails with EMFILE, one log directory") {
-    loop(1, Injected::no_descriptor);
+    loop({.dir_count = 1}, Injected::no_descriptor);
 }
 TEST_CASE("io errors: any one call fails with EMFILE, two log directories") {
-    loop(2, Injected::no_descriptor);
+    loop({.dir_count = 2}, Injected::no_descriptor);
 }
 TEST_CASE("io errors: from any call on everything fails until the operator mends it") {
     for (const Injected kind : {Injected::io_error, Injected::no_space, Injected::no_descriptor}) {
         CAPTURE(static_cast<int>(kind));
-        loop(1, kind, true);
-        loop(2, kind, true);
+        loop({.dir_count = 1, .is_lasting = true}, kind);
+        loop({.dir_count = 2, .is_lasting = true}, kind);
+    }
+}
+TEST_CASE("io errors: any one call fails while partitions move between log directories") {
+    for (const Injected kind : {Injected::io_error, Injected::no_space, Injected::no_descriptor}) {
+        CAPTURE(static_cast<int>(kind));
+        loop({.dir_count = 2, .has_moves = true}, kind);
+    }
+}
+TEST_CASE("io errors: the power fails at any call of moves between log directories") {
+    for (const Injected kind : {Injected::io_error, Injected::no_space, Injected::no_descriptor}) {
+        CAPTURE(static_cast<int>(kind));
+        loop({.dir_count = 2, .has_moves = true, .is_lasting = true}, kind);
     }
 }
