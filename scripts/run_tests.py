@@ -19,7 +19,8 @@ RELEASE = ROOT / "build/release"
 ASAN = ROOT / "build/asan"
 FUZZ = ROOT / "build/fuzz"
 
-SIM_SEEDS = 1000
+SIM_SEEDS = 3000
+SIM_TRACE_SEEDS = 300  # run twice: the same seed must give the same run
 SIM_ASAN_SEEDS = 40
 FUZZ_SECONDS = 15  # for each target
 TIDY_FILES_MAX = 24  # some ten seconds each on one core
@@ -172,7 +173,9 @@ def parse_sim(output):
 
 def level_sim(counts):
     if build(counts, "release", "qsim"):
-        run(counts, ["scripts/sim.sh", "--seeds", str(SIM_SEEDS), "--verify-trace"], parse_sim)
+        run(counts, ["scripts/sim.sh", "--seeds", str(SIM_TRACE_SEEDS), "--verify-trace"],
+            parse_sim)
+        run(counts, ["scripts/sim.sh", "--seeds", str(SIM_SEEDS)], parse_sim)
         run(counts, ["scripts/sim.sh", "--planted"], parse_sim)
     if build(counts, "asan", "qsim"):
         run(counts, ["scripts/sim.sh", "--preset", "asan", "--seeds", str(SIM_ASAN_SEEDS)],

@@ -81,9 +81,9 @@ struct OffsetToSet {
     bool operator==(const OffsetToSet&) const = default;
 };
 
-/// PATCH /v1/groups/{name}: commits offsets in one record batch: none when a partition is unknown or
-/// the group has members; what else may fail is one partition's alone (metadata too large), and the
-/// first failure is the answer. Answered with 204.
+/// PATCH /v1/groups/{name}: commits offsets in one record batch: none when a partition is unknown
+/// or the group has members; what else may fail is one partition's alone (metadata too large), and
+/// the first failure is the answer. Answered with 204.
 struct SetGroupOffsets {
     std::vector<OffsetToSet> offsets; // at least one
 
