@@ -262,9 +262,8 @@ MonoTime Shard::next_due() const {
 }
 
 bool Shard::is_reading() const {
-    return state_ == State::loading ||
-           (state_ == State::loaded && !partition_.is_offline() &&
-            replayed_end_ < partition_.log()->log_end_offset());
+    return state_ == State::loading || (state_ == State::loaded && !partition_.is_offline() &&
+                                        replayed_end_ < partition_.log()->log_end_offset());
 }
 
 void Shard::survey(metrics::CoreSurvey& survey, uint32_t offsets_max) const {
