@@ -100,6 +100,10 @@ MonoTime Partition::flush_due_at() const {
     if (!write_caching_ || unflushed_since_ == kMonoNever || flush_ms_ == INT64_MAX) {
         return kMonoNever;
     }
+    // The log may have been synced without begin_flush(): by retention, or at the end of a move.
+    if (!log_ || log_->synced_end_offset() == log_->log_end_offset()) {
+        return kMonoNever;
+    }
     return unflushed_since_ + clamped_ms(flush_ms_);
 }
 
@@ -145,7 +149,7 @@ void Partition::handle(PartitionRequest& request, CoreId from, MonoTime now, Wal
     // Requests to a coordinator are taken by the runtime that sits on top of the partitions.
     QT_ASSERT(!std::holds_alternative<CoordinatorOp>(request.op));
     QT_ASSERT(!std::holds_alternative<SurveyOp>(request.op)); // of a core
-    QT_ASSERT(!std::holds_alternative<MoveOp>(request.op)); // Manager's
+    QT_ASSERT(!std::holds_alternative<MoveOp>(request.op));   // Manager's
     Result<PartitionResult> result = [&]() -> Result<PartitionResult> {
         QT_TRY(check_request(request));
         if (const auto* op = std::get_if<ReadOp>(&request.op)) {
