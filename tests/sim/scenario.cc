@@ -169,7 +169,7 @@ private:
         setup.is_idempotent = world_.chance_percent(70);
         setup.batches = static_cast<uint32_t>(30 + world_.random().below(90));
         setup.interval = world_.between(10ms, 100ms);
-        setup.value_size_max = 100 + world_.random().below(900);
+        setup.value_size_max = 100 + world_.random().below(500); // a batch fits a segment
         producers_.push_back(std::make_unique<Producer>(std::move(setup)));
         readers_.push_back(std::make_unique<Reader>(client_, aging_places_, false));
     }

@@ -455,6 +455,10 @@ public class RecordRequests {
             alter.dirs().add(dir);
         }
         ask(ApiKeys.ALTER_REPLICA_LOG_DIRS, alter);
+
+        DescribeUserScramCredentialsRequestData users = new DescribeUserScramCredentialsRequestData();
+        users.setUsers(List.of(new DescribeUserScramCredentialsRequestData.UserName().setName("nobody")));
+        ask(ApiKeys.DESCRIBE_USER_SCRAM_CREDENTIALS, users);
     }
 
     static void configResources() throws Exception {
