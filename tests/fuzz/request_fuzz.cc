@@ -99,6 +99,15 @@ replica::PartitionResult result_for(const replica::PartitionOp& op) {
         replica::PartitionResult operator()(const replica::CoordinatorOp& op) const {
             return coordinator_result_for(op);
         }
+        replica::PartitionResult operator()(const replica::LagOp&) const {
+            return replica::LagResult{Offset(9), 1000};
+        }
+        replica::PartitionResult operator()(const replica::SurveyOp&) const {
+            return metrics::CoreSurvey{};
+        }
+        replica::PartitionResult operator()(const replica::MoveOp&) const {
+            return replica::MoveResult{};
+        }
     };
     return std::visit(Visitor{}, op);
 }
@@ -149,6 +158,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
     const ByteView bytes(reinterpret_cast<const std::byte*>(data) + 4, size - 4);
     test::FakeServices services;
+    services.config_.unstable_api_versions_enable = true; // their handlers are looked at too
     kafka::Connection connection(1024 * 1024, 8);
     test::FakeHost host(services, connection);
     if ((data[0] & 1) == 0) {
