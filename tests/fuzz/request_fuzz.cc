@@ -6,14 +6,25 @@
 #include "lib/base/assert.h"
 #include "lib/base/byte_writer.h"
 #include "lib/protocol/api.h"
+#include "lib/protocol/msg/add_offsets_to_txn.h"
 #include "lib/protocol/msg/add_partitions_to_txn.h"
 #include "lib/protocol/msg/consumer_group_describe.h"
+#include "lib/protocol/msg/consumer_group_heartbeat.h"
 #include "lib/protocol/msg/delete_groups.h"
 #include "lib/protocol/msg/describe_groups.h"
 #include "lib/protocol/msg/describe_transactions.h"
+#include "lib/protocol/msg/end_txn.h"
+#include "lib/protocol/msg/heartbeat.h"
+#include "lib/protocol/msg/init_producer_id.h"
+#include "lib/protocol/msg/join_group.h"
+#include "lib/protocol/msg/leave_group.h"
 #include "lib/protocol/msg/list_groups.h"
 #include "lib/protocol/msg/list_transactions.h"
+#include "lib/protocol/msg/offset_commit.h"
+#include "lib/protocol/msg/offset_delete.h"
 #include "lib/protocol/msg/offset_fetch.h"
+#include "lib/protocol/msg/sync_group.h"
+#include "lib/protocol/msg/txn_offset_commit.h"
 #include "server/kafka/api_table.h"
 #include "server/kafka/connection.h"
 #include "tests/unit/server/request/fake_services.h"
@@ -42,13 +53,24 @@ bool answer_if(const replica::CoordinatorOp& op, replica::CoordinatorResult& res
 }
 
 // Coordinators are of the same process, so handlers that look into an answer may take for granted
-// that it decodes and has one outcome for each group asked about. Of all others the bytes are
-// passed on as they are.
+// that it decodes and has one outcome for each group asked about.
 replica::CoordinatorResult coordinator_result_for(const replica::CoordinatorOp& op) {
     using namespace protocol;
     const auto nothing = [](const auto&, auto&) {};
     replica::CoordinatorResult result;
     static_cast<void>(
+        answer_if<AddOffsetsToTxnRequest, AddOffsetsToTxnResponse>(op, result, nothing) ||
+        answer_if<ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse>(op, result,
+                                                                                 nothing) ||
+        answer_if<EndTxnRequest, EndTxnResponse>(op, result, nothing) ||
+        answer_if<HeartbeatRequest, HeartbeatResponse>(op, result, nothing) ||
+        answer_if<InitProducerIdRequest, InitProducerIdResponse>(op, result, nothing) ||
+        answer_if<JoinGroupRequest, JoinGroupResponse>(op, result, nothing) ||
+        answer_if<LeaveGroupRequest, LeaveGroupResponse>(op, result, nothing) ||
+        answer_if<OffsetCommitRequest, OffsetCommitResponse>(op, result, nothing) ||
+        answer_if<OffsetDeleteRequest, OffsetDeleteResponse>(op, result, nothing) ||
+        answer_if<SyncGroupRequest, SyncGroupResponse>(op, result, nothing) ||
+        answer_if<TxnOffsetCommitRequest, TxnOffsetCommitResponse>(op, result, nothing) ||
         answer_if<ListGroupsRequest, ListGroupsResponse>(op, result, nothing) ||
         answer_if<DescribeTransactionsRequest, DescribeTransactionsResponse>(op, result, nothing) ||
         answer_if<ListTransactionsRequest, ListTransactionsResponse>(op, result, nothing) ||
