@@ -69,6 +69,22 @@ void ClassicMember::ask_join() {
     });
 }
 
+bool ClassicMember::goes_on(const char* api, int16_t error_code) {
+    switch (judge(api, error_code)) {
+    case Verdict::fine:
+        return true;
+    case Verdict::rejoin:
+        forget();
+        [[fallthrough]];
+    case Verdict::retry:
+        next_later(world().between(5ms, 100ms));
+        return false;
+    case Verdict::unexpected:
+        return false;
+    }
+    QT_UNREACHABLE();
+}
+
 void ClassicMember::on_joined(ByteView body, int16_t version, int32_t known_generation) {
     const auto answer = protocol::JoinGroupResponse::decode(body, version);
     if (!answer) {
@@ -80,16 +96,7 @@ void ClassicMember::on_joined(ByteView body, int16_t version, int32_t known_gene
         next();
         return;
     }
-    switch (judge("JoinGroup", answer->error_code)) {
-    case Verdict::fine:
-        break;
-    case Verdict::rejoin:
-        forget();
-        [[fallthrough]];
-    case Verdict::retry:
-        next_later(world().between(5ms, 100ms));
-        return;
-    case Verdict::unexpected:
+    if (!goes_on("JoinGroup", answer->error_code)) {
         return;
     }
     log().on_joined(known_generation, answer->generation_id);
@@ -147,16 +154,7 @@ void ClassicMember::on_synced(ByteView body, int16_t version) {
         world().violate("SyncGroup: an answer that cannot be read");
         return;
     }
-    switch (judge("SyncGroup", answer->error_code)) {
-    case Verdict::fine:
-        break;
-    case Verdict::rejoin:
-        forget();
-        [[fallthrough]];
-    case Verdict::retry:
-        next_later(world().between(5ms, 100ms));
-        return;
-    case Verdict::unexpected:
+    if (!goes_on("SyncGroup", answer->error_code)) {
         return;
     }
     std::vector<uint16_t> numbers;

@@ -24,25 +24,12 @@ constexpr int16_t kGroupsFrom = 8;      // of OffsetFetch
 GroupMember::GroupMember(Setup setup)
     : setup_(std::move(setup)),
       world_(*setup_.client.world),
-      stream_(*setup_.client.world, *setup_.client.network, [this] { on_end(); }) {}
+      line_(
+          *setup_.client.world, *setup_.client.network, [this] { next(); }, [this] { on_end(); }) {}
 
 void GroupMember::start() {
-    connect_later(world_.between(0ms, 2s));
+    line_.connect_later(world_.between(0ms, 2s));
     live();
-}
-
-void GroupMember::connect_later(Duration delay) {
-    if (connect_due_) {
-        return;
-    }
-    connect_due_ = true;
-    world_.after(delay + world_.between(1ms, 100ms), [this] {
-        connect_due_ = false;
-        if (!stream_.is_open()) {
-            stream_.open();
-            next();
-        }
-    });
 }
 
 void GroupMember::on_end() {
@@ -50,16 +37,7 @@ void GroupMember::on_end() {
     is_leaving_ = false;
     has_coordinator_ = false;
     on_reconnect();
-    connect_later(50ms);
-}
-
-void GroupMember::next_later(Duration delay) {
-    const uint64_t call = ++next_call_;
-    world_.after(delay, [this, call] {
-        if (call == next_call_) {
-            next();
-        }
-    });
+    line_.connect_later(50ms);
 }
 
 // Life and death, for as long as faults happen.
@@ -83,12 +61,12 @@ void GroupMember::live() {
 void GroupMember::crash() {
     world_.trace("member_crash");
     leave_ghost();
-    stream_.close();
+    line_.stream().close();
     forget();
     lose_membership();
     has_coordinator_ = false;
     is_leaving_ = false;
-    connect_later(world_.between(10ms, 3s));
+    line_.connect_later(world_.between(10ms, 3s));
 }
 
 // What the member had read and not committed.
@@ -176,7 +154,7 @@ GroupMember::Verdict GroupMember::judge(const char* api, int16_t error_code) {
 }
 
 void GroupMember::next() {
-    if (!stream_.is_open() || stream_.asked() > 0) {
+    if (!line_.is_idle()) {
         return;
     }
     if (!has_coordinator_) {
@@ -223,7 +201,7 @@ void GroupMember::ask_coordinator() {
     protocol::FindCoordinatorRequest request;
     request.key_type = 0;
     request.coordinator_keys.push_back(log().name());
-    stream_.ask(request, kVersion, [this](ByteView body) {
+    line_.stream().ask(request, kVersion, [this](ByteView body) {
         const auto answer = protocol::FindCoordinatorResponse::decode(body, kVersion);
         if (!answer || answer->coordinators.size() != 1) {
             world_.violate("FindCoordinator: an answer that cannot be read");
@@ -270,7 +248,7 @@ void GroupMember::ask_offsets() {
         request.topics.emplace();
         request.groups.push_back(std::move(group));
     }
-    stream_.ask(request, version, [this, version, asked = log().moment()](ByteView body) {
+    line_.stream().ask(request, version, [this, version, asked = log().moment()](ByteView body) {
         on_offsets(body, version, asked);
     });
 }
@@ -361,42 +339,43 @@ void GroupMember::send_commit(const Identity& who, const std::string& instance_i
         partition.committed_offset = offset;
         partition.committed_metadata = texts[number];
     }
-    stream_.ask(request, version, [this, version, commits, offsets, is_ghost](ByteView body) {
-        const auto answer = protocol::OffsetCommitResponse::decode(body, version);
-        if (!answer) {
-            world_.violate("OffsetCommit: an answer that cannot be read");
-            return;
-        }
-        Verdict worst = Verdict::fine;
-        for (const auto& topic : answer->topics) {
-            for (const auto& partition : topic.partitions) {
-                const auto number = number_of(topic.name, partition.partition_index);
-                const Verdict verdict = judge("OffsetCommit", partition.error_code);
-                worst = std::max(worst, verdict);
-                world_.trace("committed", number.value_or(0),
-                             static_cast<uint64_t>(partition.error_code));
-                if (!number || verdict != Verdict::fine || commits.count(*number) == 0) {
-                    continue;
-                }
-                log().on_commit_done(commits.at(*number));
-                const auto lane = lanes_.find(*number);
-                if (lane != lanes_.end() && !is_ghost) {
-                    lane->second.committed =
-                        std::find_if(offsets.begin(), offsets.end(), [&](const auto& o) {
-                            return o.first == *number;
-                        })->second;
+    line_.stream().ask(
+        request, version, [this, version, commits, offsets, is_ghost](ByteView body) {
+            const auto answer = protocol::OffsetCommitResponse::decode(body, version);
+            if (!answer) {
+                world_.violate("OffsetCommit: an answer that cannot be read");
+                return;
+            }
+            Verdict worst = Verdict::fine;
+            for (const auto& topic : answer->topics) {
+                for (const auto& partition : topic.partitions) {
+                    const auto number = number_of(topic.name, partition.partition_index);
+                    const Verdict verdict = judge("OffsetCommit", partition.error_code);
+                    worst = std::max(worst, verdict);
+                    world_.trace("committed", number.value_or(0),
+                                 static_cast<uint64_t>(partition.error_code));
+                    if (!number || verdict != Verdict::fine || commits.count(*number) == 0) {
+                        continue;
+                    }
+                    log().on_commit_done(commits.at(*number));
+                    const auto lane = lanes_.find(*number);
+                    if (lane != lanes_.end() && !is_ghost) {
+                        lane->second.committed =
+                            std::find_if(offsets.begin(), offsets.end(), [&](const auto& o) {
+                                return o.first == *number;
+                            })->second;
+                    }
                 }
             }
-        }
-        if (worst == Verdict::rejoin && !is_ghost) {
-            forget();
-            lose_membership();
-        }
-        if (worst == Verdict::retry) {
-            heartbeat_soon();
-        }
-        worst == Verdict::fine ? next() : next_later(world_.between(5ms, 100ms));
-    });
+            if (worst == Verdict::rejoin && !is_ghost) {
+                forget();
+                lose_membership();
+            }
+            if (worst == Verdict::retry) {
+                heartbeat_soon();
+            }
+            worst == Verdict::fine ? next() : next_later(world_.between(5ms, 100ms));
+        });
 }
 
 // ---- records ------------------------------------------------------------------------------------
@@ -420,7 +399,7 @@ void GroupMember::ask_fetch() {
         partition.fetch_offset = lane.position;
         partition.partition_max_bytes = static_cast<int32_t>(world_.random().between(1, 30'000));
     }
-    stream_.ask(request, kVersion, [this](ByteView body) {
+    line_.stream().ask(request, kVersion, [this](ByteView body) {
         const auto answer = protocol::FetchResponse::decode(body, kVersion);
         if (!answer || answer->error_code != 0) {
             world_.violate("Fetch of a member: an answer that cannot be used");

@@ -60,7 +60,7 @@ protected:
     [[nodiscard]] virtual bool is_classic() const = 0;
 
     // ---- for it ---------------------------------------------------------------------------------
-    KafkaStream& stream() { return stream_; }
+    KafkaStream& stream() { return line_.stream(); }
     World& world() { return world_; }
     GroupLog& log() { return *setup_.log; }
     [[nodiscard]] const Setup& setup() const { return setup_; }
@@ -75,7 +75,7 @@ protected:
     /// What an error means to any member; unexpected ones end the run.
     Verdict judge(const char* api, int16_t error_code);
     void next();
-    void next_later(Duration delay);
+    void next_later(Duration delay) { line_.next_later(delay); }
     void lose_membership();
     /// Perhaps what it has read and not committed is sent later, as of who it is now.
     void leave_ghost();
@@ -88,7 +88,6 @@ private:
         int64_t offset = 0;
         MonoTime due{};
     };
-    void connect_later(Duration delay);
     void on_end();
     void live();
     void crash();
@@ -103,7 +102,7 @@ private:
 
     Setup setup_;
     World& world_;
-    KafkaStream stream_;
+    ClientLine line_;
     Identity identity_;
     std::map<uint16_t, Lane> lanes_; // what it owns, by the checker's number
     std::optional<Ghost> ghost_;
@@ -111,11 +110,9 @@ private:
     bool is_joined_ = false;
     bool is_settled_ = false;
     bool finishing_ = false;
-    bool connect_due_ = false;
     bool is_leaving_ = false;
     MonoTime heartbeat_due_{};
     MonoTime commit_due_{};
-    uint64_t next_call_ = 0;
 };
 
 } // namespace qtool::sim

@@ -15,34 +15,18 @@ using protocol::KafkaError;
 KeyedProducer::KeyedProducer(Setup setup)
     : world_(*setup.client.world),
       setup_(std::move(setup)),
-      stream_(world_, *setup_.client.network, [this] { connect(); }),
+      line_(
+          world_, *setup_.client.network, [this] { next(); }, [this] { connect(); }),
       sequences_(setup_.places.size(), 0) {}
 
 void KeyedProducer::connect() {
-    if (connect_due_ || is_done()) {
-        return;
+    if (!is_done()) {
+        line_.connect_later(5ms, 200ms);
     }
-    connect_due_ = true;
-    world_.after(world_.between(5ms, 200ms), [this] {
-        connect_due_ = false;
-        if (!stream_.is_open()) {
-            stream_.open();
-            next();
-        }
-    });
-}
-
-void KeyedProducer::next_later(Duration delay) {
-    const uint64_t call = ++next_call_;
-    world_.after(delay, [this, call] {
-        if (call == next_call_ && stream_.is_open() && stream_.asked() == 0) {
-            next();
-        }
-    });
 }
 
 void KeyedProducer::next() {
-    if (is_done() || !stream_.is_open()) {
+    if (is_done() || !line_.is_open()) {
         return;
     }
     if (setup_.is_idempotent && producer_id_ < 0) {
@@ -60,7 +44,7 @@ void KeyedProducer::ask_producer_id() {
     request.transactional_id.reset();
     request.transaction_timeout_ms = 60'000;
     constexpr int16_t kVersion = 4;
-    stream_.ask(request, kVersion, [this](ByteView body) {
+    line_.stream().ask(request, kVersion, [this](ByteView body) {
         const auto answer = protocol::InitProducerIdResponse::decode(body, kVersion);
         if (!answer) {
             world_.violate("InitProducerId: an answer that cannot be read");
@@ -71,7 +55,7 @@ void KeyedProducer::ask_producer_id() {
             producer_id_ = answer->producer_id;
             producer_epoch_ = answer->producer_epoch;
         }
-        next_later(answer->error_code == 0 ? 0ms : 100ms);
+        line_.next_later(answer->error_code == 0 ? 0ms : 100ms);
     });
 }
 
@@ -132,7 +116,7 @@ void KeyedProducer::send() {
     data.index = place.index;
     data.records = protocol::RecordsRef{waiting_->bytes, 0};
     constexpr int16_t kVersion = 9;
-    stream_.ask(request, kVersion, [this](ByteView body) {
+    line_.stream().ask(request, kVersion, [this](ByteView body) {
         const auto answer = protocol::ProduceResponse::decode(body, kVersion);
         if (!answer || answer->responses.size() != 1 ||
             answer->responses[0].partition_responses.size() != 1) {
@@ -153,14 +137,14 @@ void KeyedProducer::on_answer(int16_t error_code, int64_t base_offset) {
             log.on_acknowledged(waiting_->ids[i], base_offset + static_cast<int64_t>(i));
         }
         waiting_.reset();
-        next_later(world_.between(setup_.interval / 4, setup_.interval));
+        line_.next_later(world_.between(setup_.interval / 4, setup_.interval));
         return;
     }
     if (!is_retriable(error_code)) { // with one batch in flight no sequence is out of order, either
         world_.violate(log.name() + ": Produce error " + std::to_string(error_code));
         return;
     }
-    next_later(world_.between(20ms, 200ms));
+    line_.next_later(world_.between(20ms, 200ms));
 }
 
 } // namespace qtool::sim

@@ -37,7 +37,6 @@ private:
     };
     void connect();
     void next();
-    void next_later(Duration delay);
     void ask_producer_id();
     void make_batch();
     void send();
@@ -45,15 +44,13 @@ private:
 
     World& world_;
     Setup setup_;
-    KafkaStream stream_;
+    ClientLine line_;
     int64_t producer_id_ = -1;
     int16_t producer_epoch_ = -1;
     std::vector<int32_t> sequences_; // by place
     std::optional<Batch> waiting_;   // not acknowledged
     uint32_t batches_made_ = 0;
     uint32_t once_ = 0; // keys of which there is one record
-    bool connect_due_ = false;
-    uint64_t next_call_ = 0;
 };
 
 /// The id of a record, which it has in a header, since a tombstone has no value.

@@ -46,7 +46,9 @@ std::optional<KeyedLog::Seen> seen_of(const protocol::ConsumedRecord& record) {
 KeyedReader::KeyedReader(Client client, std::vector<KeyedPlace> places, bool is_audit)
     : client_(client),
       world_(*client.world),
-      stream_(*client.world, *client.network, [this] { connect_later(50ms); }),
+      line_(
+          *client.world, *client.network, [this] { next(); },
+          [this] { line_.connect_later(50ms); }),
       is_audit_(is_audit) {
     for (KeyedPlace& place : places) {
         lanes_.emplace_back().place = std::move(place);
@@ -58,31 +60,8 @@ bool KeyedReader::is_done() const {
            std::all_of(lanes_.begin(), lanes_.end(), [](const Lane& lane) { return lane.is_done; });
 }
 
-void KeyedReader::connect_later(Duration delay) {
-    if (connect_due_ || is_stopped_) {
-        return;
-    }
-    connect_due_ = true;
-    world_.after(delay + world_.between(1ms, 100ms), [this] {
-        connect_due_ = false;
-        if (!stream_.is_open() && !is_stopped_) {
-            stream_.open();
-            next();
-        }
-    });
-}
-
-void KeyedReader::next_later(Duration delay) {
-    const uint64_t call = ++next_call_;
-    world_.after(delay, [this, call] {
-        if (call == next_call_ && stream_.is_open() && stream_.asked() == 0) {
-            next();
-        }
-    });
-}
-
 void KeyedReader::next() {
-    if (is_stopped_ || is_done() || !stream_.is_open()) {
+    if (line_.is_stopped() || is_done() || !line_.is_open()) {
         return;
     }
     size_t at = world_.random().below(lanes_.size());
@@ -102,7 +81,7 @@ void KeyedReader::ask_start(Lane& lane) {
     partition.partition_index = lane.place.index;
     partition.timestamp = -2; // earliest
     constexpr int16_t kVersion = 6;
-    stream_.ask(request, kVersion, [this, &lane](ByteView body) {
+    line_.stream().ask(request, kVersion, [this, &lane](ByteView body) {
         const auto answer = protocol::ListOffsetsResponse::decode(body, kVersion);
         if (!answer || answer->topics.size() != 1 || answer->topics[0].partitions.size() != 1) {
             fail(lane, "ListOffsets: an answer that cannot be read");
@@ -114,7 +93,7 @@ void KeyedReader::ask_start(Lane& lane) {
                 fail(lane, "ListOffsets: error " + std::to_string(found.error_code));
                 return;
             }
-            next_later(100ms);
+            line_.next_later(100ms);
             return;
         }
         if (found.offset > 0 && !lane.place.log->rules().may_delete) {
@@ -147,9 +126,11 @@ void KeyedReader::ask_fetch(Lane& lane) {
     partition.fetch_offset = lane.reading.position;
     partition.partition_max_bytes = static_cast<int32_t>(world_.random().between(1, 60'000));
     const int16_t version = world_.chance_percent(50) ? int16_t{11} : int16_t{12};
-    stream_.ask(request, version,
-                [this, &lane, version, known = lane.place.log->known(), asked_at = world_.now()](
-                    ByteView body) { on_fetched(lane, body, version, known, asked_at); });
+    line_.stream().ask(request, version,
+                       [this, &lane, version, known = lane.place.log->known(),
+                        asked_at = world_.now()](ByteView body) {
+                           on_fetched(lane, body, version, known, asked_at);
+                       });
 }
 
 void KeyedReader::on_fetched(Lane& lane, ByteView body, int16_t version, KeyedLog::Known known,
@@ -166,7 +147,7 @@ void KeyedReader::on_fetched(Lane& lane, ByteView body, int16_t version, KeyedLo
         lane.place.log->rules().may_delete) {
         lane.wants_start = true;
         lane.fruitless = 1; // the start must be behind this place
-        next_later(1ms);
+        line_.next_later(1ms);
         return;
     }
     if (partition.error_code != 0) {
@@ -175,7 +156,7 @@ void KeyedReader::on_fetched(Lane& lane, ByteView body, int16_t version, KeyedLo
                            std::to_string(lane.reading.position));
             return;
         }
-        next_later(world_.between(5ms, 120ms));
+        line_.next_later(world_.between(5ms, 120ms));
         return;
     }
     lane.place.log->on_watermarks(known, partition.high_watermark, partition.log_start_offset);
@@ -208,7 +189,7 @@ void KeyedReader::on_fetched(Lane& lane, ByteView body, int16_t version, KeyedLo
             restart(lane);
         }
     }
-    next_later(has_bytes ? world_.between(0ms, 10ms) : world_.between(5ms, 60ms));
+    line_.next_later(has_bytes ? world_.between(0ms, 10ms) : world_.between(5ms, 60ms));
 }
 
 // As a new consumer, from the start or from anywhere.

@@ -12,12 +12,9 @@ class KeyedReader {
 public:
     /// `is_audit`: reads each partition once, from its start.
     KeyedReader(Client client, std::vector<KeyedPlace> places, bool is_audit);
-    void start() { connect_later(0ms); }
+    void start() { line_.connect_later(0ms); }
     [[nodiscard]] bool is_done() const;
-    void stop() {
-        stream_.close();
-        is_stopped_ = true;
-    }
+    void stop() { line_.stop(); }
 
 private:
     struct Lane {
@@ -27,8 +24,6 @@ private:
         bool is_done = false; // of an audit
         uint32_t fruitless = 0;
     };
-    void connect_later(Duration delay);
-    void next_later(Duration delay);
     void next();
     void ask_start(Lane& lane);
     void ask_fetch(Lane& lane);
@@ -44,12 +39,9 @@ private:
 
     Client client_;
     World& world_;
-    KafkaStream stream_;
+    ClientLine line_;
     std::vector<Lane> lanes_;
     bool is_audit_;
-    bool is_stopped_ = false;
-    bool connect_due_ = false;
-    uint64_t next_call_ = 0;
 };
 
 } // namespace qtool::sim

@@ -27,7 +27,9 @@ Operator::Operator(Client client, std::vector<Topic> topics, std::vector<Partiti
                    bool deletes_records)
     : client_(client),
       world_(*client.world),
-      stream_(*client.world, *client.network, [this] { connect_later(50ms); }),
+      line_(
+          *client.world, *client.network, [this] { next(); },
+          [this] { line_.connect_later(50ms); }),
       topics_(std::move(topics)),
       partitions_(std::move(partitions)),
       deletes_records_(deletes_records) {
@@ -37,30 +39,7 @@ Operator::Operator(Client client, std::vector<Topic> topics, std::vector<Partiti
 }
 
 void Operator::start() {
-    connect_later(0ms);
-}
-
-void Operator::connect_later(Duration delay) {
-    if (connect_due_) {
-        return;
-    }
-    connect_due_ = true;
-    world_.after(delay + world_.between(1ms, 100ms), [this] {
-        connect_due_ = false;
-        if (!stream_.is_open()) {
-            stream_.open();
-            next();
-        }
-    });
-}
-
-void Operator::next_later(Duration delay) {
-    const uint64_t call = ++next_call_;
-    world_.after(delay, [this, call] {
-        if (call == next_call_ && stream_.is_open() && stream_.asked() == 0) {
-            next();
-        }
-    });
+    line_.connect_later(0ms);
 }
 
 // A change in doubt is asked for again before anything else, until its answer comes.
@@ -122,7 +101,7 @@ void Operator::ask_create(const Topic& topic, std::function<void()> on_done) {
         config.value = value;
     }
     constexpr int16_t kVersion = 5;
-    stream_.ask(
+    line_.stream().ask(
         request, kVersion, [this, name = topic.name, on_done = std::move(on_done)](ByteView body) {
             const auto answer = protocol::CreateTopicsResponse::decode(body, kVersion);
             if (!answer || answer->topics.size() != 1) {
@@ -137,7 +116,7 @@ void Operator::ask_create(const Topic& topic, std::function<void()> on_done) {
                 world_.violate("CreateTopics " + name + ": error " + std::to_string(error));
                 return;
             }
-            next_later(world_.between(5ms, has_topics() ? 700ms : 20ms));
+            line_.next_later(world_.between(5ms, has_topics() ? 700ms : 20ms));
         });
 }
 
@@ -146,7 +125,7 @@ void Operator::ask_delete(Churn& churn) {
     request.timeout_ms = kTimeoutMs;
     request.topic_names.emplace_back(churn.name);
     constexpr int16_t kVersion = 5;
-    stream_.ask(request, kVersion, [this, &churn](ByteView body) {
+    line_.stream().ask(request, kVersion, [this, &churn](ByteView body) {
         const auto answer = protocol::DeleteTopicsResponse::decode(body, kVersion);
         if (!answer || answer->responses.size() != 1) {
             world_.violate("DeleteTopics: an answer that cannot be read");
@@ -162,7 +141,7 @@ void Operator::ask_delete(Churn& churn) {
             world_.violate("DeleteTopics " + churn.name + ": error " + std::to_string(error));
             return;
         }
-        next_later(world_.between(5ms, 700ms));
+        line_.next_later(world_.between(5ms, 700ms));
     });
 }
 
@@ -189,7 +168,7 @@ void Operator::ask_write(Churn& churn) {
     auto& data = topic.partition_data.emplace_back();
     data.records = protocol::RecordsRef{*batch, 0};
     constexpr int16_t kVersion = 9;
-    stream_.ask(request, kVersion, [this, &churn](ByteView body) {
+    line_.stream().ask(request, kVersion, [this, &churn](ByteView body) {
         const auto answer = protocol::ProduceResponse::decode(body, kVersion);
         if (!answer || answer->responses.size() != 1 ||
             answer->responses[0].partition_responses.size() != 1) {
@@ -203,7 +182,7 @@ void Operator::ask_write(Churn& churn) {
             world_.violate("Produce to " + churn.name + ": error " + std::to_string(error));
             return;
         }
-        next_later(world_.between(5ms, 200ms));
+        line_.next_later(world_.between(5ms, 200ms));
     });
 }
 
@@ -213,7 +192,7 @@ void Operator::ask_read(Churn& churn) {
     topic.topic = churn.name;
     topic.partitions.emplace_back().partition_max_bytes = 1'000'000;
     constexpr int16_t kVersion = 12;
-    stream_.ask(request, kVersion, [this, &churn](ByteView body) {
+    line_.stream().ask(request, kVersion, [this, &churn](ByteView body) {
         const auto answer = protocol::FetchResponse::decode(body, kVersion);
         if (!answer || answer->responses.size() != 1 ||
             answer->responses[0].partitions.size() != 1) {
@@ -229,7 +208,7 @@ void Operator::ask_read(Churn& churn) {
                            std::to_string(partition.error_code));
             return;
         }
-        next_later(world_.between(5ms, 200ms));
+        line_.next_later(world_.between(5ms, 200ms));
     });
 }
 
@@ -275,7 +254,7 @@ void Operator::ask_delete_records() {
     partition.partition_index = place.index;
     partition.offset = offset;
     constexpr int16_t kVersion = 2;
-    stream_.ask(request, kVersion, [this, offset, number = place.number](ByteView body) {
+    line_.stream().ask(request, kVersion, [this, offset, number = place.number](ByteView body) {
         const auto answer = protocol::DeleteRecordsResponse::decode(body, kVersion);
         if (!answer || answer->topics.size() != 1 || answer->topics[0].partitions.size() != 1) {
             world_.violate("DeleteRecords: an answer that cannot be read");
@@ -292,7 +271,7 @@ void Operator::ask_delete_records() {
             world_.violate("DeleteRecords: error " + std::to_string(result.error_code));
             return;
         }
-        next_later(world_.between(5ms, 700ms));
+        line_.next_later(world_.between(5ms, 700ms));
     });
 }
 
@@ -300,7 +279,7 @@ void Operator::ask_metadata() {
     protocol::MetadataRequest request;
     request.topics.reset(); // all
     constexpr int16_t kVersion = 9;
-    stream_.ask(request, kVersion, [this](ByteView body) {
+    line_.stream().ask(request, kVersion, [this](ByteView body) {
         const auto answer = protocol::MetadataResponse::decode(body, kVersion);
         if (!answer) {
             world_.violate("Metadata: " + to_string(answer.error()));
@@ -309,7 +288,7 @@ void Operator::ask_metadata() {
         std::set<std::string> there;
         for (const auto& topic : answer->topics) {
             if (topic.error_code != 0 || topic.partitions.empty()) {
-                next_later(100ms);
+                line_.next_later(100ms);
                 return;
             }
             there.emplace(topic.name.value_or(""));

@@ -59,7 +59,9 @@ Result<Value> read_value(ByteView bytes) {
 Producer::Producer(Setup setup)
     : world_(*setup.client.world),
       setup_(std::move(setup)),
-      stream_(*setup_.client.world, *setup_.client.network, [this] { on_end(); }),
+      line_(
+          *setup_.client.world, *setup_.client.network, [this] { on_connected(); },
+          [this] { on_end(); }),
       number_(setup_.client.checker->add_producer(setup_.is_idempotent)) {
     for (const PartitionPlace& place : setup_.partitions) {
         lanes_.emplace_back().place = place;
@@ -128,18 +130,16 @@ void Producer::make_batch(Lane& lane) {
 // ---- connection ---------------------------------------------------------------------------------
 
 void Producer::connect() {
-    if (stream_.is_open() || connect_due_) {
-        return;
+    if (!line_.is_open()) {
+        line_.connect_later(5ms, 200ms);
     }
-    connect_due_ = true;
-    world_.after(world_.between(5ms, 200ms), [this] {
-        connect_due_ = false;
-        stream_.open();
-        if (setup_.is_idempotent && producer_id_ < 0) {
-            ask_producer_id();
-        }
-        pump();
-    });
+}
+
+void Producer::on_connected() {
+    if (setup_.is_idempotent && producer_id_ < 0) {
+        ask_producer_id();
+    }
+    pump();
 }
 
 // Nobody knows what became of the batches in flight: all of them are sent again, in order.
@@ -159,7 +159,7 @@ void Producer::ask_producer_id() {
     request.transactional_id.reset();
     request.transaction_timeout_ms = 60'000;
     constexpr int16_t kVersion = 4;
-    stream_.ask(request, kVersion, [this](ByteView body) {
+    line_.stream().ask(request, kVersion, [this](ByteView body) {
         const auto answer = protocol::InitProducerIdResponse::decode(body, kVersion);
         if (!answer) {
             world_.violate("InitProducerId: " + to_string(answer.error()));
@@ -170,7 +170,7 @@ void Producer::ask_producer_id() {
                 answer->error_code != 14) {
                 world_.violate("InitProducerId: error " + std::to_string(answer->error_code));
             }
-            stream_.close();
+            line_.stream().close();
             connect();
             return;
         }
@@ -186,7 +186,7 @@ void Producer::ask_producer_id() {
 
 void Producer::pump() {
     const size_t requests_max = setup_.is_idempotent ? kInFlightMax : 1;
-    while (stream_.is_open() && stream_.asked() < requests_max && send_request()) {
+    while (line_.is_open() && line_.stream().asked() < requests_max && send_request()) {
     }
 }
 
@@ -227,7 +227,7 @@ bool Producer::send_request() {
         return false;
     }
     const int16_t version = world_.chance_percent(50) ? int16_t{7} : int16_t{9};
-    stream_.ask(request, version, [this, version, sent = std::move(sent)](ByteView body) {
+    line_.stream().ask(request, version, [this, version, sent = std::move(sent)](ByteView body) {
         on_answer(body, version, sent);
     });
     return true;

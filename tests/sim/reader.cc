@@ -20,7 +20,9 @@ constexpr size_t kDecompressedMax = 16 * 1024 * 1024;
 Reader::Reader(Client client, std::vector<PartitionPlace> partitions, bool is_audit)
     : client_(client),
       world_(*client.world),
-      stream_(*client.world, *client.network, [this] { connect_later(50ms); }),
+      line_(
+          *client.world, *client.network, [this] { next(); },
+          [this] { line_.connect_later(50ms); }),
       is_audit_(is_audit) {
     for (PartitionPlace& place : partitions) {
         lanes_.emplace_back().place = std::move(place);
@@ -28,7 +30,7 @@ Reader::Reader(Client client, std::vector<PartitionPlace> partitions, bool is_au
 }
 
 void Reader::start() {
-    connect_later(0ms);
+    line_.connect_later(0ms);
 }
 
 bool Reader::is_done() const {
@@ -36,31 +38,8 @@ bool Reader::is_done() const {
            std::all_of(lanes_.begin(), lanes_.end(), [](const Lane& lane) { return lane.is_done; });
 }
 
-void Reader::connect_later(Duration delay) {
-    if (connect_due_ || is_stopped_) {
-        return;
-    }
-    connect_due_ = true;
-    world_.after(delay + world_.between(1ms, 100ms), [this] {
-        connect_due_ = false;
-        if (!stream_.is_open() && !is_stopped_) {
-            stream_.open();
-            next();
-        }
-    });
-}
-
-void Reader::next_later(Duration delay) {
-    const uint64_t call = ++next_call_;
-    world_.after(delay, [this, call] {
-        if (call == next_call_ && stream_.is_open() && stream_.asked() == 0) {
-            next();
-        }
-    });
-}
-
 void Reader::next() {
-    if (is_stopped_ || is_done() || !stream_.is_open()) {
+    if (line_.is_stopped() || is_done() || !line_.is_open()) {
         return;
     }
     for (size_t i = 0; i < lanes_.size(); i++) {
@@ -82,7 +61,7 @@ void Reader::ask_start(size_t number) {
     partition.partition_index = lane.place.index;
     partition.timestamp = kEarliest;
     constexpr int16_t kVersion = 6;
-    stream_.ask(request, kVersion, [this, number](ByteView body) {
+    line_.stream().ask(request, kVersion, [this, number](ByteView body) {
         const auto answer = protocol::ListOffsetsResponse::decode(body, kVersion);
         if (!answer || answer->topics.size() != 1 || answer->topics[0].partitions.size() != 1) {
             world_.violate("ListOffsets: an answer that cannot be read");
@@ -93,7 +72,7 @@ void Reader::ask_start(size_t number) {
             if (!is_retriable(found.error_code)) {
                 world_.violate("ListOffsets: error " + std::to_string(found.error_code));
             }
-            next_later(100ms);
+            line_.next_later(100ms);
             return;
         }
         Lane& answered = lanes_[number];
@@ -135,7 +114,7 @@ void Reader::ask_fetch() {
         asked.push_back({i, client_.checker->known(lane.place.number)});
     }
     const int16_t version = world_.chance_percent(50) ? int16_t{11} : int16_t{12};
-    stream_.ask(request, version, [this, version, asked = std::move(asked)](ByteView body) {
+    line_.stream().ask(request, version, [this, version, asked = std::move(asked)](ByteView body) {
         on_fetched(body, version, asked);
     });
 }
@@ -196,7 +175,7 @@ void Reader::on_fetched(ByteView body, int16_t version, const std::vector<Asked>
                        std::to_string(asked.size()));
         return;
     }
-    next_later(any ? world_.between(0ms, 10ms) : world_.between(5ms, 120ms));
+    line_.next_later(any ? world_.between(0ms, 10ms) : world_.between(5ms, 120ms));
 }
 
 bool Reader::take_records(Lane& lane, ByteView records, int64_t high_watermark) {

@@ -34,40 +34,15 @@ constexpr int16_t kOffsetsV2 = 5;
 TxnProducer::TxnProducer(Setup setup)
     : setup_(std::move(setup)),
       world_(*setup_.client.world),
-      stream_(*setup_.client.world, *setup_.client.network, [this] { on_end(); }),
+      line_(
+          *setup_.client.world, *setup_.client.network, [this] { next(); },
+          [this] { line_.connect_later(50ms); }),
       number_(setup_.log->add_producer(setup_.id)),
       checker_number_(setup_.client.checker->add_producer(true)) {}
 
 void TxnProducer::start() {
-    connect_later(world_.between(0ms, 1s));
+    line_.connect_later(world_.between(0ms, 1s));
     live();
-}
-
-void TxnProducer::connect_later(Duration delay) {
-    if (connect_due_ || is_done_) {
-        return;
-    }
-    connect_due_ = true;
-    world_.after(delay + world_.between(1ms, 100ms), [this] {
-        connect_due_ = false;
-        if (!stream_.is_open() && !is_done_) {
-            stream_.open();
-            next();
-        }
-    });
-}
-
-void TxnProducer::on_end() {
-    connect_later(50ms);
-}
-
-void TxnProducer::next_later(Duration delay) {
-    const uint64_t call = ++next_call_;
-    world_.after(delay, [this, call] {
-        if (call == next_call_) {
-            next();
-        }
-    });
 }
 
 // ---- life and death -----------------------------------------------------------------------------
@@ -82,7 +57,7 @@ void TxnProducer::live() {
         }
         if (world_.chance_percent(25)) {
             die();
-            connect_later(world_.between(10ms, 2s));
+            line_.connect_later(world_.between(10ms, 2s));
         } else if (world_.chance_percent(10)) {
             sleeps_until_ = world_.now() + world_.between(setup_.timeout / 4, setup_.timeout * 2);
         }
@@ -92,7 +67,7 @@ void TxnProducer::live() {
 
 void TxnProducer::die() {
     world_.trace("producer_dies", number_, static_cast<uint64_t>(step_));
-    stream_.close();
+    line_.stream().close();
     leave_ghost();
     start_anew(false);
 }
@@ -157,7 +132,7 @@ bool TxnProducer::go_on(Verdict verdict) {
     case Verdict::fine:
         return true;
     case Verdict::retry:
-        next_later(world_.between(5ms, 100ms));
+        line_.next_later(world_.between(5ms, 100ms));
         return false;
     case Verdict::abort:
         commits_ = false;
@@ -166,7 +141,7 @@ bool TxnProducer::go_on(Verdict verdict) {
         return false;
     case Verdict::fenced: // of a timeout: this one is the latest
         start_anew(false);
-        next_later(world_.between(5ms, 50ms));
+        line_.next_later(world_.between(5ms, 50ms));
         return false;
     case Verdict::unexpected:
         return false;
@@ -177,11 +152,11 @@ bool TxnProducer::go_on(Verdict verdict) {
 // ---- steps --------------------------------------------------------------------------------------
 
 void TxnProducer::next() {
-    if (!stream_.is_open() || stream_.asked() > 0 || is_done_) {
+    if (!line_.is_idle() || is_done_) {
         return;
     }
     if (world_.now() < sleeps_until_ && !finishing_) {
-        next_later(sleeps_until_ - world_.now());
+        line_.next_later(sleeps_until_ - world_.now());
         return;
     }
     if (found_ < 2) {
@@ -198,7 +173,7 @@ void TxnProducer::next() {
     const bool is_midway = step_ > Step::produce;
     if (finishing_ && setup_.is_abandoned && is_midway) {
         world_.trace("producer_gone", number_);
-        stream_.close();
+        line_.stop();
         is_done_ = true;
         return;
     }
@@ -277,7 +252,7 @@ void TxnProducer::ask_coordinator() {
     request.key_type = static_cast<int8_t>(found_); // a group's, then a transactional id's
     const std::string key = found_ == 0 ? group() : setup_.id;
     request.coordinator_keys.push_back(key);
-    stream_.ask(request, kVersion, [this](ByteView body) {
+    line_.stream().ask(request, kVersion, [this](ByteView body) {
         const auto answer = protocol::FindCoordinatorResponse::decode(body, kVersion);
         if (!answer || answer->coordinators.size() != 1) {
             world_.violate("FindCoordinator: an answer that cannot be read");
@@ -299,7 +274,7 @@ void TxnProducer::ask_init() {
         request.producer_id = producer_id_;
         request.producer_epoch = epoch_;
     }
-    stream_.ask(request, version, [this, version](ByteView body) {
+    line_.stream().ask(request, version, [this, version](ByteView body) {
         const auto answer = protocol::InitProducerIdResponse::decode(body, version);
         if (!answer) {
             world_.violate("InitProducerId: an answer that cannot be read");
@@ -332,29 +307,29 @@ void TxnProducer::ask_offsets() {
     auto& topic = request.topics.emplace().emplace_back();
     topic.name = setup_.input.topic;
     topic.partition_indexes.push_back(setup_.input.index);
-    stream_.ask(request, kVersion,
-                [this, certain = setup_.log->last_certain(number_)](ByteView body) {
-                    const auto answer = protocol::OffsetFetchResponse::decode(body, kVersion);
-                    if (!answer) {
-                        world_.violate("OffsetFetch: an answer that cannot be read");
-                        return;
-                    }
-                    Verdict verdict = judge("OffsetFetch", answer->error_code);
-                    if (verdict == Verdict::fine && answer->topics.size() == 1 &&
-                        answer->topics[0].partitions.size() == 1) {
-                        const auto& shown = answer->topics[0].partitions[0];
-                        verdict = judge("OffsetFetch", shown.error_code);
-                        if (verdict == Verdict::fine) {
-                            setup_.log->on_offset_shown(number_, certain, shown.committed_offset,
-                                                        shown.metadata.value_or(""));
-                            consumed_ = std::max<int64_t>(shown.committed_offset, 0);
-                        }
-                    }
-                    if (go_on(verdict)) {
-                        step_ = Step::begin;
-                        next();
-                    }
-                });
+    line_.stream().ask(
+        request, kVersion, [this, certain = setup_.log->last_certain(number_)](ByteView body) {
+            const auto answer = protocol::OffsetFetchResponse::decode(body, kVersion);
+            if (!answer) {
+                world_.violate("OffsetFetch: an answer that cannot be read");
+                return;
+            }
+            Verdict verdict = judge("OffsetFetch", answer->error_code);
+            if (verdict == Verdict::fine && answer->topics.size() == 1 &&
+                answer->topics[0].partitions.size() == 1) {
+                const auto& shown = answer->topics[0].partitions[0];
+                verdict = judge("OffsetFetch", shown.error_code);
+                if (verdict == Verdict::fine) {
+                    setup_.log->on_offset_shown(number_, certain, shown.committed_offset,
+                                                shown.metadata.value_or(""));
+                    consumed_ = std::max<int64_t>(shown.committed_offset, 0);
+                }
+            }
+            if (go_on(verdict)) {
+                step_ = Step::begin;
+                next();
+            }
+        });
 }
 
 void TxnProducer::ask_add() {
@@ -370,7 +345,7 @@ void TxnProducer::ask_add() {
         }
         request.v3_and_below_topics[0].partitions.push_back(place.index);
     }
-    stream_.ask(request, kVersion, [this](ByteView body) {
+    line_.stream().ask(request, kVersion, [this](ByteView body) {
         const auto answer = protocol::AddPartitionsToTxnResponse::decode(body, kVersion);
         if (!answer) {
             world_.violate("AddPartitionsToTxn: an answer that cannot be read");
@@ -405,7 +380,8 @@ void TxnProducer::ask_produce() {
             data.records = protocol::RecordsRef{lane.batch, 0};
         }
     }
-    stream_.ask(request, version, [this, version](ByteView body) { on_produced(body, version); });
+    line_.stream().ask(request, version,
+                       [this, version](ByteView body) { on_produced(body, version); });
 }
 
 void TxnProducer::on_produced(ByteView body, int16_t version) {
@@ -453,7 +429,7 @@ void TxnProducer::ask_add_offsets() {
     request.producer_id = producer_id_;
     request.producer_epoch = epoch_;
     request.group_id = id;
-    stream_.ask(request, kVersion, [this](ByteView body) {
+    line_.stream().ask(request, kVersion, [this](ByteView body) {
         const auto answer = protocol::AddOffsetsToTxnResponse::decode(body, kVersion);
         if (!answer) {
             world_.violate("AddOffsetsToTxn: an answer that cannot be read");
@@ -481,7 +457,7 @@ void TxnProducer::ask_commit_offsets() {
     partition.partition_index = setup_.input.index;
     partition.committed_offset = setup_.log->offset_of(*transaction_);
     partition.committed_metadata = metadata;
-    stream_.ask(request, version, [this, version](ByteView body) {
+    line_.stream().ask(request, version, [this, version](ByteView body) {
         const auto answer = protocol::TxnOffsetCommitResponse::decode(body, version);
         if (!answer || answer->topics.size() != 1 || answer->topics[0].partitions.size() != 1) {
             world_.violate("TxnOffsetCommit: an answer that cannot be read");
@@ -507,7 +483,7 @@ void TxnProducer::ask_end() {
         setup_.log->on_commit_asked(*transaction_);
     }
     end_attempts_++;
-    stream_.ask(request, version, [this, version](ByteView body) {
+    line_.stream().ask(request, version, [this, version](ByteView body) {
         const auto answer = protocol::EndTxnResponse::decode(body, version);
         if (!answer) {
             world_.violate("EndTxn: an answer that cannot be read");
@@ -522,7 +498,7 @@ void TxnProducer::on_ended(int16_t error_code, int64_t producer_id, int16_t epoc
                  static_cast<uint64_t>(error_code));
     switch (judge("EndTxn", error_code)) {
     case Verdict::retry:
-        next_later(world_.between(5ms, 100ms));
+        line_.next_later(world_.between(5ms, 100ms));
         return;
     case Verdict::unexpected:
         return;
@@ -533,7 +509,7 @@ void TxnProducer::on_ended(int16_t error_code, int64_t producer_id, int16_t epoc
             setup_.log->on_aborted(*transaction_);
         }
         start_anew(false);
-        next_later(world_.between(5ms, 50ms));
+        line_.next_later(world_.between(5ms, 50ms));
         return;
     case Verdict::fine:
         break;
@@ -550,7 +526,7 @@ void TxnProducer::on_ended(int16_t error_code, int64_t producer_id, int16_t epoc
     }
     if (commits_ && is_last_) {
         is_done_ = true;
-        stream_.close();
+        line_.stop();
         return;
     }
     transaction_.reset();
@@ -563,7 +539,7 @@ void TxnProducer::on_ended(int16_t error_code, int64_t producer_id, int16_t epoc
     } else if (is_in_doubt) { // of its sequence numbers
         start_anew(world_.chance_percent(50));
     }
-    next_later(world_.between(0ms, 100ms));
+    line_.next_later(world_.between(0ms, 100ms));
 }
 
 // ---- zombies ------------------------------------------------------------------------------------
@@ -582,7 +558,7 @@ void TxnProducer::send_ghost() {
         auto& data = topic.partition_data.emplace_back();
         data.index = setup_.partitions[ghost.place].index;
         data.records = protocol::RecordsRef{ghost.batch, 0};
-        stream_.ask(request, version, [this, version](ByteView body) {
+        line_.stream().ask(request, version, [this, version](ByteView body) {
             const auto answer = protocol::ProduceResponse::decode(body, version);
             if (!answer || answer->responses.size() != 1) {
                 world_.violate("Produce: an answer that cannot be read");
@@ -606,7 +582,7 @@ void TxnProducer::send_ghost() {
         partition.partition_index = setup_.input.index;
         partition.committed_offset = consumed_ + 1'000'000;
         partition.committed_metadata = "zombie";
-        stream_.ask(request, version, [this, version](ByteView body) {
+        line_.stream().ask(request, version, [this, version](ByteView body) {
             const auto answer = protocol::TxnOffsetCommitResponse::decode(body, version);
             if (!answer || answer->topics.size() != 1) {
                 world_.violate("TxnOffsetCommit: an answer that cannot be read");
@@ -623,7 +599,7 @@ void TxnProducer::send_ghost() {
         request.producer_id = ghost.producer_id;
         request.producer_epoch = ghost.epoch;
         request.committed = true;
-        stream_.ask(request, version, [this, version](ByteView body) {
+        line_.stream().ask(request, version, [this, version](ByteView body) {
             const auto answer = protocol::EndTxnResponse::decode(body, version);
             if (!answer) {
                 world_.violate("EndTxn: an answer that cannot be read");

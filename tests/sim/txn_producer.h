@@ -72,10 +72,7 @@ private:
         std::vector<std::byte> batch;
         size_t place = 0;
     };
-    void connect_later(Duration delay);
-    void on_end();
     void next();
-    void next_later(Duration delay);
     void live();
     void die();
     Verdict judge(const char* api, int16_t error_code);
@@ -101,7 +98,7 @@ private:
 
     Setup setup_;
     World& world_;
-    KafkaStream stream_;
+    ClientLine line_;
     size_t number_;           // in the log of transactions
     uint16_t checker_number_; // of a producer in the checker
     Step step_ = Step::init;
@@ -120,9 +117,7 @@ private:
     bool finishing_ = false;
     bool is_last_ = false; // the transaction under way began after finish()
     bool is_done_ = false;
-    bool connect_due_ = false;
     MonoTime sleeps_until_{};
-    uint64_t next_call_ = 0;
 };
 
 } // namespace qtool::sim

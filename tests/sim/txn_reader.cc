@@ -23,17 +23,14 @@ TxnReader::TxnReader(Client client, TxnLog& log, std::vector<PartitionPlace> par
     : client_(client),
       world_(*client.world),
       log_(log),
-      stream_(*client.world, *client.network, [this] { connect_later(50ms); }),
+      line_(
+          *client.world, *client.network, [this] { next(); },
+          [this] { line_.connect_later(50ms); }),
       is_audit_(is_audit),
       groups_(std::move(groups)) {
     for (PartitionPlace& place : partitions) {
         lanes_.emplace_back().place = std::move(place);
     }
-}
-
-void TxnReader::stop() {
-    stream_.close();
-    is_stopped_ = true;
 }
 
 std::string TxnReader::describe() const {
@@ -47,31 +44,8 @@ std::string TxnReader::describe() const {
     return groups_.empty() ? "" : "group " + groups_.back().id + " does not show its offset";
 }
 
-void TxnReader::connect_later(Duration delay) {
-    if (connect_due_ || is_stopped_) {
-        return;
-    }
-    connect_due_ = true;
-    world_.after(delay + world_.between(1ms, 100ms), [this] {
-        connect_due_ = false;
-        if (!stream_.is_open() && !is_stopped_) {
-            stream_.open();
-            next();
-        }
-    });
-}
-
-void TxnReader::next_later(Duration delay) {
-    const uint64_t call = ++next_call_;
-    world_.after(delay, [this, call] {
-        if (call == next_call_ && stream_.is_open() && stream_.asked() == 0) {
-            next();
-        }
-    });
-}
-
 void TxnReader::next() {
-    if (is_stopped_ || is_done_ || !stream_.is_open()) {
+    if (line_.is_stopped() || is_done_ || !line_.is_open()) {
         return;
     }
     if (!is_audit_ ||
@@ -108,7 +82,8 @@ void TxnReader::ask_fetch() {
         partition.partition_max_bytes = static_cast<int32_t>(world_.random().between(1, 30'000));
     }
     const int16_t version = world_.chance_percent(50) ? int16_t{11} : int16_t{12};
-    stream_.ask(request, version, [this, version](ByteView body) { on_fetched(body, version); });
+    line_.stream().ask(request, version,
+                       [this, version](ByteView body) { on_fetched(body, version); });
 }
 
 void TxnReader::on_fetched(ByteView body, int16_t version) {
@@ -160,7 +135,7 @@ void TxnReader::on_fetched(ByteView body, int16_t version) {
             lane->is_done = is_audit_ && lane->position >= partition.high_watermark;
         }
     }
-    next_later(any ? world_.between(0ms, 10ms) : world_.between(5ms, 120ms));
+    line_.next_later(any ? world_.between(0ms, 10ms) : world_.between(5ms, 120ms));
 }
 
 bool TxnReader::take_records(Lane& lane, ByteView records, std::vector<Aborted> aborted) {
@@ -246,7 +221,7 @@ void TxnReader::ask_offset() {
     auto& topic = request.topics.emplace().emplace_back();
     topic.name = group.input.topic;
     topic.partition_indexes.push_back(group.input.index);
-    stream_.ask(request, kVersion, [this](ByteView body) {
+    line_.stream().ask(request, kVersion, [this](ByteView body) {
         const auto answer = protocol::OffsetFetchResponse::decode(body, kVersion);
         if (!answer) {
             world_.violate("OffsetFetch: an answer that cannot be read");
@@ -255,7 +230,7 @@ void TxnReader::ask_offset() {
         // Errors are of a coordinator that loads, or of offsets whose marker is not there yet.
         if (answer->error_code != 0 || answer->topics.size() != 1 ||
             answer->topics[0].partitions.at(0).error_code != 0) {
-            next_later(world_.between(10ms, 100ms));
+            line_.next_later(world_.between(10ms, 100ms));
             return;
         }
         const Group& asked = groups_.back();

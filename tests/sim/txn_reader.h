@@ -23,8 +23,8 @@ public:
     /// read, and every group has shown its offset; then the log hears what was seen.
     TxnReader(Client client, TxnLog& log, std::vector<PartitionPlace> partitions, bool is_audit,
               std::vector<Group> groups = {});
-    void start() { connect_later(0ms); }
-    void stop();
+    void start() { line_.connect_later(0ms); }
+    void stop() { line_.stop(); }
     [[nodiscard]] bool is_done() const { return is_done_; }
     [[nodiscard]] std::string describe() const;
 
@@ -40,9 +40,7 @@ private:
         int64_t producer_id = -1;
         int64_t first_offset = 0;
     };
-    void connect_later(Duration delay);
     void next();
-    void next_later(Duration delay);
     void ask_fetch();
     void on_fetched(ByteView body, int16_t version);
     bool take_records(Lane& lane, ByteView records, std::vector<Aborted> aborted);
@@ -51,15 +49,12 @@ private:
     Client client_;
     World& world_;
     TxnLog& log_;
-    KafkaStream stream_;
+    ClientLine line_;
     std::vector<Lane> lanes_;
     bool is_audit_;
     std::vector<Group> groups_; // not asked yet
     bool all_read_ = false;
     bool is_done_ = false;
-    bool is_stopped_ = false;
-    bool connect_due_ = false;
-    uint64_t next_call_ = 0;
     std::map<uint16_t, std::set<Value>> seen_; // of an audit
 };
 

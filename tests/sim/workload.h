@@ -3,7 +3,7 @@
 #pragma once
 
 #include "tests/sim/checker.h"
-#include "tests/sim/kafka_stream.h"
+#include "tests/sim/client_line.h"
 
 #include <deque>
 #include <map>
@@ -72,6 +72,7 @@ private:
     void tick();
     void make_batch(Lane& lane);
     void connect();
+    void on_connected();
     void pump();
     bool send_request();
     void ask_producer_id();
@@ -81,12 +82,11 @@ private:
 
     World& world_;
     Setup setup_;
-    KafkaStream stream_;
+    ClientLine line_;
     uint16_t number_;
     int64_t producer_id_ = -1;
     int16_t producer_epoch_ = -1;
     std::vector<Lane> lanes_;
-    bool connect_due_ = false;
 };
 
 /// Reads all partitions from the log start on, for as long as the run lasts.
@@ -96,10 +96,7 @@ public:
     Reader(Client client, std::vector<PartitionPlace> partitions, bool is_audit);
     void start();
     [[nodiscard]] bool is_done() const;
-    void stop() {
-        stream_.close();
-        is_stopped_ = true;
-    }
+    void stop() { line_.stop(); }
 
 private:
     struct Lane {
@@ -113,22 +110,17 @@ private:
         size_t lane;
         Checker::Known known;
     };
-    void connect_later(Duration delay);
     void next();
     void ask_start(size_t lane);
     void ask_fetch();
     void on_fetched(ByteView body, int16_t version, const std::vector<Asked>& asked);
     bool take_records(Lane& lane, ByteView records, int64_t high_watermark);
-    void next_later(Duration delay);
 
     Client client_;
     World& world_;
-    KafkaStream stream_;
+    ClientLine line_;
     std::vector<Lane> lanes_;
     bool is_audit_;
-    bool is_stopped_ = false;
-    bool connect_due_ = false;
-    uint64_t next_call_ = 0;
 };
 
 /// Creates the topics, then creates and deletes topics of its own and deletes records.
@@ -157,9 +149,7 @@ private:
         bool has_records = false;
         bool is_checked = false; // read when nothing changes any more
     };
-    void connect_later(Duration delay);
     void next();
-    void next_later(Duration delay);
     void ask_create(const Topic& topic, std::function<void()> on_done);
     void ask_delete(Churn& churn);
     void ask_write(Churn& churn);
@@ -171,7 +161,7 @@ private:
 
     Client client_;
     World& world_;
-    KafkaStream stream_;
+    ClientLine line_;
     std::vector<Topic> topics_;
     std::vector<PartitionPlace> partitions_;
     bool deletes_records_;
@@ -179,8 +169,6 @@ private:
     std::vector<Churn> churns_;
     bool finishing_ = false;
     bool verified_ = false;
-    bool connect_due_ = false;
-    uint64_t next_call_ = 0;
 };
 
 } // namespace qtool::sim

@@ -1,0 +1,33 @@
+#include "tests/sim/client_line.h"
+
+namespace qtool::sim {
+
+void ClientLine::connect_later(Duration low, Duration high) {
+    if (connect_due_ || is_stopped_) {
+        return;
+    }
+    connect_due_ = true;
+    world_.after(world_.between(low, high), [this] {
+        connect_due_ = false;
+        if (!is_open() && !is_stopped_) {
+            stream_.open();
+            next_();
+        }
+    });
+}
+
+void ClientLine::next_later(Duration delay) {
+    const uint64_t call = ++next_call_;
+    world_.after(delay, [this, call] {
+        if (call == next_call_ && is_idle()) {
+            next_();
+        }
+    });
+}
+
+void ClientLine::stop() {
+    is_stopped_ = true;
+    stream_.close();
+}
+
+} // namespace qtool::sim
