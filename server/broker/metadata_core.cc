@@ -105,7 +105,9 @@ void MetadataCore::registration_step() {
         return;
     }
     life_ = Life::opening;
-    publish(image_, metadata::Delta{image_->revision, {}, {}, {}});
+    metadata::Delta whole;
+    whole.revision = image_->revision;
+    publish(image_, std::move(whole));
 }
 
 // Files of topics that the store does not list are never deleted, only put aside: the store may be

@@ -19,8 +19,9 @@ port::StoreTransaction EnsureCluster::decide(const Image& image, port::Random& r
 port::StoreTransaction RegisterBroker::decide(const Image& image, port::Random&) {
     port::StoreTransaction transaction;
     const auto known = image.brokers.find(broker_.id);
-    if (known == image.brokers.end() || known->second != broker_) {
-        transaction.writes.push_back({broker_key(broker_.id), encode_broker(broker_)});
+    const std::string value = encode_broker(broker_);
+    if (known == image.brokers.end() || encode_broker(known->second) != value) {
+        transaction.writes.push_back({broker_key(broker_.id), value});
     }
     return transaction;
 }

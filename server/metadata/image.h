@@ -26,12 +26,32 @@ constexpr bool is_internal_topic(std::string_view name) {
 
 struct PartitionImage {
     std::vector<BrokerId> replicas; // assignment order; the first is the preferred leader
-    std::vector<BrokerId> isr;
+    std::vector<BrokerId> isr;      // never empty
     BrokerId leader = kNoBroker;
     LeaderEpoch leader_epoch{0};
     int32_t partition_epoch = 0; // rises with every change of this partition
+    /// Eligible leader replicas (KIP-966): not in the ISR, but known to hold all that is committed.
+    /// While there is one the high watermark stands still, which is what keeps this true.
+    std::vector<BrokerId> elr;
+    BrokerId last_known_leader = kNoBroker; // while there is no leader: who was it last
+    /// A reassignment under way: `replicas` holds old and new ones; when all that are adding are in
+    /// the ISR, those removing go.
+    std::vector<BrokerId> adding_replicas;
+    std::vector<BrokerId> removing_replicas;
+    Revision mod_revision{0}; // of its key, for guards
 
-    bool operator==(const PartitionImage&) const = default;
+    [[nodiscard]] bool is_reassigning() const {
+        return !adding_replicas.empty() || !removing_replicas.empty();
+    }
+
+    /// Revisions apart: a key written again with the same value is no news.
+    bool operator==(const PartitionImage& other) const {
+        return replicas == other.replicas && isr == other.isr && leader == other.leader &&
+               leader_epoch == other.leader_epoch && partition_epoch == other.partition_epoch &&
+               elr == other.elr && last_known_leader == other.last_known_leader &&
+               adding_replicas == other.adding_replicas &&
+               removing_replicas == other.removing_replicas;
+    }
 };
 
 struct TopicImage {
@@ -53,8 +73,34 @@ struct BrokerImage {
     std::string rack;       // empty: none
     std::string admin_host; // where its JSON door is; empty: the same host and port
     uint16_t admin_port = 0;
+    bool is_cordoned = false;        // gets no new replicas
+    Uuid incarnation;                // of the process that registered last
+    std::vector<Uuid> directory_ids; // of its log directories, sorted
+    int64_t start_count = 0;         // of its first log directory, when it registered last
+    Revision mod_revision{0};        // of its key, for guards
+
+    /// From `live/<id>`, which goes with the session of the process that wrote it: the revision it
+    /// was written at, 0 without the key.
+    Revision epoch{0};
+    Uuid live_incarnation; // of that process
+
+    [[nodiscard]] bool is_live() const { return epoch != Revision{0}; }
 
     bool operator==(const BrokerImage&) const = default;
+};
+
+/// What `live/<id>` says; in BrokerImage too, for a broker that is registered.
+struct LiveImage {
+    Uuid incarnation;
+    Revision revision{0};
+};
+
+/// The broker that may act as controller: it wrote `controller`, which goes with its session.
+struct ControllerImage {
+    BrokerId id = kNoBroker;
+    Revision revision{0}; // of the key, guards all that the controller writes; 0: there is none
+
+    bool operator==(const ControllerImage&) const = default;
 };
 
 /// Options set at run time on a resource that is no topic.
@@ -72,7 +118,9 @@ struct QuotaImage {
 struct Image {
     Revision revision; // of the last change applied
     std::string cluster_id;
-    std::map<BrokerId, BrokerImage> brokers;
+    std::map<BrokerId, BrokerImage> brokers; // registered, live or not
+    std::map<BrokerId, LiveImage> live;
+    ControllerImage controller;
     std::map<std::string, std::shared_ptr<const TopicImage>, std::less<>> topics_by_name;
     std::map<TopicId, std::shared_ptr<const TopicImage>> topics_by_id;
     std::map<TopicId, std::string> trash; // deleted topics whose files may go: id -> name
@@ -94,6 +142,21 @@ struct Image {
         const auto it = topics_by_id.find(id);
         return it == topics_by_id.end() ? nullptr : it->second.get();
     }
+    [[nodiscard]] const PartitionImage* partition(const PartitionKey& key) const {
+        const TopicImage* found = topic(key.topic_id);
+        const auto index = static_cast<size_t>(key.index.value());
+        return found != nullptr && key.index.value() >= 0 && index < found->partitions.size()
+                   ? &found->partitions[index]
+                   : nullptr;
+    }
+    [[nodiscard]] const BrokerImage* find_broker(BrokerId id) const {
+        const auto it = brokers.find(id);
+        return it == brokers.end() ? nullptr : &it->second;
+    }
+    [[nodiscard]] bool is_live(BrokerId id) const {
+        const BrokerImage* found = find_broker(id);
+        return found != nullptr && found->is_live();
+    }
 
     /// What is set on the group itself, for config::effective_group_config. Valid as long as the
     /// image.
@@ -111,6 +174,11 @@ struct Delta {
     std::vector<TopicId> topics_created;
     std::vector<TopicId> topics_changed; // partitions added or changed, or configs changed
     std::vector<TopicId> topics_deleted;
+    /// Of topics_changed: partitions that are new or differ, revisions apart.
+    std::vector<PartitionKey> partitions_changed;
+    /// Registered, gone, come alive, no longer live, or written otherwise.
+    std::vector<BrokerId> brokers_changed;
+    bool controller_changed = false;
 };
 
 } // namespace qtool::metadata

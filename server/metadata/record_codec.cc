@@ -20,6 +20,8 @@ constexpr int64_t kRecordVersion = 1; // of every record so far
 
 constexpr std::string_view kClusterKey = "cluster";
 constexpr std::string_view kBrokersPrefix = "brokers/";
+constexpr std::string_view kLivePrefix = "live/";
+constexpr std::string_view kControllerKey = "controller";
 constexpr std::string_view kTopicsPrefix = "topics/";
 constexpr std::string_view kPartitionsPrefix = "partitions/";
 constexpr std::string_view kTopicConfigsPrefix = "configs/topics/";
@@ -111,9 +113,46 @@ public:
         return at->get<std::string>();
     }
 
-    // A field that is written only when it says something.
     [[nodiscard]] Result<std::string> text_or_empty(const char* field) const {
         return json_.contains(field) ? text(field) : Result<std::string>(std::string());
+    }
+
+    [[nodiscard]] Result<Uuid> uuid(const char* field) const {
+        QT_TRY_ASSIGN(const std::string value, text(field));
+        Result<Uuid> id = parse_uuid(value);
+        return id && !id->is_zero() ? id : bad(field, "is not an id");
+    }
+
+    // Fields that are written only when they say something.
+    [[nodiscard]] bool has(const char* field) const { return json_.contains(field); }
+    [[nodiscard]] Result<bool> flag(const char* field) const {
+        const auto at = json_.find(field);
+        if (at == json_.end()) {
+            return false;
+        }
+        return at->is_boolean() ? Result<bool>(at->get<bool>()) : bad(field, "is not a boolean");
+    }
+    [[nodiscard]] Result<std::vector<BrokerId>> brokers_or_none(const char* field) const {
+        return has(field) ? brokers(field) : Result<std::vector<BrokerId>>(std::vector<BrokerId>());
+    }
+    [[nodiscard]] Result<std::vector<Uuid>> uuids_or_none(const char* field) const {
+        std::vector<Uuid> ids;
+        const auto at = json_.find(field);
+        if (at == json_.end()) {
+            return ids;
+        }
+        if (!at->is_array()) {
+            return bad(field, "is not an array");
+        }
+        for (const Json& element : *at) {
+            const Result<Uuid> id =
+                element.is_string() ? parse_uuid(element.get<std::string>()) : Result<Uuid>(Uuid{});
+            if (!id || id->is_zero()) {
+                return bad(field, "holds something else than ids");
+            }
+            ids.push_back(*id);
+        }
+        return ids;
     }
 
     [[nodiscard]] Result<std::vector<BrokerId>> brokers(const char* field) const {
@@ -208,6 +247,14 @@ std::string broker_key(BrokerId id) {
     return join(kBrokersPrefix, std::to_string(id.value()));
 }
 
+std::string live_key(BrokerId id) {
+    return join(kLivePrefix, std::to_string(id.value()));
+}
+
+std::string controller_key() {
+    return std::string(kControllerKey);
+}
+
 std::string topic_key(std::string_view name) {
     return join(kTopicsPrefix, std::string(name));
 }
@@ -262,14 +309,21 @@ Result<Key> parse_key(std::string_view key) {
         out.kind = KeyKind::producer_ids;
         return out;
     }
-    if (const auto rest = take_prefix(kBrokersPrefix)) {
-        const std::optional<int32_t> id = parse_index(*rest);
-        if (!id) {
-            return bad_key(key);
-        }
-        out.kind = KeyKind::broker;
-        out.broker = BrokerId(*id);
+    if (key == kControllerKey) {
+        out.kind = KeyKind::controller;
         return out;
+    }
+    for (const auto& [prefix, kind] :
+         {std::pair(kBrokersPrefix, KeyKind::broker), std::pair(kLivePrefix, KeyKind::live)}) {
+        if (const auto rest = take_prefix(prefix)) {
+            const std::optional<int32_t> id = parse_index(*rest);
+            if (!id) {
+                return bad_key(key);
+            }
+            out.kind = kind;
+            out.broker = BrokerId(*id);
+            return out;
+        }
     }
     if (const auto rest = take_prefix(kTopicsPrefix)) {
         if (!check_topic_name(*rest)) { // it becomes a folder's name
@@ -355,6 +409,22 @@ std::string encode_broker(const BrokerImage& broker) {
         json["admin_host"] = broker.admin_host;
         json["admin_port"] = broker.admin_port;
     }
+    if (broker.is_cordoned) {
+        json["cordoned"] = true;
+    }
+    if (!broker.incarnation.is_zero()) {
+        json["incarnation"] = to_string(broker.incarnation);
+    }
+    if (!broker.directory_ids.empty()) {
+        Json ids = Json::array();
+        for (const Uuid& id : broker.directory_ids) {
+            ids.push_back(to_string(id));
+        }
+        json["directory_ids"] = std::move(ids);
+    }
+    if (broker.start_count != 0) {
+        json["start_count"] = broker.start_count;
+    }
     return finish(std::move(json));
 }
 
@@ -369,7 +439,35 @@ Result<BrokerImage> decode_broker(std::string_view key, BrokerId id, std::string
     if (!broker.admin_host.empty()) {
         QT_TRY_ASSIGN(broker.admin_port, record.port("admin_port"));
     }
+    QT_TRY_ASSIGN(broker.is_cordoned, record.flag("cordoned"));
+    if (record.has("incarnation")) {
+        QT_TRY_ASSIGN(broker.incarnation, record.uuid("incarnation"));
+    }
+    QT_TRY_ASSIGN(broker.directory_ids, record.uuids_or_none("directory_ids"));
+    if (record.has("start_count")) {
+        QT_TRY_ASSIGN(broker.start_count,
+                      record.number("start_count", 0, std::numeric_limits<int64_t>::max()));
+    }
     return broker;
+}
+
+std::string encode_live(const Uuid& incarnation) {
+    return finish({{"incarnation", to_string(incarnation)}});
+}
+
+Result<Uuid> decode_live(std::string_view key, std::string_view value) {
+    QT_TRY_ASSIGN(const Record record, Record::parse(key, value));
+    return record.uuid("incarnation");
+}
+
+std::string encode_controller(BrokerId id) {
+    return finish({{"id", id.value()}});
+}
+
+Result<BrokerId> decode_controller(std::string_view key, std::string_view value) {
+    QT_TRY_ASSIGN(const Record record, Record::parse(key, value));
+    QT_TRY_ASSIGN(const int32_t id, record.number32("id", 0));
+    return BrokerId(id);
 }
 
 std::string encode_topic(const TopicRecord& topic) {
@@ -379,22 +477,29 @@ std::string encode_topic(const TopicRecord& topic) {
 Result<TopicRecord> decode_topic(std::string_view key, std::string_view value) {
     QT_TRY_ASSIGN(const Record record, Record::parse(key, value));
     TopicRecord topic;
-    QT_TRY_ASSIGN(const std::string id, record.text("id"));
-    const Result<TopicId> parsed = parse_uuid(id);
-    if (!parsed || parsed->is_zero()) {
-        return record.bad("id", "is not a topic id");
-    }
-    topic.id = *parsed;
+    QT_TRY_ASSIGN(topic.id, record.uuid("id"));
     QT_TRY_ASSIGN(topic.partition_count, record.number32("partition_count", 1));
     return topic;
 }
 
 std::string encode_partition(const PartitionImage& partition) {
-    return finish({{"replicas", to_json(partition.replicas)},
-                   {"isr", to_json(partition.isr)},
-                   {"leader", partition.leader.value()},
-                   {"leader_epoch", partition.leader_epoch.value()},
-                   {"partition_epoch", partition.partition_epoch}});
+    Json json{{"replicas", to_json(partition.replicas)},
+              {"isr", to_json(partition.isr)},
+              {"leader", partition.leader.value()},
+              {"leader_epoch", partition.leader_epoch.value()},
+              {"partition_epoch", partition.partition_epoch}};
+    const auto add = [&json](const char* field, const std::vector<BrokerId>& brokers) {
+        if (!brokers.empty()) {
+            json[field] = to_json(brokers);
+        }
+    };
+    add("elr", partition.elr);
+    add("adding_replicas", partition.adding_replicas);
+    add("removing_replicas", partition.removing_replicas);
+    if (partition.last_known_leader != kNoBroker) {
+        json["last_known_leader"] = partition.last_known_leader.value();
+    }
+    return finish(std::move(json));
 }
 
 Result<PartitionImage> decode_partition(std::string_view key, std::string_view value) {
@@ -411,11 +516,23 @@ Result<PartitionImage> decode_partition(std::string_view key, std::string_view v
         return std::find(partition.replicas.begin(), partition.replicas.end(), broker) !=
                partition.replicas.end();
     };
+    QT_TRY_ASSIGN(partition.elr, record.brokers_or_none("elr"));
+    QT_TRY_ASSIGN(partition.adding_replicas, record.brokers_or_none("adding_replicas"));
+    QT_TRY_ASSIGN(partition.removing_replicas, record.brokers_or_none("removing_replicas"));
+    if (record.has("last_known_leader")) {
+        QT_TRY_ASSIGN(const int32_t last, record.number32("last_known_leader", 0));
+        partition.last_known_leader = BrokerId(last);
+    }
     if (partition.replicas.empty()) {
         return record.bad("replicas", "is empty");
     }
-    if (!std::all_of(partition.isr.begin(), partition.isr.end(), is_replica)) {
-        return record.bad("isr", "holds a broker that is no replica");
+    for (const auto& [field, brokers] :
+         {std::pair("isr", &partition.isr), std::pair("elr", &partition.elr),
+          std::pair("adding_replicas", &partition.adding_replicas),
+          std::pair("removing_replicas", &partition.removing_replicas)}) {
+        if (!std::all_of(brokers->begin(), brokers->end(), is_replica)) {
+            return record.bad(field, "holds a broker that is no replica");
+        }
     }
     if (partition.leader != kNoBroker && !is_replica(partition.leader)) {
         return record.bad("leader", "is no replica");

@@ -17,6 +17,8 @@ namespace qtool::metadata {
 enum class KeyKind : uint8_t {
     cluster,
     broker,
+    live,
+    controller,
     topic,
     partition,
     topic_configs,
@@ -29,7 +31,7 @@ enum class KeyKind : uint8_t {
 
 struct Key {
     KeyKind kind = KeyKind::cluster;
-    BrokerId broker;        // broker, broker_configs (kNoBroker: the cluster's defaults)
+    BrokerId broker;        // broker, live, broker_configs (kNoBroker: the cluster's defaults)
     std::string topic_name; // topic
     TopicId topic_id;       // partition, topic_configs, trash
     int32_t partition = 0;  // partition
@@ -41,6 +43,9 @@ struct Key {
 
 std::string cluster_key();
 std::string broker_key(BrokerId id);
+/// Ephemeral, as controller_key: they go with the session of the broker that wrote them.
+std::string live_key(BrokerId id);
+std::string controller_key();
 std::string topic_key(std::string_view name);
 std::string partition_key(const TopicId& id, int32_t partition);
 std::string topic_configs_key(const TopicId& id);
@@ -64,6 +69,8 @@ struct TopicRecord {
 
 std::string encode_cluster(const std::string& cluster_id);
 std::string encode_broker(const BrokerImage& broker); // without the id, which is in the key
+std::string encode_live(const Uuid& incarnation);
+std::string encode_controller(BrokerId id);
 std::string encode_topic(const TopicRecord& topic);
 std::string encode_partition(const PartitionImage& partition);
 /// Of topics, brokers and groups alike.
@@ -76,6 +83,8 @@ std::string encode_trash(const std::string& topic_name);
 /// (not JSON, a field missing, of another type or out of its range).
 Result<std::string> decode_cluster(std::string_view key, std::string_view value);
 Result<BrokerImage> decode_broker(std::string_view key, BrokerId id, std::string_view value);
+Result<Uuid> decode_live(std::string_view key, std::string_view value);
+Result<BrokerId> decode_controller(std::string_view key, std::string_view value);
 Result<TopicRecord> decode_topic(std::string_view key, std::string_view value);
 Result<PartitionImage> decode_partition(std::string_view key, std::string_view value);
 Result<std::map<std::string, std::string>> decode_configs(std::string_view key,

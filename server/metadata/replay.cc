@@ -5,7 +5,9 @@
 #include "server/metadata/effective_config.h"
 #include "server/metadata/record_codec.h"
 
+#include <algorithm>
 #include <optional>
+#include <set>
 #include <utility>
 
 namespace qtool::metadata {
@@ -22,9 +24,36 @@ bool says_the_same(const TopicImage& a, const TopicImage& b) {
                         a.configs == b.configs && a.effective == b.effective);
 }
 
+void add_partitions_changed(const TopicImage& before, const TopicImage& after, Delta& delta) {
+    for (size_t i = 0; i < after.partitions.size(); i++) {
+        if (i >= before.partitions.size() || before.partitions[i] != after.partitions[i]) {
+            delta.partitions_changed.push_back({after.id, PartitionIndex(static_cast<int32_t>(i))});
+        }
+    }
+}
+
+std::vector<BrokerId> brokers_changed(const Image& before, const Image& after) {
+    std::vector<BrokerId> changed;
+    for (const auto& [id, broker] : after.brokers) {
+        const BrokerImage* old = before.find_broker(id);
+        if (old == nullptr || *old != broker) {
+            changed.push_back(id);
+        }
+    }
+    for (const auto& entry : before.brokers) {
+        if (after.find_broker(entry.first) == nullptr) {
+            changed.push_back(entry.first);
+        }
+    }
+    std::sort(changed.begin(), changed.end());
+    return changed;
+}
+
 Delta make_delta(const Image& before, const Image& after) {
     Delta delta;
     delta.revision = after.revision;
+    delta.brokers_changed = brokers_changed(before, after);
+    delta.controller_changed = before.controller != after.controller;
     auto old = before.topics_by_id.begin();
     auto now = after.topics_by_id.begin();
     while (old != before.topics_by_id.end() || now != after.topics_by_id.end()) {
@@ -39,6 +68,7 @@ Delta make_delta(const Image& before, const Image& after) {
         } else {
             if (!says_the_same(*old->second, *now->second)) {
                 delta.topics_changed.push_back(now->first);
+                add_partitions_changed(*old->second, *now->second, delta);
             }
             ++old;
             ++now;
@@ -95,6 +125,7 @@ private:
     std::shared_ptr<Image> image_;
     Asides aside_;
     bool broker_changed_ = false;
+    std::set<BrokerId> live_changed_; // whose two keys are to be brought together
     std::map<TopicId, Draft> drafts_;
 };
 
@@ -112,7 +143,26 @@ Result<void> Replay::Builder::write(const std::string& text,
     case KeyKind::broker:
         image.brokers.erase(key.broker);
         if (value) {
-            QT_TRY_ASSIGN(image.brokers[key.broker], decode_broker(text, key.broker, *value));
+            QT_TRY_ASSIGN(BrokerImage broker, decode_broker(text, key.broker, *value));
+            broker.mod_revision = revision;
+            image.brokers.emplace(key.broker, std::move(broker));
+        }
+        live_changed_.insert(key.broker);
+        return {};
+    case KeyKind::live:
+        image.live.erase(key.broker);
+        if (value) {
+            LiveImage& live = image.live[key.broker];
+            live.revision = revision;
+            QT_TRY_ASSIGN(live.incarnation, decode_live(text, *value));
+        }
+        live_changed_.insert(key.broker);
+        return {};
+    case KeyKind::controller:
+        image.controller = {};
+        if (value) {
+            QT_TRY_ASSIGN(image.controller.id, decode_controller(text, *value));
+            image.controller.revision = revision;
         }
         return {};
     case KeyKind::topic:
@@ -122,6 +172,7 @@ Result<void> Replay::Builder::write(const std::string& text,
         partition.reset();
         if (value) {
             QT_TRY_ASSIGN(partition, decode_partition(text, *value));
+            partition->mod_revision = revision;
         }
         return {};
     }
@@ -204,6 +255,15 @@ Result<void> Replay::Builder::write_topic(const Key& key, const std::string& tex
 }
 
 Result<void> Replay::Builder::finish(Revision revision) {
+    for (const BrokerId id : live_changed_) {
+        const auto broker = image_->brokers.find(id);
+        if (broker != image_->brokers.end()) {
+            const auto live = image_->live.find(id);
+            const LiveImage now = live == image_->live.end() ? LiveImage{} : live->second;
+            broker->second.epoch = now.revision;
+            broker->second.live_incarnation = now.incarnation;
+        }
+    }
     if (broker_changed_ || !image_->broker) {
         QT_TRY(finish_broker());
     }

@@ -69,6 +69,43 @@ TEST_CASE("values: the text is the documented one") {
     CHECK(encode_trash("old") == R"({"name":"old","version":1})");
 }
 
+TEST_CASE("values: what a cluster adds is written only when it says something") {
+    PartitionImage partition;
+    partition.replicas = {BrokerId(1), BrokerId(2), BrokerId(3), BrokerId(4)};
+    partition.isr = {BrokerId(1)};
+    partition.elr = {BrokerId(2)};
+    partition.last_known_leader = BrokerId(0);
+    partition.adding_replicas = {BrokerId(3)};
+    partition.removing_replicas = {BrokerId(4)};
+    CHECK(encode_partition(partition) ==
+          R"({"adding_replicas":[3],"elr":[2],"isr":[1],"last_known_leader":0,"leader":-1,)"
+          R"("leader_epoch":0,"partition_epoch":0,"removing_replicas":[4],"replicas":[1,2,3,4],)"
+          R"("version":1})");
+    CHECK(decode_partition("k", encode_partition(partition)).value() == partition);
+    for (const char* field : {"isr", "elr", "adding_replicas", "removing_replicas"}) {
+        CAPTURE(field);
+        const std::string value = std::string(R"({"replicas":[1],"isr":[1],"leader":1,)") +
+                                  R"("leader_epoch":0,"partition_epoch":0,"version":1,")" + field +
+                                  R"(":[9]})";
+        CHECK(decode_partition("k", value).error().code == Code::storage_damaged);
+    }
+
+    BrokerImage broker;
+    broker.id = BrokerId(3);
+    broker.host = "h";
+    broker.port = 1;
+    CHECK(encode_broker(broker) == R"({"host":"h","port":1,"version":1})");
+    broker.is_cordoned = true;
+    broker.incarnation = topic_id(1);
+    broker.directory_ids = {topic_id(2), topic_id(3)};
+    broker.start_count = 7;
+    CHECK(decode_broker("k", broker.id, encode_broker(broker)).value() == broker);
+    CHECK(decode_live("k", encode_live(topic_id(4))).value() == topic_id(4));
+    CHECK(decode_live("k", R"({"incarnation":"x","version":1})").error().code ==
+          Code::storage_damaged);
+    CHECK(decode_controller("k", encode_controller(BrokerId(0))).value() == BrokerId(0));
+}
+
 TEST_CASE("values: every record comes back as written") {
     Prng prng(7);
     for (int i = 0; i < 200; i++) {

@@ -19,7 +19,12 @@ namespace {
 
 bool equal(const TopicImage& a, const TopicImage& b) {
     return a.id == b.id && a.name == b.name && a.mod_revision == b.mod_revision &&
-           a.partitions == b.partitions && a.configs == b.configs && a.effective == b.effective &&
+           a.partitions == b.partitions &&
+           std::equal(a.partitions.begin(), a.partitions.end(), b.partitions.begin(),
+                      [](const PartitionImage& x, const PartitionImage& y) {
+                          return x.mod_revision == y.mod_revision;
+                      }) &&
+           a.configs == b.configs && a.effective == b.effective &&
            a.configs_revision == b.configs_revision;
 }
 
@@ -30,7 +35,7 @@ bool equal(const Image& a, const Image& b) {
         });
     };
     return a.revision == b.revision && a.cluster_id == b.cluster_id && a.brokers == b.brokers &&
-           same_topics(a.topics_by_name, b.topics_by_name) &&
+           a.controller == b.controller && same_topics(a.topics_by_name, b.topics_by_name) &&
            same_topics(a.topics_by_id, b.topics_by_id) && a.trash == b.trash &&
            a.next_producer_id == b.next_producer_id &&
            a.producer_ids_revision == b.producer_ids_revision;
@@ -111,6 +116,68 @@ Result<Replay::Step> apply(World& world, std::vector<port::StoreWrite> writes) {
 }
 
 } // namespace
+
+TEST_CASE("replay: a broker is live while its key is there, whichever came first") {
+    World world(1);
+    const BrokerId one(1);
+    CHECK_FALSE(world.image->is_live(one));
+    world.write({{live_key(one), encode_live(topic_id(9))}});
+    CHECK(world.image->find_broker(one)->epoch == world.image->revision);
+    CHECK(world.image->find_broker(one)->live_incarnation == topic_id(9));
+    CHECK(world.delta.brokers_changed == std::vector<BrokerId>{one});
+    CHECK(world.delta.topics_changed.empty());
+
+    const Revision epoch = world.image->revision;
+    BrokerImage broker = *world.image->find_broker(one);
+    broker.rack = "elsewhere";
+    world.write({{broker_key(one), encode_broker(broker)}});
+    CHECK(world.image->find_broker(one)->epoch == epoch);
+    CHECK(world.image->find_broker(one)->mod_revision == world.image->revision);
+    world.write({{live_key(one), std::nullopt}});
+    CHECK_FALSE(world.image->is_live(one));
+    CHECK(world.delta.brokers_changed == std::vector<BrokerId>{one});
+
+    world.write({{live_key(BrokerId(5)), encode_live(topic_id(9))}});
+    CHECK_FALSE(world.image->is_live(BrokerId(5)));
+    CHECK(world.delta.brokers_changed.empty());
+    broker.id = BrokerId(5);
+    world.write({{broker_key(broker.id), encode_broker(broker)}});
+    CHECK(world.image->is_live(BrokerId(5)));
+}
+
+TEST_CASE("replay: the controller is who wrote its key") {
+    World world(1);
+    CHECK(world.image->controller.id == kNoBroker);
+    world.write({{controller_key(), encode_controller(BrokerId(1))}});
+    CHECK(world.image->controller.id == BrokerId(1));
+    CHECK(world.image->controller.revision == world.image->revision);
+    CHECK(world.delta.controller_changed);
+    world.write({{controller_key(), std::nullopt}});
+    CHECK(world.image->controller == ControllerImage{});
+    CHECK(world.delta.controller_changed);
+}
+
+TEST_CASE("replay: a delta names the partitions that changed") {
+    World world;
+    CreateTopics create({{"t", 3, 1, {}, {}}}, false, world.config);
+    world.run(create);
+    CHECK(world.delta.partitions_changed.empty()); // created
+    const TopicImage& topic = world.topic("t");
+    PartitionImage changed = topic.partitions[1];
+    const PartitionKey key{topic.id, PartitionIndex(1)};
+    world.write({{partition_key(key.topic_id, 1), encode_partition(changed)}});
+    CHECK(world.delta.partitions_changed.empty()); // the same again
+    CHECK(world.image->partition(key)->mod_revision == world.image->revision);
+    changed.partition_epoch++;
+    world.write({{partition_key(key.topic_id, 1), encode_partition(changed)}});
+    CHECK(world.delta.partitions_changed == std::vector<PartitionKey>{key});
+    CHECK(world.delta.topics_changed == std::vector<TopicId>{key.topic_id});
+    CreatePartitions more({{"t", 4, std::nullopt}}, false);
+    world.run(more);
+    CHECK(world.delta.partitions_changed ==
+          std::vector<PartitionKey>{{key.topic_id, PartitionIndex(3)}});
+    CHECK(world.image->partition({key.topic_id, PartitionIndex(4)}) == nullptr);
+}
 
 TEST_CASE("replay: loading a snapshot gives what applying the changes gave") {
     for (uint64_t seed = 1; seed <= 20; seed++) {

@@ -1,0 +1,80 @@
+#include "server/metadata/decide_isr.h"
+
+#include "lib/base/assert.h"
+#include "server/metadata/partition_change.h"
+#include "server/metadata/record_codec.h"
+
+#include <algorithm>
+#include <optional>
+#include <set>
+#include <utility>
+
+namespace qtool::metadata {
+
+ChangeIsr::ChangeIsr(BrokerId self, std::vector<IsrProposal> proposals)
+    : self_(self),
+      proposals_(std::move(proposals)) {
+    QT_ASSERT(proposals_.size() <= kIsrProposalsMax);
+}
+
+port::StoreTransaction ChangeIsr::decide(const Image& image, port::Random&) {
+    port::StoreTransaction transaction;
+    results_.assign(proposals_.size(), IsrOutcome::unfinished);
+    std::set<BrokerId> added; // to one ISR at least: must still be live when it is written
+
+    const auto propose = [&](const IsrProposal& proposal) {
+        const PartitionImage* now = image.partition(proposal.partition);
+        if (now == nullptr || now->leader != self_ || now->leader_epoch != proposal.leader_epoch ||
+            now->partition_epoch != proposal.partition_epoch) {
+            return IsrOutcome::fenced;
+        }
+        std::vector<BrokerId> wanted;
+        for (const IsrMember& member : proposal.isr) {
+            wanted.push_back(member.broker);
+            if (!contains(now->replicas, member.broker)) {
+                return IsrOutcome::ineligible;
+            }
+            const BrokerImage* broker = image.find_broker(member.broker);
+            if (!contains(now->isr, member.broker) &&
+                (broker == nullptr || !broker->is_live() || broker->epoch != member.epoch)) {
+                return IsrOutcome::ineligible;
+            }
+        }
+        if (!contains(wanted, self_)) {
+            return IsrOutcome::ineligible;
+        }
+        // In assignment order, so that an ISR has one spelling.
+        std::vector<BrokerId> isr;
+        std::copy_if(now->replicas.begin(), now->replicas.end(), std::back_inserter(isr),
+                     [&](BrokerId broker) { return contains(wanted, broker); });
+        PartitionChange change(*image.topic(proposal.partition.topic_id), *now);
+        change.set_isr(std::move(isr));
+        const std::optional<PartitionImage> next = change.result();
+        if (!next) {
+            return IsrOutcome::unchanged;
+        }
+        const std::string key =
+            partition_key(proposal.partition.topic_id, proposal.partition.index.value());
+        transaction.guards.push_back({key, now->mod_revision});
+        transaction.writes.push_back({key, encode_partition(*next)});
+        std::copy_if(wanted.begin(), wanted.end(), std::inserter(added, added.end()),
+                     [&](BrokerId broker) { return !contains(now->isr, broker); });
+        return IsrOutcome::committed;
+    };
+    for (size_t i = 0; i < proposals_.size(); i++) {
+        results_[i] = propose(proposals_[i]);
+    }
+    for (const BrokerId broker : added) {
+        transaction.guards.push_back({live_key(broker), image.find_broker(broker)->epoch});
+    }
+    return transaction;
+}
+
+void ChangeIsr::finish(Result<void> result) {
+    if (!result) {
+        std::replace(results_.begin(), results_.end(), IsrOutcome::committed,
+                     IsrOutcome::unfinished);
+    }
+}
+
+} // namespace qtool::metadata

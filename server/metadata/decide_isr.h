@@ -1,0 +1,59 @@
+// Decision on ISRs: what leaders propose for their partitions (KIP-497, AlterPartition), written by
+// the leader itself. Lives on the core that leads them (see operation.h).
+//
+// For the leader: its high watermark may pass only what every member of the ISR it last saw in an
+// image, and of the ISR it has proposed since, holds; and it stands still while the ISR is smaller
+// than min_isr() or there is an ELR (the first can be lowered at run time, the second cannot).
+#pragma once
+
+#include "server/metadata/operation.h"
+
+#include <cstdint>
+#include <vector>
+
+namespace qtool::metadata {
+
+/// Partitions of one decision: with a guard each, and one a broker that is added, they fit a
+/// transaction of any store (etcd: 128).
+inline constexpr size_t kIsrProposalsMax = 64;
+
+struct IsrMember {
+    BrokerId broker;
+    /// Broker epoch its fetches carried: who starts anew in between has another one, and maybe
+    /// another log (KIP-903). Looked at for members that are added only.
+    Revision epoch{0};
+};
+
+struct IsrProposal {
+    PartitionKey partition;
+    LeaderEpoch leader_epoch;    // the proposer's
+    int32_t partition_epoch = 0; // of the image it looked at
+    std::vector<IsrMember> isr;  // wanted, with the leader
+};
+
+enum class IsrOutcome : uint8_t {
+    unfinished, // the transaction failed; it may be committed all the same
+    committed,  // in the image, with the proposed ISR
+    unchanged,  // the ISR was so already
+    fenced,     // another leader, leader epoch or partition epoch: look at the image again
+    ineligible, // a broker to add is not live in that epoch, or no replica
+};
+
+/// At most kIsrProposalsMax, distinct partitions.
+class ChangeIsr final : public Operation {
+public:
+    /// `self` is the broker that leads them.
+    ChangeIsr(BrokerId self, std::vector<IsrProposal> proposals);
+
+    port::StoreTransaction decide(const Image& image, port::Random& random) override;
+    void finish(Result<void> result) override;
+    /// One for each proposal, in that order. Valid after finish.
+    [[nodiscard]] const std::vector<IsrOutcome>& results() const { return results_; }
+
+private:
+    BrokerId self_;
+    std::vector<IsrProposal> proposals_;
+    std::vector<IsrOutcome> results_;
+};
+
+} // namespace qtool::metadata

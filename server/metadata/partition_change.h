@@ -1,0 +1,76 @@
+// PartitionChange: what may become of the ISR, the leader and the replicas of one partition. Every
+// decision that touches a partition goes through it, so that the rules hold wherever it comes from.
+//
+//   ISR   never empty: its last member stays, alive or not
+//   ELR   (KIP-966) who leaves the ISR while it is, or falls, under min.insync.replicas, since the
+//         high watermark then stands still; cleared when the ISR is large enough again
+//   leader a live member of the ISR, in assignment order; else a live one of the ELR, which then is
+//         the ISR; else none, ISR and ELR kept; else, where the topic allows to lose records, any
+//         live replica
+//
+// Each change of leader raises the leader epoch by one, each change at all the partition epoch.
+// Pure; for any thread. Source: Kafka's PartitionChangeBuilder; KIP-966, KIP-455.
+#pragma once
+
+#include "server/metadata/image.h"
+
+#include <functional>
+#include <optional>
+#include <vector>
+
+namespace qtool::metadata {
+
+/// min.insync.replicas as it holds for a partition: at most its replicas.
+size_t min_isr(const TopicImage& topic, const PartitionImage& partition);
+
+/// Whether the broker is one of them.
+bool contains(const std::vector<BrokerId>& brokers, BrokerId broker);
+
+class PartitionChange {
+public:
+    using IsLive = std::function<bool(BrokerId)>;
+
+    /// `topic` must outlive the change.
+    PartitionChange(const TopicImage& topic, const PartitionImage& before);
+
+    [[nodiscard]] const PartitionImage& now() const { return now_; }
+
+    /// Not empty; replicas only.
+    void set_isr(std::vector<BrokerId> isr);
+    /// Takes brokers out of the ISR, but never the last one. Where all would go, all stay: each
+    /// of them holds what is committed.
+    void leave_isr(const IsLive& stays);
+    /// Its copy is gone, or not what it was: out of ISR and ELR. False: it was the last one that
+    /// held what is committed, and stays in the ISR so that nobody starts from nothing unasked.
+    bool lose_copy(BrokerId broker);
+
+    /// Keeps a live leader of the ISR; else elects as above. `unclean`: also by losing records.
+    void elect(const IsLive& is_live, bool unclean);
+    /// Makes the broker leader, which must be a member of the ISR.
+    void set_leader(BrokerId broker);
+    /// A new term of the leader there is.
+    void renew_leader();
+
+    /// Wants these replicas in the end, in this order: not empty, each once. As before: cancels
+    /// what is under way.
+    void reassign(const std::vector<BrokerId>& target);
+    /// Back to the replicas before; without effect on the leader: elect follows. False when
+    /// nothing is under way, or only new replicas hold what is committed.
+    bool cancel_reassignment();
+    /// Those removing go when all that are adding are in the ISR; elect follows. True when it
+    /// finished something.
+    bool finish_reassignment();
+
+    /// The partition to write; nothing when it is as before.
+    [[nodiscard]] std::optional<PartitionImage> result() const;
+
+private:
+    void set_elr(const std::vector<BrokerId>& candidates);
+
+    const TopicImage& topic_;
+    PartitionImage before_;
+    PartitionImage now_;
+    bool is_new_term_ = false;
+};
+
+} // namespace qtool::metadata
