@@ -184,6 +184,22 @@ void MetadataCore::on_store_changed(const port::StoreChange& change) {
     answer_applied();
 }
 
+// The stores a broker can have so far tell every change.
+void MetadataCore::on_store_reloaded(port::StoreSnapshot) {
+    QT_UNREACHABLE();
+}
+
+// Nobody here opens a session yet.
+void MetadataCore::on_session_renewed(MonoTime) {
+    QT_UNREACHABLE();
+}
+void MetadataCore::on_session_lost() {
+    QT_UNREACHABLE();
+}
+void MetadataCore::on_session_closed() {
+    QT_UNREACHABLE();
+}
+
 void MetadataCore::on_store_committed(Token token, Result<Revision> result) {
     const Commit* found = commits_.find(token);
     QT_ASSERT(found != nullptr);

@@ -56,7 +56,11 @@ public:
     // port::MetadataStoreEvents
     void on_store_loaded(Result<port::StoreSnapshot> snapshot) override;
     void on_store_committed(Token token, Result<Revision> revision) override;
+    void on_store_reloaded(port::StoreSnapshot snapshot) override;
     void on_store_changed(const port::StoreChange& change) override;
+    void on_session_renewed(MonoTime valid_until) override;
+    void on_session_lost() override;
+    void on_session_closed() override;
 
 private:
     enum class Life : uint8_t { loading, registering, opening, serving, draining, closing, ended };

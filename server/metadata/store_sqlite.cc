@@ -13,7 +13,7 @@ namespace qtool::metadata {
 namespace {
 
 constexpr int64_t kApplicationId = 0x71'62'72'6b; // "qbrk", as file(1) shows it
-constexpr int64_t kSchemaVersion = 1;
+constexpr int64_t kSchemaVersion = 2;
 
 // Locked for good, so that SQLite needs no shared memory file. The cache is small: after the load
 // only keys that are guarded or written are read. A WAL that a large change made long is cut again.
@@ -31,11 +31,19 @@ constexpr const char* kSchema =
     "CREATE TABLE store (one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER NOT NULL);"
     "INSERT INTO store VALUES (1, 0);"
     "CREATE TABLE entries (key TEXT PRIMARY KEY, value TEXT NOT NULL,"
-    " mod_revision INTEGER NOT NULL) WITHOUT ROWID;"
+    " mod_revision INTEGER NOT NULL, ephemeral INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;"
+    "CREATE INDEX ephemeral_keys ON entries (key) WHERE ephemeral = 1;"
     "PRAGMA application_id = 1902277227;"
-    "PRAGMA user_version = 1;"
+    "PRAGMA user_version = 2;"
     "COMMIT;";
-static_assert(kApplicationId == 1902277227 && kSchemaVersion == 1, "kSchema spells them out");
+// Version 1 knew no ephemeral keys.
+constexpr const char* kUpgradeFrom1 =
+    "BEGIN IMMEDIATE;"
+    "ALTER TABLE entries ADD COLUMN ephemeral INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX ephemeral_keys ON entries (key) WHERE ephemeral = 1;"
+    "PRAGMA user_version = 2;"
+    "COMMIT;";
+static_assert(kApplicationId == 1902277227 && kSchemaVersion == 2, "the texts spell them out");
 
 bool is_no_space(int sys_errno) {
     return sys_errno == ENOSPC || sys_errno == EDQUOT;
@@ -87,14 +95,44 @@ Result<void> SqliteStore::set_up() {
     QT_TRY(check_schema()); // before anything is written: the file may be somebody else's
     QT_TRY(execute(kJournal));
     QT_TRY(prepare("SELECT mod_revision FROM entries WHERE key = ?1", select_revision_));
-    QT_TRY(prepare("INSERT INTO entries VALUES (?1, ?2, ?3) ON CONFLICT (key) DO UPDATE SET"
-                   " value = excluded.value, mod_revision = excluded.mod_revision",
+    QT_TRY(prepare("INSERT INTO entries VALUES (?1, ?2, ?3, ?4) ON CONFLICT (key) DO UPDATE SET"
+                   " value = excluded.value, mod_revision = excluded.mod_revision,"
+                   " ephemeral = excluded.ephemeral",
                    put_));
     QT_TRY(prepare("DELETE FROM entries WHERE key = ?1", erase_));
     QT_TRY(prepare("UPDATE store SET revision = ?1", set_revision_));
     QT_TRY_ASSIGN(const int64_t revision, read_number("SELECT revision FROM store"));
     revision_ = Revision(revision);
+    return drop_ephemeral();
+}
+
+// The file was locked by the process that wrote them, so that process is gone.
+Result<void> SqliteStore::drop_ephemeral() {
+    QT_TRY_ASSIGN(const std::vector<port::StoreWrite> deletes, ephemeral_deletes());
+    if (deletes.empty()) {
+        return {};
+    }
+    const Revision revision = revision_ + 1;
+    QT_TRY(execute("BEGIN IMMEDIATE"));
+    QT_TRY(write_all(deletes, revision));
+    sqlite3_bind_int64(set_revision_, 1, revision.value());
+    QT_TRY(step_done(set_revision_));
+    QT_TRY(execute("COMMIT"));
+    revision_ = revision;
     return {};
+}
+
+Result<std::vector<port::StoreWrite>> SqliteStore::ephemeral_deletes() {
+    sqlite3_stmt* raw = nullptr;
+    QT_TRY(prepare("SELECT key FROM entries WHERE ephemeral = 1 ORDER BY key", raw));
+    const OwnedStatement select(raw);
+    std::vector<port::StoreWrite> deletes;
+    int code = sqlite3_step(raw);
+    for (; code == SQLITE_ROW; code = sqlite3_step(raw)) {
+        deletes.push_back({text_of(raw, 0), std::nullopt});
+    }
+    return code == SQLITE_DONE ? Result<std::vector<port::StoreWrite>>(std::move(deletes))
+                               : sql_error(code, "cannot be read");
 }
 
 // A file without tables is new; it gets them.
@@ -126,31 +164,58 @@ Result<void> SqliteStore::check_schema() {
     if (const std::string said = text_of(raw, 0); said != "ok") {
         return Error(Code::storage_damaged, "metadata store " + path_ + " is damaged: " + said);
     }
-    return {};
+    return version < kSchemaVersion ? execute(kUpgradeFrom1) : Result<void>();
 }
 
 // ---- requests -----------------------------------------------------------------------------------
 
 void SqliteStore::commit(port::StoreTransaction transaction, Token token) {
     if (queue_.size() >= kStoreQueueMax) {
-        refused_.push_back(token);
+        refused_.push_back(
+            {token, Error(Code::store_unavailable, "too many metadata changes are waiting")});
+        return;
+    }
+    const bool is_ephemeral =
+        std::any_of(transaction.writes.begin(), transaction.writes.end(),
+                    [](const port::StoreWrite& write) { return write.ephemeral; });
+    if (is_ephemeral && (session_ == Session::none || session_ == Session::closing)) {
+        refused_.push_back(
+            {token, Error(Code::store_unavailable, "an ephemeral key needs a session")});
         return;
     }
     queue_.push_back(Pending{std::move(transaction), token});
 }
 
+void SqliteStore::open_session(Duration) {
+    QT_ASSERT(session_ == Session::none);
+    session_ = Session::opening;
+}
+
+void SqliteStore::close_session() {
+    QT_ASSERT(session_ == Session::opening || session_ == Session::open);
+    session_ = Session::closing;
+}
+
 bool SqliteStore::deliver_pending() {
     QT_ASSERT(events_ != nullptr);
     bool any = !refused_.empty();
-    for (const Token token : std::exchange(refused_, {})) {
-        events_->on_store_committed(
-            token, Error(Code::store_unavailable, "too many metadata changes are waiting"));
+    for (Refused& refused : std::exchange(refused_, {})) {
+        events_->on_store_committed(refused.token, std::move(refused.error));
     }
     if (std::exchange(load_wanted_, false)) {
         events_->on_store_loaded(read_all());
         any = true;
     }
+    if (session_ == Session::opening) {
+        session_ = Session::open;
+        events_->on_session_renewed(kMonoNever);
+        any = true;
+    }
     if (queue_.empty()) {
+        if (session_ == Session::closing) { // after what was committed before
+            end_session();
+            any = true;
+        }
         return any;
     }
     for (Outcome& outcome : commit_batch()) {
@@ -164,6 +229,20 @@ bool SqliteStore::deliver_pending() {
         events_->on_store_committed(outcome.token, revision);
     }
     return true;
+}
+
+void SqliteStore::end_session() {
+    session_ = Session::none;
+    Result<std::vector<port::StoreWrite>> deletes =
+        broken_ ? Result<std::vector<port::StoreWrite>>(*broken_) : ephemeral_deletes();
+    if (deletes && !deletes->empty()) {
+        queue_.push_back(Pending{{{}, *std::move(deletes)}, {}});
+        Outcome outcome = std::move(commit_batch().front());
+        if (outcome.change) {
+            events_->on_store_changed(*outcome.change);
+        }
+    }
+    events_->on_session_closed(); // what could not be deleted now is at the next open
 }
 
 Result<port::StoreSnapshot> SqliteStore::read_all() {
@@ -274,6 +353,7 @@ Result<void> SqliteStore::write_all(const std::vector<port::StoreWrite>& writes,
         if (write.value) {
             QT_TRY(bind_text(statement, 2, *write.value));
             sqlite3_bind_int64(statement, 3, revision.value());
+            sqlite3_bind_int(statement, 4, write.ephemeral ? 1 : 0);
         }
         QT_TRY(step_done(statement));
     }

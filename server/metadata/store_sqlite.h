@@ -2,7 +2,9 @@
 // Committed means synced (WAL, synchronous=FULL). Lives on the metadata core after open; work and
 // events both happen in deliver_pending(), where transactions that wait share one sync.
 //
-// The file is locked for as long as the store is open. Tables: README.md.
+// The file is locked for as long as the store is open, so the session of its process never ends
+// before the process does: ephemeral keys of a process that is gone are deleted at open. Tables:
+// README.md.
 #pragma once
 
 #include "lib/base/result.h"
@@ -11,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -41,6 +44,9 @@ public:
     void set_events(port::MetadataStoreEvents* events) override { events_ = events; }
     void load() override { load_wanted_ = true; }
     void commit(port::StoreTransaction transaction, Token token) override;
+    [[nodiscard]] size_t max_writes() const override { return std::numeric_limits<size_t>::max(); }
+    void open_session(Duration ttl) override;
+    void close_session() override;
     bool deliver_pending() override;
 
 private:
@@ -48,6 +54,7 @@ private:
         port::StoreTransaction transaction;
         Token token;
     };
+    enum class Session : uint8_t { none, opening, open, closing };
     /// A transaction of the running batch: its change, or why it is not part of it.
     struct Outcome {
         Token token;
@@ -65,6 +72,9 @@ private:
     Result<void> bind_text(sqlite3_stmt* statement, int column, const std::string& text);
 
     Result<port::StoreSnapshot> read_all();
+    Result<std::vector<port::StoreWrite>> ephemeral_deletes();
+    Result<void> drop_ephemeral();
+    void end_session();
     std::vector<Outcome> commit_batch();
     Result<void> commit_batch_write(std::vector<Pending>& batch, std::vector<Outcome>& outcomes);
     Result<std::optional<std::string>>
@@ -79,9 +89,15 @@ private:
     sqlite3_stmt* erase_ = nullptr;
     sqlite3_stmt* set_revision_ = nullptr;
     port::MetadataStoreEvents* events_ = nullptr;
-    std::deque<Pending> queue_;  // at most kStoreQueueMax
-    std::vector<Token> refused_; // beyond it; answered next
-    Revision revision_;          // of the last committed transaction
+    /// What cannot be taken up, answered next.
+    struct Refused {
+        Token token;
+        Error error;
+    };
+    std::deque<Pending> queue_; // at most kStoreQueueMax
+    std::vector<Refused> refused_;
+    Session session_ = Session::none;
+    Revision revision_; // of the last committed transaction
     bool load_wanted_ = false;
     std::optional<Error> broken_; // after an I/O error nothing more is written
 };

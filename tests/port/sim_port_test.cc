@@ -59,3 +59,4 @@ TEST_CASE_TEMPLATE_INVOKE(net_stop_listening, SimPortWorld);
 TYPE_TO_STRING(SimStoreWorld);
 TEST_CASE_TEMPLATE_INVOKE(store_transactions, SimStoreWorld);
 TEST_CASE_TEMPLATE_INVOKE(store_order, SimStoreWorld);
+TEST_CASE_TEMPLATE_INVOKE(store_session, SimStoreWorld);

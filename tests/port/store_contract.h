@@ -17,6 +17,10 @@ struct StoreRecorder final : port::MetadataStoreEvents {
     std::vector<Result<port::StoreSnapshot>> loads;
     std::map<Token, Result<Revision>> commits;
     std::vector<port::StoreChange> changes;
+    std::vector<port::StoreSnapshot> reloads;
+    std::vector<MonoTime> renewals;
+    int sessions_lost = 0;
+    int sessions_closed = 0;
 
     void on_store_loaded(Result<port::StoreSnapshot> snapshot) override {
         loads.push_back(std::move(snapshot));
@@ -26,6 +30,12 @@ struct StoreRecorder final : port::MetadataStoreEvents {
         commits.emplace(token, std::move(revision));
     }
     void on_store_changed(const port::StoreChange& change) override { changes.push_back(change); }
+    void on_store_reloaded(port::StoreSnapshot snapshot) override {
+        reloads.push_back(std::move(snapshot));
+    }
+    void on_session_renewed(MonoTime valid_until) override { renewals.push_back(valid_until); }
+    void on_session_lost() override { sessions_lost++; }
+    void on_session_closed() override { sessions_closed++; }
 };
 
 /// Commits one transaction and waits for its answer and, on success, its change.
@@ -126,6 +136,47 @@ TEST_CASE_TEMPLATE_DEFINE("store: many at once, in order, and there after a reop
     CHECK(snapshot.entries[9].mod_revision == last);
     CHECK(commit_now(world, events, {{{snapshot.entries[9].key, last}}, {{"z", "1"}}}).value() >
           last);
+}
+
+TEST_CASE_TEMPLATE_DEFINE("store: ephemeral keys live as long as the session", World,
+                          store_session) {
+    World world;
+    StoreRecorder events;
+    world.store().set_events(&events);
+    load_now(world, events);
+    const port::StoreTransaction live{{}, {{"keep", "1"}, {"live", "2", true}}};
+    const Result<Revision> without = commit_now(world, events, live);
+    REQUIRE_FALSE(without);
+    CHECK(without.error().code == Code::store_unavailable);
+
+    world.store().open_session(5s);
+    CHECK(events.renewals.empty());
+    REQUIRE(world.wait_until([&] { return events.renewals.size() == 1; }));
+    REQUIRE(commit_now(world, events, live));
+    world.store().close_session();
+    CHECK(events.sessions_closed == 0);
+    REQUIRE(world.wait_until([&] { return events.sessions_closed == 1; }));
+    REQUIRE(world.wait_until([&] { return events.changes.size() == 2; }));
+    CHECK(events.changes[1].writes == std::vector<port::StoreWrite>{{"live", {}}});
+    REQUIRE_FALSE(commit_now(world, events, live));
+
+    // Of a process that is gone without a word.
+    world.store().open_session(2s);
+    REQUIRE(world.wait_until([&] { return events.renewals.size() == 2; }));
+    REQUIRE(commit_now(world, events, {{}, {{"live", "3", true}, {"more", "4", true}}}));
+    REQUIRE(commit_now(world, events, {{}, {{"more", "5"}}})); // a key like others from now on
+    CHECK(events.sessions_lost == 0);
+    world.reopen();
+    StoreRecorder later;
+    world.store().set_events(&later);
+    port::StoreSnapshot left = load_now(world, later);
+    REQUIRE(world.wait_until([&] { // it may take as long as the session had left
+        return left.entries.size() == 2 || !later.changes.empty();
+    }));
+    left = load_now(world, later);
+    REQUIRE(left.entries.size() == 2);
+    CHECK(left.entries[0].key == "keep");
+    CHECK(left.entries[1].value == "5");
 }
 
 } // namespace qtool::test

@@ -111,6 +111,7 @@ TEST_CASE_TEMPLATE_INVOKE(net_stop_listening, UvPortWorld);
 TYPE_TO_STRING(SqliteStoreWorld);
 TEST_CASE_TEMPLATE_INVOKE(store_transactions, SqliteStoreWorld);
 TEST_CASE_TEMPLATE_INVOKE(store_order, SqliteStoreWorld);
+TEST_CASE_TEMPLATE_INVOKE(store_session, SqliteStoreWorld);
 
 TEST_CASE("uv disk: out of descriptors is storage_full, and passes") {
     UvPortWorld world(1);

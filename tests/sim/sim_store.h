@@ -7,8 +7,10 @@
 #include "tests/sim/sim_world.h"
 
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 namespace qtool::sim {
@@ -16,6 +18,7 @@ namespace qtool::sim {
 struct StoreImage {
     std::map<std::string, port::StoreEntry> entries;
     Revision revision;
+    std::set<std::string> ephemeral; // keys of the session of the one process
 };
 
 class SimStore final : public port::MetadataStore {
@@ -26,13 +29,21 @@ public:
         : world_(world),
           image_(image),
           alive_(std::move(alive)),
-          deliver_(std::move(deliver)) {}
+          deliver_(std::move(deliver)) {
+        drop_ephemeral();
+    }
 
     void set_events(port::MetadataStoreEvents* events) override { events_ = events; }
     void load() override;
     void commit(port::StoreTransaction transaction, Token token) override;
+    [[nodiscard]] size_t max_writes() const override { return std::numeric_limits<size_t>::max(); }
+    /// A session never ends before its process.
+    void open_session(Duration ttl) override;
+    void close_session() override;
 
 private:
+    port::StoreChange drop_ephemeral();
+    void tell_later(port::StoreChange change);
     void apply(const port::StoreTransaction& transaction, Token token);
     /// Calls `action` unless the process is dead by then.
     void later(Duration delay, std::function<void()> action);
@@ -42,6 +53,7 @@ private:
     std::shared_ptr<const bool> alive_;
     Deliver deliver_;
     port::MetadataStoreEvents* events_ = nullptr;
+    bool has_session_ = false;
     MonoTime commit_order_{}; // when the last commit arrives; those behind it come later
     MonoTime watch_order_{};  // ... when the last change is told
 };

@@ -56,6 +56,13 @@ struct Recorder final : port::MetadataStoreEvents {
         trace.push_back("changed " + std::to_string(change.revision.value()));
         changes.push_back(change);
     }
+    void on_store_reloaded(port::StoreSnapshot) override { FAIL("SQLite tells every change"); }
+    void on_session_renewed(MonoTime valid_until) override {
+        CHECK(valid_until == kMonoNever);
+        trace.emplace_back("session");
+    }
+    void on_session_lost() override { FAIL("the file is ours as long as it is open"); }
+    void on_session_closed() override { trace.emplace_back("session closed"); }
 };
 
 struct Open {
@@ -171,6 +178,54 @@ TEST_CASE("sqlite store: what was committed is there after a reopen, revisions g
     CHECK(open.commit_now(put("c", "1")).value() == Revision(6));
 }
 
+TEST_CASE("sqlite store: ephemeral keys go with the session, or with the process") {
+    const TempDir dir;
+    const port::StoreTransaction live{{}, {{"keep", "1"}, {"live", "2", true}}};
+    {
+        Open open(dir.file());
+        const Result<Revision> early = open.commit_now(live);
+        REQUIRE_FALSE(early);
+        CHECK(early.error().code == Code::store_unavailable);
+        open.events.trace.clear();
+        open.store->open_session(10s);
+        REQUIRE(open.commit_now(live).value() == Revision(1));
+        open.commit({{}, {{"late", "3", true}}}, 2);
+        open.store->close_session();
+        open.deliver();
+        CHECK(open.events.trace == std::vector<std::string>{"session", "changed 1", "committed 1 1",
+                                                            "changed 2", "committed 2 2",
+                                                            "changed 3", "session closed"});
+        CHECK(open.events.changes.back().writes ==
+              std::vector<port::StoreWrite>{{"late", std::nullopt}, {"live", std::nullopt}});
+        REQUIRE_FALSE(open.commit_now(live));
+        open.store->open_session(10s);
+        REQUIRE(open.commit_now({{}, {{"live", "4", true}, {"x", "5", true}}}));
+        REQUIRE(open.commit_now({{}, {{"x", "6"}}})); // no longer ephemeral
+    }
+    Open open(dir.file());
+    CHECK(open.load().entries ==
+          std::vector<port::StoreEntry>{{"keep", "1", Revision(1)}, {"x", "6", Revision(5)}});
+    CHECK(open.load().revision == Revision(6)); // the deletion is one
+}
+
+TEST_CASE("sqlite store: a file of schema version 1 is upgraded, nothing lost") {
+    const TempDir dir;
+    run_sql(dir.file(),
+            "CREATE TABLE store (one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER NOT "
+            "NULL);"
+            "INSERT INTO store VALUES (1, 7);"
+            "CREATE TABLE entries (key TEXT PRIMARY KEY, value TEXT NOT NULL, mod_revision INTEGER "
+            "NOT NULL) WITHOUT ROWID;"
+            "INSERT INTO entries VALUES ('a', '1', 7);"
+            "PRAGMA application_id = 1902277227; PRAGMA user_version = 1;");
+    for (int round = 0; round < 2; round++) {
+        Open open(dir.file());
+        const port::StoreSnapshot snapshot = open.load();
+        CHECK(snapshot.revision == Revision(7));
+        CHECK(snapshot.entries == std::vector<port::StoreEntry>{{"a", "1", Revision(7)}});
+    }
+}
+
 TEST_CASE("sqlite store: a copy of the files taken at any commit has that commit") {
     // What a killed process leaves: the files as they are, without a close.
     const TempDir dir;
@@ -202,7 +257,7 @@ TEST_CASE("sqlite store: files that are not ours, newer, damaged or open elsewhe
     }
     SUBCASE("newer") {
         { const Open open(path); }
-        run_sql(path, "PRAGMA user_version = 2");
+        run_sql(path, "PRAGMA user_version = 3");
         const Error error = open_error(path);
         CHECK(error.code == Code::unsupported_version);
         CHECK(error.detail.find("newer") != std::string::npos);
