@@ -12,8 +12,9 @@ namespace qtool::storage {
 
 namespace {
 
-constexpr uint32_t kStatesMagic = 0x51505354;                        // "QPST"
-constexpr uint32_t kStatesVersion = 2;                               // 1 had no transactions
+constexpr uint32_t kStatesMagic = 0x51505354; // "QPST"
+// 1 had no transactions, 2 no high watermark.
+constexpr uint32_t kStatesVersion = 3;
 constexpr size_t kStatesHeaderSize = 16;                             // magic, version, crc, count
 constexpr size_t kStateSizeMin = 16 + 4 + 1 + 3 * 8 + 8 + 4 + 8 + 4; // without epochs
 constexpr size_t kEpochSize = 4 + 8;
@@ -43,6 +44,9 @@ void encode_state(ByteWriter& out, const PartitionState& state) {
     out.be<uint32_t>(state.segment_count);
     out.be<int64_t>(state.oldest_max_timestamp);
     out.be<int64_t>(state.first_open_transaction.value());
+    out.be<int64_t>(state.high_watermark.value());
+    out.be<int64_t>(state.first_undecided_transaction.value());
+    out.be<int64_t>(state.undecided_until.value());
     out.be<uint32_t>(static_cast<uint32_t>(state.epochs.size()));
     for (const EpochStart& epoch : state.epochs) {
         out.be<int32_t>(epoch.epoch.value());
@@ -69,6 +73,12 @@ PartitionState decode_state(SpanReader& in, uint32_t version) {
     if (version >= 2) {
         state.first_open_transaction = Offset(in.be<int64_t>());
     }
+    state.high_watermark = state.synced_end_offset; // all was committed before there were replicas
+    if (version >= 3) {
+        state.high_watermark = Offset(in.be<int64_t>());
+        state.first_undecided_transaction = Offset(in.be<int64_t>());
+        state.undecided_until = Offset(in.be<int64_t>());
+    }
     const auto epochs = in.be<uint32_t>();
     if (epochs > in.left() / kEpochSize) {
         in.fail();
@@ -89,7 +99,8 @@ PartitionState decode_state(SpanReader& in, uint32_t version) {
     const bool ends_fit = state.log_end_offset >= state.log_start_offset &&
                           state.synced_end_offset <= state.log_end_offset;
     if (state.key.index < PartitionIndex(0) || state.log_start_offset < Offset(0) ||
-        state.synced_end_offset < Offset(0) || (state.is_clean && !ends_fit)) {
+        state.synced_end_offset < Offset(0) || state.high_watermark < Offset(0) ||
+        (state.is_clean && !ends_fit)) {
         in.fail();
     }
     return state;
@@ -286,9 +297,14 @@ Result<PartitionStates> load_recovery_points(port::Disk& disk, const std::string
             const PartitionKey key = state.key;
             state.is_clean = false;
             const auto [at, is_new] = known.try_emplace(key, std::move(state));
-            if (!is_new && at->second.synced_end_offset < state.synced_end_offset) {
+            if (is_new) {
+                continue;
+            }
+            const Offset high = std::max(at->second.high_watermark, state.high_watermark);
+            if (at->second.synced_end_offset < state.synced_end_offset) {
                 at->second = std::move(state);
             }
+            at->second.high_watermark = high;
         }
     }
     return known;

@@ -34,11 +34,15 @@ struct PartitionState {
     Offset log_start_offset;
     Offset log_end_offset;
     Offset synced_end_offset; // lower bound: everything below is on the device
+    Offset high_watermark;    // lower bound; may lie above the log end after a truncation
     uint64_t size_bytes = 0;  // of all .log files
     uint32_t segment_count = 0;
     int64_t oldest_max_timestamp = -1;         // of the first segment, ms; -1: unknown
     Offset first_open_transaction = kNoOffset; // first record of the oldest one; kNoOffset: none
-    std::vector<EpochStart> epochs;            // rising in both members
+    /// The same while the high watermark is not above undecided_until, a marker; kNoOffset: none.
+    Offset first_undecided_transaction = kNoOffset;
+    Offset undecided_until = kNoOffset;
+    std::vector<EpochStart> epochs; // rising in both members
 
     bool operator==(const PartitionState&) const = default;
 };
@@ -48,6 +52,7 @@ struct OpenHint {
     PartitionKey key;
     std::optional<PartitionState> clean;
     Offset recovery_point; // everything below was synced once; damage below it is no torn tail
+    Offset high_watermark; // known once; not above it: transactions that are decided for good
 };
 
 using PartitionStates = std::map<PartitionKey, PartitionState>;

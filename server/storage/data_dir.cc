@@ -293,6 +293,7 @@ OpenHint DataDir::hint(const TopicId& topic_id, PartitionIndex index) const {
     const auto at = states_.find(hint.key);
     if (at != states_.end()) {
         hint.recovery_point = at->second.synced_end_offset;
+        hint.high_watermark = at->second.high_watermark;
         if (was_clean_ && at->second.is_clean) {
             hint.clean = at->second;
         }

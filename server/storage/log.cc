@@ -49,6 +49,7 @@ Result<std::unique_ptr<Log>> Log::open(port::Disk& disk, std::string directory,
     std::unique_ptr<Log> log(new Log(disk, std::move(directory), config, hint));
     log->last_wall_ = now;
     log->synced_end_ = hint.recovery_point;
+    log->high_watermark_ = hint.high_watermark;
     if (hint.clean && hint.clean->is_clean) {
         const PartitionState& state = *hint.clean;
         log->epochs_ = EpochCache(state.epochs);
@@ -61,6 +62,9 @@ Result<std::unique_ptr<Log>> Log::open(port::Disk& disk, std::string directory,
         log->has_directory_ = state.has_directory;
         log->has_producers_ = state.has_producers;
         log->first_open_ = state.first_open_transaction;
+        log->first_undecided_ = state.first_undecided_transaction;
+        log->undecided_until_ = state.undecided_until;
+        log->high_watermark_ = std::min(state.high_watermark, state.log_end_offset);
         log->is_clean_ = true;
         return log;
     }
@@ -167,18 +171,27 @@ Result<AppendInfo> Log::append(ByteSpan batch, LeaderEpoch epoch, WallTime now,
     Result<AppendInfo> appended =
         is_low_ ? Error(Code::storage_full,
                         directory_ + ": less space is free than log.dir.reserve.bytes keeps")
-                : append_checked(*hot, batch, header, epoch, now);
+                : append_as_leader(*hot, batch, header, epoch, now);
     if (!appended && appended.error().code == Code::storage_full && header.has_producer_id()) {
         hot->producers.note_refused(header, now);
     }
     return appended;
 }
 
-// The batch passed the gate: finds room for it and writes it.
-Result<AppendInfo> Log::append_checked(Hot& hot, ByteSpan batch, protocol::BatchHeader header,
-                                       LeaderEpoch epoch, WallTime now,
-                                       const protocol::TransactionMarker* marker) {
-    if (log_end_.value() > std::numeric_limits<int64_t>::max() - kRelativeOffsetMax) {
+// The batch passed the gate: gets the next offset and this leader's epoch.
+Result<AppendInfo> Log::append_as_leader(Hot& hot, ByteSpan batch, protocol::BatchHeader header,
+                                         LeaderEpoch epoch, WallTime now,
+                                         const protocol::TransactionMarker* marker) {
+    header.base_offset = log_end_;
+    header.partition_leader_epoch = epoch;
+    protocol::patch_base_offset_and_epoch(batch, log_end_, epoch);
+    return append_placed(hot, batch, header, now, marker);
+}
+
+// The batch has its offset, at or behind the log end: finds room for it and writes it.
+Result<AppendInfo> Log::append_placed(Hot& hot, ByteView batch, const protocol::BatchHeader& header,
+                                      WallTime now, const protocol::TransactionMarker* marker) {
+    if (header.base_offset.value() > std::numeric_limits<int64_t>::max() - kRelativeOffsetMax) {
         return Error(Code::invalid_request, directory_ + ": offsets are used up");
     }
     QT_TRY(append_create_directory());
@@ -192,7 +205,7 @@ Result<AppendInfo> Log::append_checked(Hot& hot, ByteSpan batch, protocol::Batch
                                 config_.segment_ms - roll_jitter(directory_, active.base_offset(),
                                                                  std::min(config_.segment_jitter_ms,
                                                                           config_.segment_ms));
-        const int64_t last_relative = log_end_ + header.last_offset_delta - active.base_offset();
+        const int64_t last_relative = header.last_offset() - active.base_offset();
         if (active.size() > 0 &&
             (active.size() + batch.size() > config_.segment_bytes || is_old ||
              active.index_size_bytes() + kIndexEntrySize > config_.segment_index_bytes ||
@@ -202,13 +215,10 @@ Result<AppendInfo> Log::append_checked(Hot& hot, ByteSpan batch, protocol::Batch
     }
     Segment& active = hot.active();
     QT_TRY(active.file()); // nothing is written yet, so nothing is to be undone when this fails
-    header.base_offset = log_end_;
-    header.partition_leader_epoch = epoch;
-    protocol::patch_base_offset_and_epoch(batch, log_end_, epoch);
     const uint64_t position = active.size();
     std::optional<AbortedTransaction> aborted;
     if (marker != nullptr && marker->type == protocol::ControlType::abort) {
-        aborted = hot.producers.preview_abort(marker->producer_id, log_end_);
+        aborted = hot.producers.preview_abort(marker->producer_id, header.base_offset);
     }
     if (aborted) {
         QT_TRY(append_note_abort(active, *aborted));
@@ -219,11 +229,11 @@ Result<AppendInfo> Log::append_checked(Hot& hot, ByteSpan batch, protocol::Batch
         return std::move(written).error();
     }
     is_clean_ = false;
-    epochs_.assign(epoch, header.base_offset);
+    epochs_.assign(header.partition_leader_epoch, header.base_offset);
     if (marker != nullptr) {
         static_cast<void>(hot.producers.first_unstable(synced_end_)); // forgets what is past
         hot.producers.end_transaction(*marker, header.base_offset, now);
-    } else if (header.has_producer_id()) {
+    } else if (header.has_producer_id() && !header.is_control()) {
         hot.producers.update(header, now);
     }
     hot.tail.push({header.base_offset, header.last_offset(), position, header.size_bytes});
@@ -362,6 +372,7 @@ Result<std::optional<FlushWork>> Log::begin_flush() {
     }
     FlushWork work;
     work.end_offset = log_end_;
+    work.truncations = truncations_;
     std::vector<port::FileRef> aborted_files;
     for (Segment& segment : hot_->segments) {
         if (segment.synced_size < segment.size() || segment.needs_sync) {
@@ -388,8 +399,8 @@ Result<std::optional<FlushWork>> Log::begin_flush() {
 }
 
 void Log::finish_flush(const FlushWork& work) {
-    if (failure_ || !hot_) {
-        return;
+    if (failure_ || !hot_ || work.truncations != truncations_) {
+        return; // of a log that was cut since: what is left asks for a flush of its own
     }
     QT_ASSERT(work.end_offset <= log_end_);
     for (const FlushWork::Part& part : work.parts) {
@@ -399,6 +410,7 @@ void Log::finish_flush(const FlushWork& work) {
         }
     }
     synced_end_ = std::max(synced_end_, work.end_offset);
+    forget_truncation();
 }
 
 Result<void> Log::flush_blocking() {
@@ -467,7 +479,7 @@ void Log::release_idle() {
         }
         hot.active().write_index();
         if (hot.producers_loaded) {
-            set_first_open();
+            set_first_open(hot.producers);
             has_producers_ = hot.producers.size() > 0;
             if (has_producers_) {
                 release_write_producers();
@@ -537,9 +549,12 @@ PartitionState Log::state_for_checkpoint() const {
     state.has_directory = has_directory_;
     state.has_producers = has_producers_;
     state.first_open_transaction = first_open_;
+    state.first_undecided_transaction = first_undecided_;
+    state.undecided_until = undecided_until_;
     state.log_start_offset = log_start_;
     state.log_end_offset = log_end_;
     state.synced_end_offset = synced_end_;
+    state.high_watermark = high_watermark_;
     state.size_bytes = size_bytes_;
     state.segment_count = segment_count_;
     state.oldest_max_timestamp = oldest_max_timestamp_;

@@ -18,6 +18,7 @@
 #include "server/storage/checkpoint.h"
 #include "server/storage/epoch_cache.h"
 #include "server/storage/log_config.h"
+#include "server/storage/partition_files.h"
 #include "server/storage/producer_state.h"
 
 #include <cstdint>
@@ -75,6 +76,7 @@ struct FlushWork {
     std::vector<port::FileRef> files; // to fdatasync, at least one
     std::vector<Part> parts;          // the segments of the first `files`, in the same order
     Offset end_offset;                // everything below is durable afterwards
+    uint64_t truncations = 0;         // of the log before; after one more the work means nothing
 };
 
 /// Why a log should be compacted now.
@@ -134,6 +136,19 @@ public:
     Result<AppendInfo> append_marker(const protocol::TransactionMarker& marker,
                                      int16_t transaction_version, LeaderEpoch epoch, WallTime now);
 
+    /// Appends as follower what a leader's log holds from this log's end on: whole batches that
+    /// keep their offsets and epochs; gaps are what compaction left; a batch cut short at the end
+    /// is left out. `appended` is false when there was none. Errors, what came before stays
+    /// appended: corrupt, malformed, invalid_record (offsets that go back); and those of storage.
+    Result<AppendInfo> append_replicated(ByteView batches, WallTime now);
+    /// Cuts off the batches that end behind `offset`, durably when this returns; a batch is never
+    /// cut in two, so the log may end below it. REQUIRES: offset >= log_start_offset(). A flush
+    /// under way then means nothing. Errors: those of storage; the log is out of use unless nothing
+    /// happened (storage_full).
+    Result<void> truncate_to(Offset offset, WallTime now);
+    /// All records go, and the log goes on, empty, at `offset`. Errors: as truncate_to.
+    Result<void> restart_at(Offset offset, WallTime now);
+
     /// Whole batches from the one that holds `from` up to, not including, the first at or behind
     /// `end_exclusive`; within one segment; the first batch whatever its size, more within
     /// `bytes_max`. Batches without records come first only when there is nothing else below
@@ -160,6 +175,9 @@ public:
     [[nodiscard]] bool is_cold() const { return hot_ == nullptr; }
     /// Producers forgotten because of kProducersPerPartitionMax, since the log became hot.
     [[nodiscard]] uint64_t producers_evicted() const;
+
+    /// What was told last, or at open. Kept for the checkpoint.
+    [[nodiscard]] Offset known_high_watermark() const { return high_watermark_; }
 
     /// Nothing when all is synced. One flush at a time. Makes new directory entries durable. Of the
     /// errors only is_out_of_descriptors leaves the log in use.
@@ -240,9 +258,11 @@ private:
     Error damaged(std::string detail);
     Result<Hot*> load(WallTime now);
     Result<Hot*> load_with_producers(WallTime now);
-    Result<AppendInfo> append_checked(Hot& hot, ByteSpan batch, protocol::BatchHeader header,
-                                      LeaderEpoch epoch, WallTime now,
-                                      const protocol::TransactionMarker* marker = nullptr);
+    Result<AppendInfo> append_as_leader(Hot& hot, ByteSpan batch, protocol::BatchHeader header,
+                                        LeaderEpoch epoch, WallTime now,
+                                        const protocol::TransactionMarker* marker = nullptr);
+    Result<AppendInfo> append_placed(Hot& hot, ByteView batch, const protocol::BatchHeader& header,
+                                     WallTime now, const protocol::TransactionMarker* marker);
     Result<void> append_create_directory();
     Result<void> append_roll(WallTime now);
     Result<void> add_segment(Offset base, WallTime now);
@@ -278,6 +298,8 @@ private:
     void recover_empty();
     Result<void> load_clean(WallTime now);
     Result<Snapshot> latest_snapshot(const Listing& listing, Offset at_most);
+    Result<Snapshot> snapshot_to_replay_from(const Listing& listing);
+    Result<std::optional<Snapshot>> read_snapshot(Offset taken_at);
     Result<void> load_producers(const Listing& listing, WallTime now);
     void remove_indexes(Offset base);
     Result<void> rebuild_epochs(size_t segments);
@@ -292,7 +314,17 @@ private:
     Result<const std::vector<AbortedTransaction>*> aborted_of(Segment& segment);
     Result<Offset> end_of(const ReadInfo& read);
     Result<void> rebuild_aborted(Offset first_base);
-    void set_first_open();
+    void set_first_open(ProducerState& producers);
+
+    // log_replicated.cc
+    Result<void> note_truncation(Offset to, Offset end_min);
+    void forget_truncation();
+    Result<void> recover_truncation();
+    Result<void> drop_segments_from(Offset offset);
+    Result<void> truncate_files(Offset offset, WallTime now);
+    Result<void> truncate_active(Offset offset);
+    Result<void> restart_files(Offset offset);
+    Result<void> after_truncation(WallTime now);
 
     // log_retention.cc
     Result<void> persist_log_start(Offset offset);
@@ -323,9 +355,14 @@ private:
     WallTime last_wall_{};
     bool is_low_ = false;
     bool has_directory_ = false;
-    bool has_producers_ = false;    // cold: a snapshot at log_end_ holds them
-    Offset first_open_ = kNoOffset; // cold: of the oldest open transaction
-    uint64_t last_guard_ = 0;       // of transactions to be verified; not given twice
+    bool has_producers_ = false;         // cold: a snapshot at log_end_ holds them
+    Offset first_open_ = kNoOffset;      // cold: of the oldest open transaction
+    Offset first_undecided_ = kNoOffset; // cold: the same while the high watermark is not above
+    Offset undecided_until_ = kNoOffset; // ... this marker; kNoOffset: there is none
+    Offset high_watermark_;              // the highest that is known here
+    uint64_t truncations_ = 0;
+    std::optional<Truncation> truncation_; // log_replicated.cc
+    uint64_t last_guard_ = 0;              // of transactions to be verified; not given twice
     bool is_clean_ = false;
     bool recovery_lost_tail_ = false;
     std::optional<Error> failure_;

@@ -165,6 +165,7 @@ Result<void> Log::recover(WallTime now) {
         return damaged(start.error().detail);
     }
     log_start_ = *start;
+    QT_TRY(recover_truncation());
     QT_TRY_ASSIGN(Listing listing, list_files());
     if (!listing.swaps.empty()) {
         QT_TRY(finish_swaps(listing));
@@ -185,6 +186,7 @@ Result<void> Log::recover(WallTime now) {
         QT_TRY(note_damage(hot_->segments.front().ensure_index(config_.index_interval_bytes)));
     }
     update_summary();
+    high_watermark_ = std::min(high_watermark_, log_end_);
     // What is only in the page cache becomes durable: recovery may have run after a mere kill, and
     // readers are about to see these records.
     QT_TRY(disk_.sync_directory(directory_));
@@ -397,36 +399,63 @@ Result<void> Log::load_clean(WallTime now) {
     return {};
 }
 
+// Nothing: it cannot be used.
+Result<std::optional<Log::Snapshot>> Log::read_snapshot(Offset taken_at) {
+    const std::string name = snapshot_path(taken_at);
+    QT_TRY_ASSIGN(const auto bytes, read_small_file(disk_, name, kSmallFileMax));
+    if (!bytes) {
+        return std::optional<Snapshot>();
+    }
+    Result<ProducerState> state = ProducerState::decode(*bytes, taken_at);
+    if (!state) {
+        log_line(LogLevel::warn, "producer_snapshot_ignored",
+                 {{"file", name}, {"error", to_string(state.error())}});
+        return std::optional<Snapshot>();
+    }
+    return std::optional<Snapshot>(Snapshot{*std::move(state), taken_at});
+}
+
 // The latest that can be read at or below `at_most`; else the state of an empty log, at its front.
 Result<Log::Snapshot> Log::latest_snapshot(const Listing& listing, Offset at_most) {
-    Snapshot latest;
-    latest.taken_at = hot_->segments.empty() ? at_most : hot_->segments.front().base_offset();
+    const Offset front = hot_->segments.empty() ? at_most : hot_->segments.front().base_offset();
     for (size_t i = listing.snapshots.size(); i-- > 0;) {
         const Offset taken_at = listing.snapshots[i];
-        if (taken_at > at_most || taken_at < latest.taken_at) {
+        if (taken_at > at_most || taken_at < front) {
             continue;
         }
-        const std::string name = snapshot_path(taken_at);
-        QT_TRY_ASSIGN(const auto bytes, read_small_file(disk_, name, kSmallFileMax));
-        if (!bytes) {
+        QT_TRY_ASSIGN(std::optional<Snapshot> snapshot, read_snapshot(taken_at));
+        if (snapshot) {
+            return *std::move(snapshot);
+        }
+    }
+    return Snapshot{{}, front};
+}
+
+// At or below the high watermark where there is one, since a snapshot knows nothing of markers that
+// wait for it. Else the first that is left, once records were deleted: it alone knows who wrote
+// them.
+Result<Log::Snapshot> Log::snapshot_to_replay_from(const Listing& listing) {
+    const Offset front = hot_->segments.empty() ? log_end_ : hot_->segments.front().base_offset();
+    const Offset high = std::min(log_end_, std::max(high_watermark_, front));
+    QT_TRY_ASSIGN(Snapshot latest, latest_snapshot(listing, high));
+    if (latest.taken_at > front || front == Offset{0}) {
+        return latest;
+    }
+    for (const Offset taken_at : listing.snapshots) {
+        if (taken_at < front || taken_at > log_end_) {
             continue;
         }
-        Result<ProducerState> state = ProducerState::decode(*bytes, taken_at);
-        if (!state) {
-            log_line(LogLevel::warn, "producer_snapshot_ignored",
-                     {{"file", name}, {"error", to_string(state.error())}});
-            continue;
+        QT_TRY_ASSIGN(std::optional<Snapshot> snapshot, read_snapshot(taken_at));
+        if (snapshot) {
+            return *std::move(snapshot);
         }
-        latest.state = *std::move(state);
-        latest.taken_at = taken_at;
-        break;
     }
     return latest;
 }
 
-// From the latest snapshot, and the batch headers behind it.
+// From a snapshot, and the batch headers behind it.
 Result<void> Log::load_producers(const Listing& listing, WallTime now) {
-    QT_TRY_ASSIGN(Snapshot snapshot, latest_snapshot(listing, log_end_));
+    QT_TRY_ASSIGN(Snapshot snapshot, snapshot_to_replay_from(listing));
     hot_->producers = std::move(snapshot.state);
     QT_TRY(replay_producers(hot_->producers, snapshot.taken_at, now, nullptr));
     hot_->producers_loaded = true;

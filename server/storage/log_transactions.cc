@@ -52,7 +52,7 @@ Result<AppendInfo> Log::append_own(ByteSpan batch, LeaderEpoch epoch, WallTime n
     if (header.is_transactional()) {
         QT_TRY(hot->producers.check_own(header));
     }
-    return append_checked(*hot, batch, header, epoch, now);
+    return append_as_leader(*hot, batch, header, epoch, now);
 }
 
 Result<AppendInfo> Log::append_marker(const protocol::TransactionMarker& marker,
@@ -72,7 +72,7 @@ Result<AppendInfo> Log::append_marker(const protocol::TransactionMarker& marker,
     }
     const Result<protocol::BatchHeader> header = protocol::parse_batch_header(batch);
     QT_ASSERT(header.has_value());
-    return append_checked(*hot, batch, *header, epoch, now, &timed);
+    return append_as_leader(*hot, batch, *header, epoch, now, &timed);
 }
 
 // Before the marker is written: a marker without its entry would make the records pass for good.
@@ -172,13 +172,19 @@ Result<std::vector<AbortedTransaction>> Log::aborted_in(Offset from, const ReadI
 }
 
 Offset Log::first_unstable_offset(Offset high_watermark) {
-    return hot_ && hot_->producers_loaded ? hot_->producers.first_unstable(high_watermark)
-                                          : first_open_;
+    high_watermark_ = std::max(high_watermark_, high_watermark);
+    if (hot_ && hot_->producers_loaded) {
+        return hot_->producers.first_unstable(high_watermark);
+    }
+    return high_watermark <= undecided_until_ ? first_undecided_ : first_open_;
 }
 
-void Log::set_first_open() {
-    QT_ASSERT(hot_->producers_loaded);
-    first_open_ = hot_->producers.first_open();
+// What a cold log keeps of its transactions. One whose marker a follower has, but not all replicas
+// yet, is decided only when the high watermark passes the marker.
+void Log::set_first_open(ProducerState& producers) {
+    first_open_ = producers.first_open();
+    first_undecided_ = producers.first_unstable(high_watermark_);
+    undecided_until_ = producers.last_undecided_marker();
 }
 
 Result<std::vector<ProducerState::Description>> Log::producers(WallTime now) {
@@ -229,7 +235,7 @@ Result<void> Log::replay_producers(ProducerState& state, Offset from, WallTime n
                     }
                 }
                 state.end_transaction(*marker, header->base_offset, now);
-                static_cast<void>(state.first_unstable(header->next_offset())); // all is decided
+                static_cast<void>(state.first_unstable(high_watermark_)); // forgets what is past
             } else if (header->has_producer_id()) {
                 // When it was written is not known any more; from now on is the safe side.
                 state.update(*header, now);
@@ -281,14 +287,14 @@ Result<void> Log::recover_transactions(const Listing& listing, WallTime now) {
                 QT_TRY(segment.aborted().replace({}));
             }
         }
-        QT_TRY_ASSIGN(const Snapshot snapshot, latest_snapshot(listing, log_end_));
+        QT_TRY_ASSIGN(Snapshot snapshot, snapshot_to_replay_from(listing));
         if (snapshot.taken_at >= listing.checked_from) {
-            first_open_ = snapshot.state.first_open(); // what follows changes no transaction
+            set_first_open(snapshot.state); // what follows changes no transaction
             return {};
         }
     }
     QT_TRY(load_producers(listing, now));
-    set_first_open();
+    set_first_open(hot_->producers);
     return {};
 }
 

@@ -131,6 +131,32 @@ Result<Offset> read_log_start(port::Disk& disk, const std::string& directory) {
     return Offset(*offset);
 }
 
+Result<void> write_truncation(port::Disk& disk, const std::string& directory,
+                              const Truncation& truncation) {
+    const std::string text = encode_text_file(
+        std::string("version=") + kTextVersion + "\nto=" + std::to_string(truncation.to.value()) +
+        "\nend.min=" + std::to_string(truncation.end_min.value()) +
+        "\nuntil=" + std::to_string(truncation.until.value()) + "\n");
+    return write_small_file(disk, {directory, kTruncationName, true}, as_bytes(text));
+}
+
+Result<std::optional<Truncation>> read_truncation(port::Disk& disk, const std::string& directory) {
+    const std::string path = directory + "/" + kTruncationName;
+    QT_TRY_ASSIGN(const auto lines, read_text_file(disk, path));
+    if (!lines) {
+        return std::optional<Truncation>();
+    }
+    const std::optional<int64_t> to = parse_number<int64_t>(text_value(*lines, "to").value_or(""));
+    const std::optional<int64_t> until =
+        parse_number<int64_t>(text_value(*lines, "until").value_or(""));
+    const std::optional<int64_t> end_min =
+        parse_number<int64_t>(text_value(*lines, "end.min").value_or(""));
+    if (!to || !end_min || *end_min < 0 || *to < *end_min || !until || *until < *to) {
+        return Error(Code::corrupt, path + ": no offsets");
+    }
+    return std::optional<Truncation>(Truncation{Offset(*to), Offset(*end_min), Offset(*until)});
+}
+
 std::string deleted_directory_name(const std::string& directory, const PartitionKey& key) {
     return base_name(directory).substr(0, kNameKeptMax) + "." + to_string(key.topic_id) + "-" +
            std::to_string(key.index.value()) + ".deleted";

@@ -48,6 +48,23 @@ Result<void> write_log_start(port::Disk& disk, const std::string& directory, Off
 /// 0 when absent. Errors: corrupt, unsupported_version, storage_io.
 Result<Offset> read_log_start(port::Disk& disk, const std::string& directory);
 
+/// A log of a follower was cut: records from `to` on, as far as they were below `until` then, are
+/// not what they were. Until the log has grown to `until` again no note of what was synced or
+/// committed between the two is to be believed.
+struct Truncation {
+    Offset to;
+    Offset end_min; // at or below `to`: where the log that was left ended at the least
+    Offset until;
+
+    bool operator==(const Truncation&) const = default;
+};
+inline constexpr const char* kTruncationName = "truncation";
+/// Durable. Errors: storage_io, storage_full.
+Result<void> write_truncation(port::Disk& disk, const std::string& directory,
+                              const Truncation& truncation);
+/// Nothing when absent. Errors: corrupt, unsupported_version, storage_io.
+Result<std::optional<Truncation>> read_truncation(port::Disk& disk, const std::string& directory);
+
 /// "<name, maybe cut>.<topic id>-<index>.deleted", at most 255 bytes.
 std::string deleted_directory_name(const std::string& directory, const PartitionKey& key);
 /// Removes a directory renamed so: segments off the loop, everything else now. Can be repeated.

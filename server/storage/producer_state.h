@@ -86,6 +86,10 @@ public:
     /// The first record of a transaction that is open, or decided by a marker at or behind
     /// `high_watermark`; kNoOffset: none. The watermark never falls.
     Offset first_unstable(Offset high_watermark);
+    /// The last marker that first_unstable() still waits for; kNoOffset: none.
+    [[nodiscard]] Offset last_undecided_marker() const {
+        return decided_.empty() ? kNoOffset : decided_.back().marker_offset;
+    }
     [[nodiscard]] Offset first_open() const {
         return open_.empty() ? kNoOffset : open_.begin()->first;
     }

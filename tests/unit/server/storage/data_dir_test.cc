@@ -135,7 +135,7 @@ TEST_CASE_FIXTURE(Fixture, "a clean-shutdown file that is not whole counts as no
         CHECK_FALSE(disk.has("/data/clean-shutdown"));
     }
     std::vector<std::byte> newer = good;
-    newer[7] = std::byte{3};
+    newer[7] = std::byte{4};
     disk.put("/data/clean-shutdown", newer);
     CHECK(try_open() == Code::unsupported_version);
     CHECK(disk.has("/data/clean-shutdown"));
