@@ -8,6 +8,7 @@ ExitCode exit_code(Code code) noexcept {
         return ExitCode::usage;
     case Code::timed_out:
     case Code::connection_failed:
+    case Code::connection_refused:
     case Code::no_broker:
         return ExitCode::unreachable;
     case Code::unknown_topic:

@@ -92,6 +92,7 @@ int http_status(Code code) noexcept {
     case Code::shutting_down:
     case Code::overloaded:
     case Code::connection_failed:
+    case Code::connection_refused:
     case Code::no_broker:
         return 503;
     case Code::timed_out:

@@ -122,6 +122,8 @@ std::string_view to_string(Code code) noexcept {
         return "overloaded";
     case Code::connection_failed:
         return "connection_failed";
+    case Code::connection_refused:
+        return "connection_refused";
     case Code::no_broker:
         return "no_broker";
     case Code::internal:

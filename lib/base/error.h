@@ -74,10 +74,11 @@ enum class Code : uint8_t {
     timed_out,
     cancelled,
     shutting_down,
-    overloaded,        // a bounded queue is full
-    connection_failed, // could not connect, or the peer closed
-    no_broker,         // no broker answers
-    internal,          // our own fault, reported rather than hidden
+    overloaded,         // a bounded queue is full
+    connection_failed,  // could not connect, or the peer closed
+    connection_refused, // nobody listens there: the peer's process is gone
+    no_broker,          // no broker answers
+    internal,           // our own fault, reported rather than hidden
 };
 
 /// The code's name as written above, for logs and JSON ("offset_out_of_range").

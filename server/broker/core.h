@@ -33,6 +33,8 @@ public:
 
     // port::CoreEvents
     void on_accept(Token connection, uint8_t listener, const port::SocketAddress& peer) override;
+    void on_connected(Token connection) override;
+    void on_connect_failed(Token connection, Error error) override;
     ByteSpan receive_buffer(Token connection) override;
     void on_received(Token connection, size_t size) override;
     void on_sent(Token connection, uint64_t queued) override;

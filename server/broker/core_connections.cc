@@ -45,6 +45,14 @@ void Core::on_accept(Token token, uint8_t listener, const port::SocketAddress& p
     }
 }
 
+// Nothing connects to other brokers yet.
+void Core::on_connected(Token) {
+    QT_UNREACHABLE();
+}
+void Core::on_connect_failed(Token, Error) {
+    QT_UNREACHABLE();
+}
+
 ByteSpan Core::receive_buffer(Token token) {
     ConnectionSlot* connection = connections_.find(token);
     QT_ASSERT(connection != nullptr);

@@ -381,6 +381,12 @@ void MetadataCore::on_turn_end() {
 void MetadataCore::on_accept(Token, uint8_t, const port::SocketAddress&) {
     QT_UNREACHABLE();
 }
+void MetadataCore::on_connected(Token) {
+    QT_UNREACHABLE();
+}
+void MetadataCore::on_connect_failed(Token, Error) {
+    QT_UNREACHABLE();
+}
 ByteSpan MetadataCore::receive_buffer(Token) {
     QT_UNREACHABLE();
 }

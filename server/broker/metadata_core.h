@@ -47,6 +47,8 @@ public:
     void on_timer() override;
     void on_turn_end() override;
     void on_accept(Token, uint8_t, const port::SocketAddress&) override;
+    void on_connected(Token) override;
+    void on_connect_failed(Token, Error) override;
     ByteSpan receive_buffer(Token) override;
     void on_received(Token, size_t) override;
     void on_sent(Token, uint64_t) override;

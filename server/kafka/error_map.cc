@@ -120,6 +120,7 @@ protocol::KafkaError kafka_error(Code code) noexcept {
     case Code::overloaded:
         return request_timed_out;
     case Code::connection_failed:
+    case Code::connection_refused:
         return network_exception;
     case Code::no_broker:
         return broker_not_available;

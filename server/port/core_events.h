@@ -3,6 +3,7 @@
 // the core's own thread.
 #pragma once
 
+#include "lib/base/error.h"
 #include "lib/base/ids.h"
 #include "server/port/clock.h"
 #include "server/port/disk.h"
@@ -18,6 +19,12 @@ public:
 
     /// A new connection; `peer` is its remote address.
     virtual void on_accept(Token connection, uint8_t listener, const SocketAddress& peer) = 0;
+    /// A connection begun with Net::connect stands.
+    virtual void on_connected(Token connection) = 0;
+    /// It does not; the token is dead. connection_refused: a machine answered that nobody listens
+    /// there; timed_out: nobody answered before the deadline; connection_failed: the rest (a name
+    /// that is unknown, no route, out of descriptors).
+    virtual void on_connect_failed(Token connection, Error error) = 0;
     /// Where the next bytes of the connection go: at least one byte. Asked right before reading.
     virtual ByteSpan receive_buffer(Token connection) = 0;
     /// `size` bytes (at least one) were put at the front of the last receive_buffer.

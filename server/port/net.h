@@ -44,6 +44,12 @@ public:
     /// Closes all listeners.
     virtual void stop_listening() = 0;
 
+    /// Begins to connect; `host` is a name or numeric. Exactly one event follows, later:
+    /// on_connected (a connection as any other from then on, reading is on) or on_connect_failed.
+    /// What is sent before that is queued; close(token) gives up, and no event follows. On any
+    /// core.
+    virtual Token connect(const std::string& host, uint16_t port, uint32_t deadline_ms) = 0;
+
     /// Queues pieces behind what is queued already; never fails, on_closed tells when the peer is
     /// gone. The caller bounds the queue by looking at queued_bytes.
     virtual void send(Token connection, std::vector<Piece> pieces) = 0;

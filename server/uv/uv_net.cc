@@ -42,7 +42,9 @@ ByteView bytes_of(const port::Piece& piece) {
 
 UvNet::UvNet(CoreContext& context, std::function<void(AcceptedSocket)> deal)
     : context_(context),
-      listeners_(context, std::move(deal)) {
+      listeners_(context, std::move(deal)),
+      dialer_(context,
+              [this](Token token, Result<int> socket) { on_dialed(token, std::move(socket)); }) {
     const int status =
         timer_.open(this, [&](uv_timer_t* timer) { return uv_timer_init(&context_.loop, timer); });
     QT_ASSERT(status == 0); // cannot fail
@@ -58,17 +60,55 @@ void UvNet::adopt(AcceptedSocket socket) {
     stream.net = this;
     stream.token = token;
     stream.fd = socket.fd;
-    const int status = stream.poll.open(&stream, [&](uv_poll_t* poll) {
-        return uv_poll_init_socket(&context_.loop, poll, socket.fd);
-    });
-    if (status != 0) {
-        log_line(LogLevel::error, "connection_refused", {{"why", uv_strerror(status)}});
+    stream.phase = Phase::open;
+    if (!open_poll(stream)) {
         erase(stream);
         return;
     }
     arm(stream);
     context_.turn_open = true;
     context_.events->on_accept(token, socket.listener, socket.peer);
+}
+
+bool UvNet::open_poll(Stream& stream) {
+    const int status = stream.poll.open(&stream, [&](uv_poll_t* poll) {
+        return uv_poll_init_socket(&context_.loop, poll, stream.fd);
+    });
+    if (status != 0) {
+        log_line(LogLevel::error, "connection_dropped", {{"why", uv_strerror(status)}});
+    }
+    return status == 0;
+}
+
+Token UvNet::connect(const std::string& host, uint16_t port, uint32_t deadline_ms) {
+    const Token token = streams_.emplace();
+    Stream& stream = *streams_.find(token);
+    stream.net = this;
+    stream.token = token;
+    dialer_.dial(token, host, port, std::chrono::milliseconds(deadline_ms));
+    return token;
+}
+
+void UvNet::on_dialed(Token token, Result<int> socket) {
+    Stream& stream = *streams_.find(token); // close() tells the dialer
+    context_.turn_open = true;
+    if (socket) {
+        stream.fd = *socket;
+        stream.phase = Phase::open;
+        if (!open_poll(stream)) {
+            socket = Error(Code::connection_failed, "the event loop takes no more sockets");
+        }
+    }
+    if (!socket) {
+        erase(stream);
+        context_.events->on_connect_failed(token, std::move(socket).error());
+        return;
+    }
+    arm(stream);
+    if (!stream.queue.empty()) {
+        mark_dirty(stream);
+    }
+    context_.events->on_connected(token);
 }
 
 // ---- calls of the core --------------------------------------------------------------------------
@@ -94,15 +134,21 @@ uint64_t UvNet::queued_bytes(Token connection) const {
 
 void UvNet::set_reading(Token connection, bool on) {
     Stream* stream = streams_.find(connection);
-    if (stream != nullptr && stream->phase == Phase::open && stream->is_read != on) {
+    if (stream != nullptr && stream->phase <= Phase::open && stream->is_read != on) {
         stream->is_read = on;
-        arm(*stream);
+        if (stream->phase == Phase::open) {
+            arm(*stream);
+        }
     }
 }
 
 void UvNet::close_when_sent(Token connection, uint32_t deadline_ms) {
     Stream* stream = streams_.find(connection);
-    if (stream == nullptr || stream->phase != Phase::open) {
+    if (stream == nullptr || stream->phase > Phase::open) {
+        return;
+    }
+    if (stream->phase == Phase::connecting) {
+        erase(*stream); // whoever has not even connected is owed nothing
         return;
     }
     stream->phase = Phase::flushing;
@@ -211,7 +257,7 @@ void UvNet::flush() {
             continue;
         }
         stream->is_dirty = false;
-        if (!stream->is_blocked) {
+        if (!stream->is_blocked && stream->phase != Phase::connecting) {
             write_and_tell(*stream);
         }
     }
@@ -260,7 +306,11 @@ void UvNet::lose(Stream& stream) {
 
 void UvNet::erase(Stream& stream) {
     stream.poll.close();
-    ::close(stream.fd);
+    if (stream.fd >= 0) {
+        ::close(stream.fd);
+    } else {
+        dialer_.give_up(stream.token);
+    }
     streams_.erase(stream.token);
 }
 
@@ -272,6 +322,7 @@ void UvNet::close_all() {
     for (const Token token : all) {
         erase(*streams_.find(token));
     }
+    dialer_.close();
     timer_.close();
 }
 

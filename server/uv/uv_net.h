@@ -7,6 +7,7 @@
 // on_sent is raised for a queue that outlived a turn, and for any while reading is off: nobody
 // waits for room in a queue that is empty again at the end of the turn that filled it.
 //
+//   connecting --connected--> open
 //   open --close_when_sent--> flushing --all sent--> lingering --peer closed, or deadline--> gone
 //   open --close, peer closed, error--> gone
 #pragma once
@@ -16,6 +17,7 @@
 #include "lib/net/handle.h"
 #include "server/port/net.h"
 #include "server/uv/core_context.h"
+#include "server/uv/uv_dialer.h"
 #include "server/uv/uv_listeners.h"
 
 #include <deque>
@@ -42,6 +44,7 @@ public:
         return listeners_.reserve(host, port);
     }
     void stop_listening() override { listeners_.stop(); }
+    Token connect(const std::string& host, uint16_t port, uint32_t deadline_ms) override;
     void send(Token connection, std::vector<port::Piece> pieces) override;
     [[nodiscard]] uint64_t queued_bytes(Token connection) const override;
     void set_reading(Token connection, bool on) override;
@@ -56,7 +59,7 @@ public:
     void close_all();
 
 private:
-    enum class Phase : uint8_t { open, flushing, lingering };
+    enum class Phase : uint8_t { connecting, open, flushing, lingering };
     struct Stream {
         UvNet* net = nullptr;
         Token token;
@@ -66,12 +69,14 @@ private:
         std::deque<port::Piece> queue;
         uint64_t front_sent = 0; // bytes of queue.front() that are gone
         uint64_t queued = 0;     // bytes of queue, without front_sent
-        Phase phase = Phase::open;
+        Phase phase = Phase::connecting;
         bool is_read = true;
         bool is_blocked = false; // the socket takes no more: polled for room
         bool is_dirty = false;   // in dirty_
     };
 
+    void on_dialed(Token token, Result<int> socket);
+    bool open_poll(Stream& stream);
     void on_ready(Stream& stream, int status, int events);
     void read(Stream& stream);
     void drain_lingering(Stream& stream);
@@ -89,6 +94,7 @@ private:
 
     CoreContext& context_;
     UvListeners listeners_;
+    UvDialer dialer_;
     mutable SlotMap<Stream> streams_; // mutable: SlotMap::find is not const
     std::vector<Token> dirty_;        // to be written at the end of the turn
     std::vector<Token> flushing_;     // kept for its memory

@@ -371,4 +371,165 @@ TEST_CASE_TEMPLATE_DEFINE("net: stop_listening keeps who is there", World, net_s
     CHECK(world.violation() == "");
 }
 
+/// Both ends of a connection that `from` opens to what core 0 listens on.
+struct Link {
+    Token near;
+    Token far; // on core 0
+};
+
+template <class World>
+Link link(World& world, size_t from, const port::SocketAddress& address) {
+    TestCore& core = world.core(0);
+    const size_t before = core.tokens.size();
+    Link made;
+    world.on_core(
+        from, [&] { made.near = net_of(world, from).connect(address.host, address.port, 60'000); });
+    REQUIRE(world.wait_until([&] {
+        return core.tokens.size() > before && world.core(from).connections[made.near].connected;
+    }));
+    made.far = core.tokens.back();
+    return made;
+}
+
+TEST_CASE_TEMPLATE_DEFINE("net: a core connects, and it is a connection as any other", World,
+                          net_connect) {
+    World world(1);
+    TestCore& core = world.core(0);
+    TestCore& other = world.core(1); // the metadata core may connect too
+    const port::SocketAddress address = listen_on(world, "127.0.0.1", 5);
+    core.received = [&](Token token, std::string_view bytes) {
+        if (core.connections[token].connected == 0) {
+            core.ports().net->send(token, one_piece(own_bytes(bytes)));
+        }
+    };
+    const std::string text = pattern(1 * MiB);
+    for (const size_t from : {size_t{0}, size_t{1}}) {
+        const Link made = link(world, from, address);
+        CHECK(core.connections[made.far].listener == 5);
+        TestCore& near = from == 0 ? core : other;
+        world.on_core(from, [&] {
+            for (size_t at = 0; at < text.size(); at += 10'000) {
+                net_of(world, from).send(made.near, one_piece(own_bytes(text.substr(at, 10'000))));
+            }
+            CHECK(net_of(world, from).queued_bytes(made.near) > 0);
+        });
+        CHECK(world.wait_until(
+            [&] { return near.connections[made.near].received.size() >= text.size(); }));
+        CHECK(near.connections[made.near].received == text);
+        CHECK(near.connections[made.near].connected == 1);
+        if (from == 0) { // either side may end it
+            world.on_core(0, [&] { net_of(world).close(made.far); });
+            CHECK(world.wait_until([&] { return near.connections[made.near].closed == 1; }));
+        } else {
+            world.on_core(from, [&] { net_of(world, from).close(made.near); });
+            CHECK(world.wait_until([&] { return core.connections[made.far].closed == 1; }));
+            CHECK(near.connections[made.near].closed == 0);
+        }
+    }
+    world.stop();
+    CHECK(world.violation() == "");
+}
+
+TEST_CASE_TEMPLATE_DEFINE("net: what is sent before the connection stands arrives first", World,
+                          net_connect_early) {
+    World world(1);
+    TestCore& core = world.core(0);
+    const port::SocketAddress address = listen_on(world);
+    Token near;
+    world.on_core(1, [&] {
+        near = net_of(world, 1).connect(address.host, address.port, 60'000);
+        net_of(world, 1).send(near, one_piece(own_bytes("early,")));
+        net_of(world, 1).send(near, one_piece(own_bytes("and ")));
+        CHECK(net_of(world, 1).queued_bytes(near) == 10);
+    });
+    REQUIRE(world.wait_until([&] { return world.core(1).connections[near].connected == 1; }));
+    world.on_core(1, [&] { net_of(world, 1).send(near, one_piece(own_bytes("later"))); });
+    CHECK(world.wait_until([&] {
+        return core.tokens.size() == 1 &&
+               core.connections[core.tokens[0]].received == "early,and later";
+    }));
+    world.on_core(1, [&] { net_of(world, 1).close_when_sent(near, 60'000); });
+    CHECK(world.wait_until([&] { return core.connections[core.tokens[0]].closed == 1; }));
+    CHECK(world.violation() == "");
+}
+
+TEST_CASE_TEMPLATE_DEFINE("net: who connected holds the peer back by not reading", World,
+                          net_connect_backpressure) {
+    World world(1);
+    TestCore& near = world.core(1);
+    const port::SocketAddress address = listen_on(world);
+    const Link made = link(world, 1, address);
+    const std::string text = pattern(World::kLargeSize);
+    world.on_core(1, [&] { net_of(world, 1).set_reading(made.near, false); });
+    world.on_core(0, [&] { net_of(world).send(made.far, one_piece(own_bytes(text))); });
+    world.wait_for(30ms);
+    uint64_t queued = 0;
+    world.on_core(0, [&] { queued = net_of(world).queued_bytes(made.far); });
+    CHECK(queued > 0);
+    CHECK(near.connections[made.near].received.empty());
+    world.on_core(1, [&] { net_of(world, 1).set_reading(made.near, true); });
+    CHECK(world.wait_until(
+        [&] { return near.connections[made.near].received.size() == text.size(); }));
+    CHECK(near.connections[made.near].received == text);
+    CHECK(world.violation() == "");
+}
+
+TEST_CASE_TEMPLATE_DEFINE("net: a port where nobody listens refuses", World, net_connect_refused) {
+    World world(1);
+    TestCore& near = world.core(1);
+    const port::SocketAddress address = listen_on(world);
+    world.on_core(0, [&] { net_of(world).stop_listening(); });
+    Token token;
+    world.on_core(1, [&] {
+        token = net_of(world, 1).connect(address.host, address.port, 60'000);
+        net_of(world, 1).send(token, one_piece(own_bytes("lost")));
+    });
+    REQUIRE(world.wait_until([&] { return near.connections[token].not_opened.has_value(); }));
+    CHECK(near.connections[token].not_opened->code == Code::connection_refused);
+    CHECK(near.connections[token].not_opened->detail.find(address.host) != std::string::npos);
+    world.on_core(1, [&] {
+        port::Net& net = net_of(world, 1);
+        CHECK(net.queued_bytes(token) == 0); // dead: nothing happens
+        net.send(token, one_piece(own_bytes("late")));
+        net.set_reading(token, false);
+        net.close_when_sent(token, 10);
+        net.close(token);
+    });
+    CHECK(near.connections[token].closed == 0);
+    CHECK(world.violation() == "");
+}
+
+TEST_CASE_TEMPLATE_DEFINE("net: whoever gives up connecting hears no more of it", World,
+                          net_connect_given_up) {
+    World world(1);
+    TestCore& near = world.core(1);
+    const port::SocketAddress address = listen_on(world);
+    std::vector<Token> given_up;
+    world.on_core(1, [&] {
+        for (const char* host : {"127.0.0.1", "no-such-host.invalid"}) {
+            given_up.push_back(net_of(world, 1).connect(host, address.port, 60'000));
+            net_of(world, 1).close(given_up.back());
+            given_up.push_back(net_of(world, 1).connect(host, address.port, 60'000));
+            net_of(world, 1).close_when_sent(given_up.back(), 1);
+        }
+    });
+    world.wait_for(30ms);
+    world.stop();
+    for (const Token token : given_up) {
+        CHECK(near.connections.count(token) == 0);
+    }
+    CHECK(world.violation() == "");
+}
+
+TEST_CASE_TEMPLATE_DEFINE("net: a host that is unknown is no refusal", World, net_connect_unknown) {
+    World world(1);
+    TestCore& near = world.core(1);
+    Token token;
+    world.on_core(1, [&] { token = net_of(world, 1).connect("no-such-host.invalid", 9, 60'000); });
+    REQUIRE(world.wait_until([&] { return near.connections[token].not_opened.has_value(); }));
+    CHECK(near.connections[token].not_opened->code == Code::connection_failed);
+    CHECK(near.connections[token].not_opened->detail.find("no-such-host") != std::string::npos);
+    CHECK(world.violation() == "");
+}
+
 } // namespace qtool::test

@@ -12,8 +12,10 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace qtool::test {
@@ -47,6 +49,8 @@ public:
         std::string received;
         std::vector<uint64_t> sent; // each on_sent
         int closed = 0;
+        int connected = 0;               // on_connected
+        std::optional<Error> not_opened; // on_connect_failed
     };
 
     explicit TestCore(std::recursive_mutex& mutex) : mutex_(mutex) {}
@@ -79,11 +83,25 @@ public:
     void on_accept(Token token, uint8_t listener, const port::SocketAddress& peer) override {
         enter("on_accept", [&] {
             check(connections.count(token) == 0, "a token was used twice");
-            connections[token] = {listener, peer, {}, {}, 0};
+            Connection& made = connections[token];
+            made.listener = listener;
+            made.peer = peer;
             tokens.push_back(token);
             if (accepted) {
                 accepted(token);
             }
+        });
+    }
+    void on_connected(Token token) override {
+        enter("on_connected", [&] {
+            check(connections.count(token) == 0, "on_connected twice");
+            connections[token].connected++;
+        });
+    }
+    void on_connect_failed(Token token, Error error) override {
+        enter("on_connect_failed", [&] {
+            check(connections.count(token) == 0, "on_connect_failed twice");
+            connections[token].not_opened = std::move(error);
         });
     }
     ByteSpan receive_buffer(Token token) override {

@@ -20,6 +20,7 @@ public:
 
     explicit SimPortWorld(uint16_t data_core_count) {
         REQUIRE(device_.make_directory(directory()));
+        fabric_.add("127.0.0.1", network_);
         server_.alive = alive_;
         server_.core_count = data_core_count;
         server_.deliver = [this](CoreId core, const std::function<void(port::CoreEvents&)>& call) {
@@ -123,7 +124,8 @@ private:
 
     sim::World world_{1};
     sim::Device device_{world_};
-    sim::Network network_{world_};
+    sim::Fabric fabric_;
+    sim::Network network_{world_, &fabric_};
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
     sim::ServerSide server_;
     std::vector<std::unique_ptr<Ports>> ports_;

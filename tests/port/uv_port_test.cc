@@ -9,7 +9,9 @@
 #include "tests/port/uv_port_world.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -108,6 +110,12 @@ TEST_CASE_TEMPLATE_INVOKE(net_peer_gone, UvPortWorld);
 TEST_CASE_TEMPLATE_INVOKE(net_close, UvPortWorld);
 TEST_CASE_TEMPLATE_INVOKE(net_short_file, UvPortWorld);
 TEST_CASE_TEMPLATE_INVOKE(net_stop_listening, UvPortWorld);
+TEST_CASE_TEMPLATE_INVOKE(net_connect, UvPortWorld);
+TEST_CASE_TEMPLATE_INVOKE(net_connect_early, UvPortWorld);
+TEST_CASE_TEMPLATE_INVOKE(net_connect_backpressure, UvPortWorld);
+TEST_CASE_TEMPLATE_INVOKE(net_connect_refused, UvPortWorld);
+TEST_CASE_TEMPLATE_INVOKE(net_connect_given_up, UvPortWorld);
+TEST_CASE_TEMPLATE_INVOKE(net_connect_unknown, UvPortWorld);
 TYPE_TO_STRING(SqliteStoreWorld);
 TEST_CASE_TEMPLATE_INVOKE(store_transactions, SqliteStoreWorld);
 TEST_CASE_TEMPLATE_INVOKE(store_order, SqliteStoreWorld);
@@ -201,6 +209,46 @@ TEST_CASE("uv net: where one may listen") {
     CHECK(core.connections[talk.token].peer.host == "::1");
     talk.client->send("six");
     CHECK(world.wait_until([&] { return core.connections[talk.token].received == "six"; }));
+}
+
+TEST_CASE("uv net: names are resolved, and the address that answers is taken") {
+    UvPortWorld world(1);
+    const port::SocketAddress address = listen_on(world); // 127.0.0.1; ::1 may come first
+    const Link made = link(world, 1, {"localhost", address.port});
+    world.on_core(1, [&] { net_of(world, 1).send(made.near, one_piece(own_bytes("named"))); });
+    CHECK(
+        world.wait_until([&] { return world.core(0).connections[made.far].received == "named"; }));
+    CHECK(world.violation() == "");
+}
+
+TEST_CASE("uv net: who does not answer is given up at the deadline") {
+    UvPortWorld world(1);
+    TestCore& core = world.core(0);
+    // A listener with a full backlog leaves who connects without an answer.
+    const int full = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    REQUIRE(::bind(full, reinterpret_cast<const sockaddr*>(&address), size) == 0);
+    REQUIRE(::listen(full, 0) == 0);
+    REQUIRE(::getsockname(full, reinterpret_cast<sockaddr*>(&address), &size) == 0);
+    std::vector<Token> tokens;
+    MonoTime begun{};
+    world.on_core(0, [&] {
+        begun = core.ports().clock->mono();
+        for (int i = 0; i < 4; i++) {
+            tokens.push_back(net_of(world).connect("127.0.0.1", ntohs(address.sin_port), 100));
+        }
+    });
+    REQUIRE(world.wait_until([&] {
+        return core.connections.size() == tokens.size() &&
+               core.connections[tokens.back()].not_opened.has_value();
+    }));
+    CHECK(core.connections[tokens.back()].not_opened->code == Code::timed_out);
+    CHECK(core.ports().clock->mono() >= begun + 100ms);
+    ::close(full);
+    CHECK(world.violation() == "");
 }
 
 TEST_CASE("uv net: the replies of a turn leave in order, whatever their number") {

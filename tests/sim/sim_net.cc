@@ -1,6 +1,7 @@
 #include "tests/sim/sim_net.h"
 
 #include "lib/base/assert.h"
+#include "tests/sim/sim_outgoing.h"
 
 #include <algorithm>
 #include <cstring>
@@ -13,7 +14,13 @@ constexpr uint64_t kWindowSize = 64 * 1024; // in flight and unread, one directi
 constexpr size_t kSegmentSizeMax = 16 * 1024;
 constexpr uint64_t kCutAfterMax = 200'000; // bytes of a stream before it is cut
 
+constexpr uint16_t kFirstFreePort = 20'000;
+
 } // namespace
+
+Network::Network(World& world, const Fabric* fabric) : world_(world), fabric_(fabric) {}
+
+Network::~Network() = default;
 
 Network::Stream* Network::find(StreamId stream) {
     const auto at = streams_.find(stream);
@@ -21,8 +28,17 @@ Network::Stream* Network::find(StreamId stream) {
 }
 
 Network::Stream* Network::find(CoreId core, Token token) {
-    const StreamId* id = tokens_[core.value()].find(token);
-    return id == nullptr ? nullptr : find(*id);
+    return find(find_accepted(core, token));
+}
+
+StreamId Network::find_accepted(CoreId core, Token token) {
+    const End* end = tokens_[core.value()].find(token);
+    return end == nullptr ? 0 : end->stream;
+}
+
+Outgoing* Network::find_outgoing(CoreId core, Token token) {
+    const End* end = tokens_[core.value()].find(token);
+    return end == nullptr ? nullptr : end->outgoing;
 }
 
 Duration Network::latency() {
@@ -68,13 +84,18 @@ void Network::accept(StreamId id) {
     }
     stream->server = server_;
     stream->core = CoreId(static_cast<uint16_t>(next_core_++ % server_->core_count));
-    stream->token = tokens_[stream->core.value()].emplace(id);
+    stream->token = tokens_[stream->core.value()].emplace(End{id, nullptr});
     world_.trace("accept", id, stream->core.value());
     const port::SocketAddress peer{"10.0.0.1", static_cast<uint16_t>(stream->port)};
     server_->deliver(stream->core,
                      [token = stream->token, listener = listener_, peer](port::CoreEvents& core) {
                          core.on_accept(token, listener, peer);
                      });
+    stream = find(id);
+    if (stream == nullptr) {
+        return; // closed at once
+    }
+    stream->client->on_open(id);
     transmit_to_server(id);
 }
 
@@ -107,13 +128,32 @@ void Network::close(StreamId stream) {
     end(stream, true, false);
 }
 
-void Network::begin_listening(ServerSide* server, uint8_t listener) {
+uint16_t Network::begin_listening(ServerSide* server, uint16_t port, uint8_t listener) {
     server_ = server;
     listener_ = listener;
+    is_silent_ = false;
+    if (port == 0) {
+        port = static_cast<uint16_t>(kFirstFreePort + ports_.size());
+    }
+    ports_.insert(port);
+    return port;
+}
+
+void Network::stop_listening() {
+    server_ = nullptr;
+    ports_.clear();
+}
+
+bool Network::listens_on(uint16_t port) const {
+    return server_ != nullptr && *server_->alive && ports_.count(port) > 0;
 }
 
 void Network::drop_server(bool silently) {
-    server_ = nullptr;
+    stop_listening();
+    is_silent_ = silently;
+    for (const std::unique_ptr<Outgoing>& outgoing : outgoing_) {
+        outgoing->drop(silently);
+    }
     std::vector<StreamId> dropped;
     for (auto& [id, stream] : streams_) {
         if (stream.server != nullptr) {
@@ -189,6 +229,37 @@ void Network::transmit_to_server(StreamId id) {
         stream->to_server_order = std::max(stream->to_server_order, world_.now() + latency());
         world_.at(stream->to_server_order,
                   [this, id, segment = std::move(segment)] { arrive_at_server(id, segment); });
+        stream->client->on_written(id);
+    }
+}
+
+uint64_t Network::client_queued(StreamId id) {
+    const Stream* stream = find(id);
+    return stream == nullptr ? 0 : stream->out.size();
+}
+
+void Network::client_set_reading(StreamId id, bool on) {
+    Stream* stream = find(id);
+    if (stream != nullptr && stream->client_reading != on) {
+        stream->client_reading = on;
+        if (on && stream->token) {
+            schedule_transmit(id, 1us);
+        }
+    }
+}
+
+void Network::client_finish(StreamId id) {
+    if (Stream* stream = find(id)) {
+        stream->client_finishing = true;
+        world_.after(1us, [this, id] { end_when_finished(id); });
+    }
+}
+
+void Network::end_when_finished(StreamId id) {
+    const Stream* stream = find(id);
+    if (stream != nullptr && stream->client_finishing && stream->out.empty() &&
+        stream->to_server_flight == 0 && stream->arrived.empty()) {
+        end(id, true, true);
     }
 }
 
@@ -246,6 +317,7 @@ void Network::pump(StreamId id) {
     if (find(id) != nullptr) {
         transmit_to_server(id);
         schedule_pump(id);
+        end_when_finished(id);
     }
 }
 
@@ -302,6 +374,9 @@ void Network::transmit_to_client(StreamId id) {
     if (stream == nullptr || !stream->token) {
         return;
     }
+    if (!stream->client_reading && !stream->finishing) {
+        return;
+    }
     if (world_.now() < stalled_until_) {
         schedule_transmit(id, stalled_until_ - world_.now() + 1us);
         return;
@@ -355,12 +430,29 @@ void Network::arrive_at_client(StreamId id, const std::vector<std::byte>& bytes)
 
 // ---- the net port -------------------------------------------------------------------------------
 
+Token Network::server_connect(ServerSide& process, CoreId core, const std::string& host,
+                              uint16_t port, uint32_t deadline_ms) {
+    const Token token = tokens_[core.value()].emplace(End{});
+    outgoing_.push_back(
+        std::make_unique<Outgoing>(Outgoing::Setup{&world_, this, &process, core, token}));
+    tokens_[core.value()].find(token)->outgoing = outgoing_.back().get();
+    // A process that died within its turn reaches nobody any more.
+    Network* far = fabric_ == nullptr || !*process.alive ? nullptr : fabric_->find(host);
+    outgoing_.back()->connect(far, host + ":" + std::to_string(port), port,
+                              std::chrono::milliseconds(deadline_ms));
+    return token;
+}
+
 void Network::server_send(CoreId core, Token token, std::vector<port::Piece> pieces) {
-    const StreamId* id = tokens_[core.value()].find(token);
-    if (id == nullptr) {
+    if (Outgoing* outgoing = find_outgoing(core, token)) {
+        outgoing->send(std::move(pieces));
         return;
     }
-    Stream& stream = *find(*id);
+    const StreamId id = find_accepted(core, token);
+    if (id == 0) {
+        return;
+    }
+    Stream& stream = *find(id);
     for (port::Piece& piece : pieces) {
         const uint64_t size = port::piece_size(piece);
         if (size > 0) {
@@ -368,29 +460,36 @@ void Network::server_send(CoreId core, Token token, std::vector<port::Piece> pie
             stream.pieces.push_back(std::move(piece));
         }
     }
-    schedule_transmit(*id, world_.between(0us, 50us));
+    schedule_transmit(id, world_.between(0us, 50us));
 }
 
 uint64_t Network::server_queued(CoreId core, Token token) {
+    if (const Outgoing* outgoing = find_outgoing(core, token)) {
+        return outgoing->queued();
+    }
     const Stream* stream = find(core, token);
     return stream == nullptr ? 0 : stream->queued;
 }
 
 void Network::server_set_reading(CoreId core, Token token, bool on) {
-    const StreamId* id = tokens_[core.value()].find(token);
-    if (id != nullptr) {
-        Stream& stream = *find(*id);
+    if (Outgoing* outgoing = find_outgoing(core, token)) {
+        outgoing->set_reading(on);
+    } else if (const StreamId id = find_accepted(core, token)) {
+        Stream& stream = *find(id);
         stream.reading = on && !stream.finishing;
-        schedule_pump(*id);
+        schedule_pump(id);
     }
 }
 
 void Network::server_close_when_sent(CoreId core, Token token, uint32_t deadline_ms) {
-    const StreamId* found = tokens_[core.value()].find(token);
-    if (found == nullptr) {
+    if (Outgoing* outgoing = find_outgoing(core, token)) {
+        outgoing->close_when_sent(std::chrono::milliseconds(deadline_ms));
         return;
     }
-    const StreamId id = *found;
+    const StreamId id = find_accepted(core, token);
+    if (id == 0) {
+        return;
+    }
     Stream& stream = *find(id);
     stream.finishing = true;
     stream.reading = false;
@@ -399,8 +498,10 @@ void Network::server_close_when_sent(CoreId core, Token token, uint32_t deadline
 }
 
 void Network::server_close(CoreId core, Token token) {
-    if (const StreamId* id = tokens_[core.value()].find(token)) {
-        end(*id, false, true);
+    if (Outgoing* outgoing = find_outgoing(core, token)) {
+        outgoing->close();
+    } else if (const StreamId id = find_accepted(core, token)) {
+        end(id, false, true);
     }
 }
 

@@ -16,6 +16,8 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
+#include <string>
 #include <vector>
 
 namespace qtool::sim {
@@ -26,6 +28,10 @@ using StreamId = uint64_t;
 class StreamEvents {
 public:
     virtual ~StreamEvents() = default;
+    /// The server has accepted it. (A client that only sends needs not know.)
+    virtual void on_open(StreamId) {}
+    /// The network took bytes that were sent; may come from within send.
+    virtual void on_written(StreamId) {}
     virtual void on_bytes(StreamId stream, ByteView bytes) = 0;
     /// Ended or never opened; nothing follows.
     virtual void on_end(StreamId stream) = 0;
@@ -39,14 +45,38 @@ struct ServerSide {
     std::function<void(CoreId, std::function<void(port::CoreEvents&)>)> deliver;
 };
 
+class Network;
+class Outgoing;
+
+/// The machines that reach each other, by the host name they advertise.
+class Fabric {
+public:
+    void add(const std::string& host, Network& network) { networks_[host] = &network; }
+    [[nodiscard]] Network* find(const std::string& host) const {
+        const auto at = networks_.find(host);
+        return at == networks_.end() ? nullptr : at->second;
+    }
+
+private:
+    std::map<std::string, Network*> networks_;
+};
+
 class Network {
 public:
-    explicit Network(World& world) : world_(world) {}
+    /// `fabric`: where the machine's processes find others; null: they find nobody.
+    explicit Network(World& world, const Fabric* fabric = nullptr);
+    ~Network();
+    Network(const Network&) = delete;
+    Network& operator=(const Network&) = delete;
 
     // Client side. Streams opened while nobody listens end soon.
     StreamId connect(StreamEvents* client);
     void send(StreamId stream, ByteView bytes);
     void close(StreamId stream);
+    [[nodiscard]] uint64_t client_queued(StreamId stream); // bytes sent, not yet in flight
+    void client_set_reading(StreamId stream, bool on);
+    /// Ends the stream, as seen by both sides, when all that was sent has been read.
+    void client_finish(StreamId stream);
 
     // Faults.
     /// Cuts some streams at once, as resets that both sides see.
@@ -57,12 +87,19 @@ public:
     void stall_clients(Duration duration);
 
     // Machine.
-    void begin_listening(ServerSide* server, uint8_t listener);
-    void stop_listening() { server_ = nullptr; }
-    /// The process is gone. `silently`: as with a power loss, clients are not told.
+    uint16_t begin_listening(ServerSide* server, uint16_t port, uint8_t listener);
+    void stop_listening();
+    /// The process is gone. `silently`: as with a power loss, nobody is told, and until something
+    /// listens again the machine does not even refuse what other machines' cores connect.
     void drop_server(bool silently);
+    [[nodiscard]] bool is_silent() const { return is_silent_; }
+    [[nodiscard]] bool listens_on(uint16_t port) const;
 
     // The net port of a core.
+    Token server_connect(ServerSide& process, CoreId core, const std::string& host, uint16_t port,
+                         uint32_t deadline_ms);
+    /// Called by an Outgoing that has ended.
+    void forget_outgoing(CoreId core, Token token) { tokens_[core.value()].erase(token); }
     void server_send(CoreId core, Token token, std::vector<port::Piece> pieces);
     [[nodiscard]] uint64_t server_queued(CoreId core, Token token);
     void server_set_reading(CoreId core, Token token, bool on);
@@ -86,13 +123,23 @@ private:
         uint64_t to_client_flight = 0;
         bool transmit_due = false;
         bool finishing = false; // the server closes when all is sent
+        bool client_reading = true;
+        bool client_finishing = false;
         MonoTime to_server_order{};
         MonoTime to_client_order{};
         std::optional<uint64_t> cut_after; // bytes, both directions
         uint32_t port = 0;
     };
     Stream* find(StreamId stream);
+    /// What a token of a core names: a stream that was accepted, or one that the core opened.
+    struct End {
+        StreamId stream = 0;
+        Outgoing* outgoing = nullptr;
+    };
     Stream* find(CoreId core, Token token);
+    Outgoing* find_outgoing(CoreId core, Token token);
+    StreamId find_accepted(CoreId core, Token token); // 0: none
+    void end_when_finished(StreamId id);
     void accept(StreamId id);
     void transmit_to_server(StreamId id);
     void arrive_at_server(StreamId id, const std::vector<std::byte>& bytes);
@@ -110,14 +157,18 @@ private:
     Duration latency();
 
     World& world_;
+    const Fabric* fabric_;
     ServerSide* server_ = nullptr;
+    std::set<uint16_t> ports_; // that are listened on
     uint8_t listener_ = 0;
+    bool is_silent_ = false;
     uint16_t next_core_ = 0;
     uint32_t cut_percent_ = 0;
     MonoTime stalled_until_{};
     StreamId next_id_ = 1;
     std::map<StreamId, Stream> streams_;
-    std::map<uint16_t, SlotMap<StreamId>> tokens_; // by core, of the process alive now
+    std::map<uint16_t, SlotMap<End>> tokens_;         // by core, of the process alive now
+    std::vector<std::unique_ptr<Outgoing>> outgoing_; // also ended ones: events point to them
 };
 
 /// The net port of one core.
@@ -130,10 +181,12 @@ public:
 
     Result<port::SocketAddress> listen(const std::string& host, uint16_t port,
                                        uint8_t listener) override {
-        network_.begin_listening(&server_, listener);
-        return port::SocketAddress{host, port};
+        return port::SocketAddress{host, network_.begin_listening(&server_, port, listener)};
     }
     void stop_listening() override { network_.stop_listening(); }
+    Token connect(const std::string& host, uint16_t port, uint32_t deadline_ms) override {
+        return network_.server_connect(server_, core_, host, port, deadline_ms);
+    }
     // A process that died within its turn reaches nobody any more.
     void send(Token connection, std::vector<port::Piece> pieces) override {
         if (*server_.alive) {
