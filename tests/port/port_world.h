@@ -94,13 +94,13 @@ public:
     }
     void on_connected(Token token) override {
         enter("on_connected", [&] {
-            check(connections.count(token) == 0, "on_connected twice");
+            check_not_opened(token);
             connections[token].connected++;
         });
     }
     void on_connect_failed(Token token, Error error) override {
         enter("on_connect_failed", [&] {
-            check(connections.count(token) == 0, "on_connect_failed twice");
+            check_not_opened(token);
             connections[token].not_opened = std::move(error);
         });
     }
@@ -159,6 +159,11 @@ private:
         if (!holds && violation.empty()) {
             violation = what;
         }
+    }
+    void check_not_opened(Token token) {
+        const Connection& connection = connections[token]; // made here, if the test has not looked
+        check(connection.connected == 0 && !connection.not_opened && connection.closed == 0,
+              "a connection was told of twice");
     }
     template <class Call>
     void enter(const char* event, Call&& call) {
