@@ -40,6 +40,11 @@ Core::Core(port::CorePorts ports, Shared& shared)
           BrokerId(shared.config.node_id),
           [&shared, id = ports.id](const PartitionKey& key) { return shared.owner(key) == id; },
           [this] { return take_producer_id(); }, &counters_}),
+      peers_(peer::PeerLinks::Setup{
+          BrokerId(shared.config.node_id), ports.net, ports.random, &counters_,
+          // An answer holds at most one batch beyond what was asked for, and none is larger than
+          // the request that brought it.
+          2 * static_cast<size_t>(shared.config.socket_request_bytes_max)}),
       image_(std::make_shared<metadata::Image>()) {
     request_mails_.resize(shared.core_count);
     reply_mails_.resize(shared.core_count);
@@ -84,6 +89,9 @@ void Core::on_timer() {
         coordinators_.on_time(out);
         deliver(out);
     }
+    if (peers_.next_due() <= at) {
+        peers_.on_time(at);
+    }
     if (tick_at_ <= at) {
         tick_connections(at);
     }
@@ -101,9 +109,9 @@ void Core::on_turn_end() {
         continue_drain();
     }
     post_mails();
-    MonoTime due =
-        std::min({deadlines_.next_due(), door_wakes_.next_due(), changes_.next_due(),
-                  partitions_.next_due(), coordinators_.next_due(), tick_at_, drain_deadline_});
+    MonoTime due = std::min({deadlines_.next_due(), door_wakes_.next_due(), changes_.next_due(),
+                             partitions_.next_due(), coordinators_.next_due(), peers_.next_due(),
+                             tick_at_, drain_deadline_});
     if (due != alarm_at_) {
         alarm_at_ = due;
         ports_.timer->set_alarm(due);
@@ -114,6 +122,9 @@ void Core::run_to_quiet() {
     do {
         run_partition_requests();
         run_answers();
+        for (peer::Answer& answer : peers_.take_answers()) {
+            deliver(std::move(answer));
+        }
         for (const Token request : changes_.take_finished()) {
             if (PendingSlot* slot = pending_.find(request)) {
                 slot->pending->on_changed(*this);
@@ -124,7 +135,8 @@ void Core::run_to_quiet() {
         }
         run_coordinators(); // last: answers of markers and appends above are effects on them
     } while (!local_requests_.empty() || !local_cancels_.empty() || !replies_.empty() ||
-             !wakes_.empty() || !refresh_.empty() || changes_.has_finished());
+             !wakes_.empty() || !refresh_.empty() || changes_.has_finished() ||
+             peers_.has_answers());
 }
 
 void Core::handle_partition_request(replica::PartitionRequest& request, CoreId from,
@@ -217,6 +229,13 @@ void Core::deliver(replica::Outbox& out) {
     out.wakes.clear();
 }
 
+void Core::deliver(peer::Answer answer) {
+    QT_ASSERT(answer.purpose == peer::Purpose::calls); // nobody fetches yet
+    if (PendingSlot* slot = pending_.find(answer.token); slot != nullptr && slot->is_wanted()) {
+        slot->pending->on_peer_answer(std::move(answer), *this);
+    }
+}
+
 PartitionRequestsMail& Core::requests_to(CoreId core) {
     auto& mail = request_mails_[core.value()];
     if (!mail) {
@@ -246,6 +265,10 @@ void Core::post_mails() {
     post_all(request_mails_);
     post_all(reply_mails_);
     post_all(cancel_mails_);
+    for (const peer::Refused& refused : peers_.take_refused()) {
+        ports_.mailbox->post(shared_.metadata_core(),
+                             std::make_unique<PeerRefusedMail>(ports_.id, refused));
+    }
     for (ChangeRunner::Commit& commit : changes_.take_commits()) {
         auto mail = std::make_unique<CommitMail>(ports_.id);
         mail->change = commit.change;
@@ -297,6 +320,7 @@ void Core::on_mail(std::unique_ptr<port::Mail> mail) {
     case MailKind::image_applied:
     case MailKind::commit:
     case MailKind::listening:
+    case MailKind::peer_refused:
     case MailKind::drained:
     case MailKind::closed:
         break;
@@ -307,6 +331,7 @@ void Core::on_mail(std::unique_ptr<port::Mail> mail) {
 void Core::apply_image(ImageMail& mail) {
     image_ = std::move(mail.image);
     if (life_ < Life::drained) {
+        peers_.apply(*image_, now());
         replica::Outbox out;
         coordinators_.forget_deleted(mail.delta, out);
         partitions_.set_options(manager_options(config(), shared_.core_count));

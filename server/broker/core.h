@@ -13,6 +13,7 @@
 #include "server/broker/mail.h"
 #include "server/broker/shared.h"
 #include "server/coordinator/runtime.h"
+#include "server/peer/peer_links.h"
 #include "server/port/core_events.h"
 #include "server/replica/manager.h"
 #include "server/request/services.h"
@@ -67,6 +68,7 @@ public:
     void submit(std::vector<replica::PartitionRequest> requests) override;
     void cancel_watches(Token request, const std::vector<PartitionKey>& partitions) override;
     void change(Token request, metadata::Operation& operation, MonoTime deadline) override;
+    void call_peer(Token request, peer::Call call) override;
     void set_deadline(Token request, MonoTime due) override;
     void finish(Token request, std::vector<port::Piece> pieces) override;
     void finish_and_close(Token request) override;
@@ -103,6 +105,7 @@ private:
     void run_partition_requests();
     void run_answers();
     void deliver(replica::Outbox& out);
+    void deliver(peer::Answer answer);
     void begin_flushes();
     void post_mails();
     void tick_connections(MonoTime at);
@@ -127,6 +130,7 @@ private:
     ChangeRunner changes_;
     replica::Manager partitions_;
     coordinator::Runtime coordinators_;
+    peer::PeerLinks peers_;
     metadata::ImageRef image_;
     request::ProducerIdBlock producer_ids_;
     bool is_refilling_producer_ids_ = false;

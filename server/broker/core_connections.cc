@@ -45,23 +45,26 @@ void Core::on_accept(Token token, uint8_t listener, const port::SocketAddress& p
     }
 }
 
-// Nothing connects to other brokers yet.
-void Core::on_connected(Token) {
-    QT_UNREACHABLE();
+// Connections that this core opened go to other brokers, and PeerLinks knows them.
+void Core::on_connected(Token token) {
+    peers_.on_connected(token, now());
 }
-void Core::on_connect_failed(Token, Error) {
-    QT_UNREACHABLE();
+
+void Core::on_connect_failed(Token token, Error error) {
+    peers_.on_connect_failed(token, error, now());
 }
 
 ByteSpan Core::receive_buffer(Token token) {
     ConnectionSlot* connection = connections_.find(token);
-    QT_ASSERT(connection != nullptr);
-    return connection->in.space(scratch_);
+    return connection != nullptr ? connection->in.space(scratch_) : peers_.receive_buffer(token);
 }
 
 void Core::on_received(Token token, size_t size) {
     ConnectionSlot* connection = connections_.find(token);
-    QT_ASSERT(connection != nullptr);
+    if (connection == nullptr) {
+        peers_.on_received(token, size, now());
+        return;
+    }
     counters_.bytes_received.add(size);
     connection->in.commit(size);
     connection->last_active = now();
@@ -137,7 +140,11 @@ void Core::refresh_reading(Token token) {
 }
 
 void Core::on_closed(Token token) {
-    drop_connection(token);
+    if (peers_.owns(token)) {
+        peers_.on_closed(token, now());
+    } else {
+        drop_connection(token);
+    }
 }
 
 void Core::close_connection(Token token, std::string_view reason) {

@@ -100,6 +100,7 @@ void Core::close_partitions() {
     deliver(out);
     coordinators_.close(out);
     deliver(out);
+    peers_.close();
     auto mail = std::make_unique<ClosedMail>(ports_.id);
     mail->dirs = partitions_.close();
     connections_.for_each([&](ConnectionSlot& connection) {

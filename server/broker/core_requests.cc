@@ -86,6 +86,12 @@ void Core::change(Token request, metadata::Operation& operation, MonoTime deadli
     changes_.start(request, operation, deadline, *image_, *ports_.random);
 }
 
+void Core::call_peer(Token request, peer::Call call) {
+    call.purpose = peer::Purpose::calls;
+    call.token = request;
+    peers_.call(std::move(call), now());
+}
+
 void Core::set_deadline(Token request, MonoTime due) {
     deadlines_.push(due, request);
     // Requests usually end before their deadline; what they leave here must not pile up.

@@ -3,6 +3,7 @@
 
 #include "lib/base/ids.h"
 #include "server/metadata/image.h"
+#include "server/peer/call.h"
 #include "server/port/mailbox.h"
 #include "server/port/metadata_store.h"
 #include "server/port/net.h"
@@ -22,6 +23,7 @@ enum class MailKind : uint8_t {
     commit,             // core -> metadata core
     committed,          // metadata core -> the core that asked
     listening,          // core 0 -> metadata core
+    peer_refused,       // core -> metadata core: a broker's process is gone
     serve,              // metadata core -> every core: all cores have the first image
     drain,              // metadata core -> every core: no new requests, finish what is under way
     drained,            // core -> metadata core
@@ -85,6 +87,13 @@ struct ListeningMail : BrokerMail {
     /// Bound addresses in the order of the configuration, or why one could not be bound.
     Result<std::vector<port::SocketAddress>> listeners;
     std::vector<port::SocketAddress> admin_listeners;
+};
+
+struct PeerRefusedMail : BrokerMail {
+    PeerRefusedMail(CoreId f, peer::Refused r)
+        : BrokerMail(MailKind::peer_refused, f),
+          refused(r) {}
+    peer::Refused refused;
 };
 
 struct ServeMail : BrokerMail {

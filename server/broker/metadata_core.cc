@@ -315,6 +315,8 @@ void MetadataCore::post_to_all(std::unique_ptr<port::Mail> (*make)(CoreId self))
 void MetadataCore::on_mail(std::unique_ptr<port::Mail> mail) {
     auto& broker_mail = static_cast<BrokerMail&>(*mail);
     switch (broker_mail.kind) {
+    case MailKind::peer_refused: // its session ends by itself, if later
+        return;
     case MailKind::listening: {
         auto& listening = static_cast<ListeningMail&>(broker_mail);
         if (!listening.listeners) {

@@ -101,6 +101,11 @@ struct CoreCounters {
     Counter partitions_offline;     // damaged or failed
     Counter partitions_uncleanable; // given up by compaction
     Counter connections_open;
+    Counter peer_connections_open; // to other brokers
+    Counter peer_connects;
+    Counter peer_connect_failures;
+    Counter peer_calls;
+    Counter peer_calls_failed; // without an answer
     Counter requests_pending;
     Counter mails;
 };

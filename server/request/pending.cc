@@ -14,6 +14,9 @@ void Pending::on_partition_wake(uint32_t, Services&) {
 void Pending::on_changed(Services&) {
     QT_UNREACHABLE();
 }
+void Pending::on_peer_answer(peer::Answer, Services&) {
+    QT_UNREACHABLE();
+}
 void Pending::on_deadline(Services&) {
     QT_UNREACHABLE();
 }

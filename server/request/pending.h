@@ -4,6 +4,7 @@
 #pragma once
 
 #include "lib/base/result.h"
+#include "server/peer/call.h"
 #include "server/replica/requests.h"
 
 namespace qtool::request {
@@ -22,6 +23,8 @@ public:
     virtual void on_partition_wake(uint32_t index, Services& services);
     /// The metadata change started with Services::change is finished; Operation::finish was called.
     virtual void on_changed(Services& services);
+    /// To a call made with Services::call_peer.
+    virtual void on_peer_answer(peer::Answer answer, Services& services);
     virtual void on_deadline(Services& services);
     /// The broker stops: answer now what can be answered (a long poll ends early).
     virtual void on_draining(Services& services);

@@ -7,6 +7,7 @@
 #include "server/metadata/image.h"
 #include "server/metadata/operation.h"
 #include "server/metrics/survey.h"
+#include "server/peer/call.h"
 #include "server/port/net.h"
 #include "server/quota/meter.h"
 #include "server/replica/log_dir_view.h"
@@ -64,6 +65,9 @@ public:
     /// calls operation.finish and then Pending::on_changed. `operation` is owned by the pending
     /// request and outlives it there; times out with timed_out at `deadline`.
     virtual void change(Token request, metadata::Operation& operation, MonoTime deadline) = 0;
+    /// Asks another broker; `call.token` is set here. Answered once by Pending::on_peer_answer, at
+    /// call.deadline at the latest, in no promised order.
+    virtual void call_peer(Token request, peer::Call call) = 0;
     /// Pending::on_deadline at `due` unless the request is finished by then. One per request.
     virtual void set_deadline(Token request, MonoTime due) = 0;
 

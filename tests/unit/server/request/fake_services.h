@@ -7,6 +7,7 @@
 #include "server/request/door.h"
 #include "server/request/services.h"
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <map>
@@ -82,7 +83,8 @@ public:
         MonoTime deadline;
         port::StoreTransaction transaction;
     };
-    std::vector<Change> changes; // decided, waiting for commit
+    std::vector<Change> changes;    // decided, waiting for commit
+    std::vector<peer::Call> called; // call_peer, not answered yet
     std::map<Token, MonoTime> deadlines;
     std::function<void(Token, std::vector<port::Piece>)> on_finish;
     std::vector<Token> closed; // finish_and_close
@@ -109,6 +111,29 @@ public:
         if (auto* pending = pending_.find(request.request)) {
             (*pending)->on_partition_reply(
                 replica::PartitionReply{request.request, request.index, std::move(result)}, *this);
+        }
+        settle();
+    }
+    /// Answers the oldest call to another broker; `body` without header.
+    void answer_peer(Result<std::vector<std::byte>> body) {
+        QT_ASSERT(!called.empty());
+        const peer::Call call = std::move(called.front());
+        called.erase(called.begin());
+        peer::Answer answer;
+        answer.from = call.to;
+        answer.api_key = call.api_key;
+        answer.version = call.version;
+        answer.token = call.token;
+        answer.index = call.index;
+        if (body) {
+            answer.frame.size = body->size();
+            answer.frame.bytes = std::make_unique<std::byte[]>(body->size());
+            std::copy(body->begin(), body->end(), answer.frame.bytes.get());
+        } else {
+            answer.result = std::move(body).error();
+        }
+        if (auto* pending = pending_.find(call.token)) {
+            (*pending)->on_peer_answer(std::move(answer), *this);
         }
         settle();
     }
@@ -175,6 +200,10 @@ public:
         } else {
             changes.push_back(std::move(change));
         }
+    }
+    void call_peer(Token request, peer::Call call) override {
+        call.token = request;
+        called.push_back(std::move(call));
     }
     void set_deadline(Token request, MonoTime due) override { deadlines[request] = due; }
     void finish(Token request, std::vector<port::Piece> pieces) override {
