@@ -36,4 +36,11 @@ Error coordinator_answer_error(int16_t error_code, std::string_view what) {
     return {code, std::move(detail)};
 }
 
+bool is_coordinator_away(int16_t error_code) {
+    using enum protocol::KafkaError;
+    const protocol::KafkaError error = protocol::kafka_error_of(error_code);
+    return error == coordinator_load_in_progress || error == coordinator_not_available ||
+           error == not_coordinator;
+}
+
 } // namespace qtool::admin

@@ -8,6 +8,7 @@
 #include "server/coordinator/machine.h"
 
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -17,6 +18,8 @@ namespace qtool::admin {
 
 /// A coordinator's error in our codes; the detail is Kafka's sentence.
 Error coordinator_answer_error(int16_t error_code, std::string_view what);
+/// The coordinator did not look: it is loading, or another broker's by now.
+bool is_coordinator_away(int16_t error_code);
 
 class CoordinatorQuery : public HttpPending {
 public:
@@ -27,6 +30,7 @@ public:
     void start(Token self, request::Services& services) final {
         self_ = self;
         image_ = services.image();
+        broker_ = services.broker_id();
         begin();
         submit(services);
     }
@@ -51,6 +55,20 @@ protected:
     [[nodiscard]] int32_t shard_count() const {
         const metadata::TopicImage* topic = image_->topic(topic_);
         return topic == nullptr ? 0 : static_cast<int32_t>(topic->partitions.size());
+    }
+    /// Where to ask for a list of all: each shard that is led here, and one of each other broker,
+    /// whose answer is about all of its own.
+    [[nodiscard]] std::vector<PartitionIndex> listing_shards() const {
+        std::vector<PartitionIndex> shards;
+        std::set<BrokerId> asked;
+        for (int32_t shard = 0; shard < shard_count(); shard++) {
+            const BrokerId leader =
+                image_->topic(topic_)->partitions[static_cast<size_t>(shard)].leader;
+            if (leader == broker_ || !image_->is_live(leader) || asked.insert(leader).second) {
+                shards.emplace_back(shard);
+            }
+        }
+        return shards;
     }
     template <class Request>
     void ask_shard(uint32_t index, PartitionIndex shard, int16_t version, const Request& request) {
@@ -95,12 +113,13 @@ private:
             return;
         }
         if (!asked_.empty()) {
-            services.submit(std::exchange(asked_, {}));
+            services.submit_to_leaders(std::exchange(asked_, {}));
         }
     }
 
     std::string_view topic_; // a constant of metadata/image.h
     Token self_;
+    BrokerId broker_ = kNoBroker; // this one
     metadata::ImageRef image_;
     std::vector<replica::PartitionRequest> asked_;
     size_t waiting_ = 0;
@@ -115,16 +134,18 @@ public:
 
 private:
     void begin() override {
-        for (int32_t shard = 0; shard < shard_count(); shard++) {
-            ask_shard(0, PartitionIndex(shard), Listing::kVersion, typename Listing::Request{});
+        for (const PartitionIndex shard : listing_shards()) {
+            ask_shard(0, shard, Listing::kVersion, typename Listing::Request{});
         }
     }
     void take(uint32_t, Result<replica::PartitionResult> result) override {
         const auto response = decode_answer<typename Listing::Response>(result, Listing::kVersion);
-        if (response) {
-            Listing::add(*response, list_);
-        } else {
+        if (!response) {
             failure_ = response.error();
+        } else if (response->error_code != 0) { // of another broker, whose shards are loading
+            failure_ = coordinator_answer_error(response->error_code, "the list");
+        } else {
+            Listing::add(*response, list_);
         }
     }
     stream::HttpReply finish() override {

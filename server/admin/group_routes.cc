@@ -105,6 +105,10 @@ private:
             return;
         }
         const auto& group = response->groups[0];
+        if (is_coordinator_away(group.error_code)) {
+            failure_ = coordinator_answer_error(group.error_code, quoted(description_.group));
+            return;
+        }
         if (group.error_code != 0 || group.group_state == "Dead") {
             return;
         }

@@ -6,6 +6,7 @@
 #include "server/broker/internal_requests.h"
 #include "server/broker/manager_options.h"
 #include "server/group/shard.h"
+#include "server/peer/remote_op.h"
 #include "server/txn/txn_shard.h"
 
 #include <algorithm>
@@ -231,7 +232,14 @@ void Core::deliver(replica::Outbox& out) {
 
 void Core::deliver(peer::Answer answer) {
     QT_ASSERT(answer.purpose == peer::Purpose::calls); // nobody fetches yet
-    if (PendingSlot* slot = pending_.find(answer.token); slot != nullptr && slot->is_wanted()) {
+    PendingSlot* slot = pending_.find(answer.token);
+    if (slot == nullptr || !slot->is_wanted()) {
+        return; // finished without it
+    }
+    if (answer.is_partition_op) {
+        slot->pending->on_partition_reply({answer.token, answer.index, peer::read_answer(answer)},
+                                          *this);
+    } else {
         slot->pending->on_peer_answer(std::move(answer), *this);
     }
 }

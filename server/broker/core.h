@@ -66,6 +66,7 @@ public:
     quota::Meter& quotas() override { return *shared_.quotas; }
     std::atomic<uint32_t>& fetch_session_count() override { return shared_.fetch_sessions_open; }
     void submit(std::vector<replica::PartitionRequest> requests) override;
+    void submit_to_leaders(std::vector<replica::PartitionRequest> requests) override;
     void cancel_watches(Token request, const std::vector<PartitionKey>& partitions) override;
     void change(Token request, metadata::Operation& operation, MonoTime deadline) override;
     void call_peer(Token request, peer::Call call) override;

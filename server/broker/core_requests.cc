@@ -7,6 +7,7 @@
 #include "server/broker/log_dir_views.h"
 #include "server/kafka/api_table.h"
 #include "server/metrics/prometheus.h"
+#include "server/peer/remote_op.h"
 
 #include <algorithm>
 #include <utility>
@@ -65,6 +66,21 @@ void Core::submit(std::vector<replica::PartitionRequest> requests) {
             requests_to(owner).requests.push_back(std::move(request));
         }
     }
+}
+
+void Core::submit_to_leaders(std::vector<replica::PartitionRequest> requests) {
+    std::vector<replica::PartitionRequest> here;
+    for (replica::PartitionRequest& request : requests) {
+        const metadata::PartitionImage* partition = image_->partition(request.key);
+        if (partition == nullptr || partition->leader == broker_id() ||
+            !image_->is_live(partition->leader) || !peer::is_remote_op(request.op)) {
+            here.push_back(std::move(request)); // also to hear what is wrong
+            continue;
+        }
+        const metadata::TopicImage& topic = *image_->topic(request.key.topic_id);
+        peers_.call(peer::make_call(std::move(request), topic, partition->leader, now()), now());
+    }
+    submit(std::move(here));
 }
 
 void Core::cancel_watches(Token request, const std::vector<PartitionKey>& partitions) {

@@ -21,7 +21,7 @@ void MarkerWrite::start(Token self, request::Services& services) {
                                         services.now() + kMarkerTimeout};
     std::vector<replica::PartitionRequest> requests;
     requests.push_back(std::move(request));
-    services.submit(std::move(requests));
+    services.submit_to_leaders(std::move(requests));
 }
 
 void MarkerWrite::on_partition_reply(replica::PartitionReply reply, request::Services& services) {

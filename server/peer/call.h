@@ -31,6 +31,7 @@ struct Call {
     MonoTime deadline = kMonoNever;
     Token token;        // the caller's own, comes back in the answer; of calls: the pending request
     uint32_t index = 0; // the same
+    bool is_partition_op = false; // remote_op.h: the answer is a partition's
 };
 
 struct Answer {
@@ -40,6 +41,7 @@ struct Answer {
     int16_t version = 0;
     Token token;
     uint32_t index = 0;
+    bool is_partition_op = false;
     /// Not a value:
     ///   no_broker           the image knows no such broker, or it is not live
     ///   overloaded          too many calls wait for it

@@ -252,6 +252,7 @@ Result<void> PeerLinks::take_frame(Link& link) {
         made.version = call.version;
         made.token = call.token;
         made.index = call.index;
+        made.is_partition_op = call.is_partition_op;
         made.frame = std::move(frame);
         answers_.push_back(std::move(made));
     }
@@ -342,6 +343,7 @@ void PeerLinks::answer(const Call& call, Result<void> result) {
     made.version = call.version;
     made.token = call.token;
     made.index = call.index;
+    made.is_partition_op = call.is_partition_op;
     made.result = std::move(result);
     answers_.push_back(std::move(made));
 }

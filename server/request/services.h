@@ -59,6 +59,10 @@ public:
     /// Sends each request to the core that owns its partition, in this order per core; every one is
     /// answered by Pending::on_partition_reply, in no promised order.
     virtual void submit(std::vector<replica::PartitionRequest> requests) = 0;
+    /// As submit; but a partition that another live broker leads is asked there (peer/remote_op.h),
+    /// as far as that is possible for the operation. Answered in the same way; errors are also
+    /// those of peer::Answer.
+    virtual void submit_to_leaders(std::vector<replica::PartitionRequest> requests) = 0;
     /// Forgets watches that reads of this request armed; wakes already under way find no token.
     virtual void cancel_watches(Token request, const std::vector<PartitionKey>& partitions) = 0;
     /// Decides, commits, retries on conflict, waits until all cores of this broker applied it,

@@ -315,7 +315,7 @@ private:
         out[0].op =
             replica::CoordinatorOp{protocol::AddPartitionsToTxnRequest::kApiKey, kVerifyApiVersion,
                                    client_id_, client_host_, body.take()};
-        services.submit(std::move(out));
+        services.submit_to_leaders(std::move(out));
     }
 
     void on_verified(const Result<replica::PartitionResult>& result, request::Services& services) {

@@ -201,6 +201,9 @@ public:
             changes.push_back(std::move(change));
         }
     }
+    void submit_to_leaders(std::vector<replica::PartitionRequest> requests) override {
+        submit(std::move(requests)); // of this broker is every leader
+    }
     void call_peer(Token request, peer::Call call) override {
         call.token = request;
         called.push_back(std::move(call));
