@@ -90,8 +90,7 @@ void Manager::open(const metadata::TopicImage& topic, PartitionIndex index,
     Entry& entry = partitions_[key];
     entry.epoch = next_epoch_++;
     Result<std::unique_ptr<storage::Log>> log = [&]() -> Result<std::unique_ptr<storage::Log>> {
-        QT_TRY_ASSIGN(entry.dir,
-                      setup_.log_dirs->place(*setup_.ports.disk, topic.name, key, arrival));
+        QT_TRY_ASSIGN(entry.dir, setup_.log_dirs->place(topic.name, key, arrival));
         const storage::LogDir& dir = setup_.log_dirs->at(*entry.dir);
         if (dir.is_offline()) {
             return dir.failure();
@@ -107,14 +106,8 @@ void Manager::open(const metadata::TopicImage& topic, PartitionIndex index,
     entry.partition->set_log_dir(entry.dir ? static_cast<int32_t>(*entry.dir) : -1);
     note_failure(entry);
     entry.partition->apply(topic, out);
-    if (arrival == storage::LogDirs::Arrival::known && !entry.partition->is_offline()) {
-        if (const auto to = setup_.log_dirs->interrupted_move(key)) {
-            if (const auto moving = start_move(entry, MoveOp{*to}); !moving) {
-                log_line(
-                    LogLevel::warn, "partition_move_failed",
-                    {{"partition", entry.partition->name()}, {"error", to_string(moving.error())}});
-            }
-        }
+    if (arrival == storage::LogDirs::Arrival::known) {
+        resume_move(entry);
     }
 }
 
@@ -123,8 +116,8 @@ void Manager::remove_topic(const TopicId& id, Outbox& out) {
     while (at != partitions_.end() && at->first.topic_id == id) {
         Partition& partition = *at->second.partition;
         partition.release_waiters(Code::unknown_topic, out);
-        mover_.abandon(at->first);
         if (storage::Log* log = partition.log()) {
+            mover_.drop(partition);
             if (Result<void> removed = log->remove_all(); !removed) {
                 log_line(LogLevel::warn, "partition_files_kept",
                          {{"partition", partition.name()}, {"error", to_string(removed.error())}});
@@ -228,6 +221,8 @@ void Manager::handle(PartitionRequest& request, CoreId from, Outbox& out) {
     if (const auto* move = std::get_if<MoveOp>(&request.op)) {
         out.answers.push_back(
             {from, PartitionReply{request.request, request.index, start_move(*entry, *move)}});
+        note_failure(*entry);
+        touch(partition); // a flush that the old move held up
         return;
     }
     const auto* append = std::get_if<AppendOp>(&request.op);
@@ -337,7 +332,7 @@ bool Manager::on_synced(Token token, Result<void> result, Outbox& out) {
         return true;
     }
     if (flush->of == FlushOf::move) {
-        mover_.on_synced(flush->partition, flush->result, setup_.ports.clock->mono());
+        mover_.on_synced(flush->move_number, flush->result, setup_.ports.clock->mono());
         flushes_.erase(token);
         return true;
     }
@@ -429,7 +424,7 @@ void Manager::compact(Outbox& out) {
         std::vector<Partition*> all;
         all.reserve(partitions_.size());
         for (auto& [key, entry] : partitions_) {
-            if (!mover_.has(key)) { // a move needs files that stay
+            if (!mover_.is_copying(key)) { // a move needs files that stay
                 all.push_back(entry.partition.get());
             }
         }
@@ -494,6 +489,7 @@ void Manager::release_waiters(Code code, Outbox& out) {
 }
 
 std::vector<storage::LogDirs::Closed> Manager::close() {
+    mover_.clear();
     std::vector<storage::LogDirs::Closed> closed(setup_.log_dirs->size());
     for (auto& [key, entry] : partitions_) {
         if (!entry.dir) {

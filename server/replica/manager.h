@@ -89,6 +89,7 @@ private:
         MonoTime begun_at{};
         Result<void> result; // the first error of its files
         FlushOf of = FlushOf::partition;
+        uint64_t move_number = 0;
     };
     struct Entry {
         std::unique_ptr<Partition> partition;
@@ -113,6 +114,7 @@ private:
 
     // manager_moves.cc
     Result<PartitionResult> start_move(Entry& entry, const MoveOp& op);
+    void resume_move(Entry& entry);
     void set_dir(Entry& entry, size_t to);
     void describe_move(const PartitionKey& key, DescribeResult& result) const;
     void step_moves(Outbox& out);

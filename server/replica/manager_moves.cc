@@ -15,30 +15,51 @@ Result<PartitionResult> Manager::start_move(Entry& entry, const MoveOp& op) {
         return Error(Code::invalid_request, "no log directory has this number");
     }
     if (op.to == *entry.dir) { // it is there; one that is on its way away stays
-        mover_.abandon(partition.key());
+        mover_.drop(partition);
         return PartitionResult(MoveResult{});
     }
-    if (const storage::LogDir& dir = setup_.log_dirs->at(op.to); dir.is_offline()) {
+    const storage::LogDir& dir = setup_.log_dirs->at(op.to);
+    if (dir.is_offline()) {
         return dir.failure();
     }
-    if (const auto view = mover_.view(partition.key()); view && view->to == op.to) {
-        return PartitionResult(MoveResult{});
-    }
     storage::Log& log = *partition.log();
-    if (!log.has_directory()) {
-        const storage::DataDir& data = *setup_.log_dirs->at(op.to).data();
-        log.relocate(data.path() + "/" + partition.name());
-        set_dir(entry, op.to);
+    if (log.has_directory()) {
+        QT_TRY(mover_.add(partition, {*entry.dir, op.to}, setup_.ports.clock->mono()));
         return PartitionResult(MoveResult{});
     }
-    log.abandon_compaction();
-    if (Result<void> begun = mover_.begin(partition, op.to, setup_.ports.clock->mono()); !begun) {
-        if (begun.error().code == Code::storage_io) {
-            setup_.log_dirs->note_failure(op.to, begun.error());
+    if (Result<void> removed = storage::remove_unused_home(*setup_.ports.disk, log); !removed) {
+        if (removed.error().code == Code::storage_io) {
+            setup_.log_dirs->note_failure(*entry.dir, removed.error());
         }
-        return std::move(begun).error();
+        return std::move(removed).error();
     }
+    log.relocate(dir.path() + "/" + partition.name());
+    set_dir(entry, op.to);
     return PartitionResult(MoveResult{});
+}
+
+// The move that a stop interrupted begins anew.
+void Manager::resume_move(Entry& entry) {
+    const auto to = setup_.log_dirs->interrupted_move(entry.partition->key());
+    if (!to || entry.partition->is_offline()) {
+        return;
+    }
+    storage::Log& log = *entry.partition->log();
+    Result<PartitionResult> moving = MoveResult{};
+    if (*to == *entry.dir || !log.has_directory()) { // nothing that a stop leaves
+        const storage::LogDir& dir = setup_.log_dirs->at(*to);
+        if (Result<void> removed = storage::remove_move_wish(
+                *setup_.ports.disk, log, {dir.path(), dir.data()->directory_id()});
+            !removed) {
+            moving = std::move(removed).error();
+        }
+    } else {
+        moving = start_move(entry, MoveOp{*to});
+    }
+    if (!moving) {
+        log_line(LogLevel::warn, "partition_move_failed",
+                 {{"partition", entry.partition->name()}, {"error", to_string(moving.error())}});
+    }
 }
 
 void Manager::set_dir(Entry& entry, size_t to) {
@@ -58,20 +79,23 @@ void Manager::describe_move(const PartitionKey& key, DescribeResult& result) con
 // One step of one move.
 void Manager::step_moves(Outbox& out) {
     const MonoTime now = setup_.ports.clock->mono();
-    const std::optional<PartitionKey> key = mover_.current(now);
+    const std::optional<PartitionKey> key = mover_.next(now);
     if (!key) {
         return;
     }
     Entry* entry = find_entry(*key);
-    QT_ASSERT(entry != nullptr); // remove_topic abandons
+    QT_ASSERT(entry != nullptr); // remove_topic drops
     Partition& partition = *entry->partition;
     if (partition.is_offline()) {
-        mover_.abandon(*key);
+        mover_.drop(partition);
         return;
     }
     if (mover_.is_ready(*key) && partition.is_flushing()) {
-        mover_.wait(*key); // nothing new is flushed until then
+        mover_.wait(); // nothing new is flushed until then
         return;
+    }
+    if (!mover_.is_copying(*key)) { // it begins, and compaction is not begun meanwhile
+        partition.log()->abandon_compaction();
     }
     Mover::Outcome outcome = mover_.step(partition, now);
     if (outcome.to_sync) {
@@ -79,6 +103,7 @@ void Manager::step_moves(Outbox& out) {
         flush.partition = *key;
         flush.files_left = 1;
         flush.of = FlushOf::move;
+        flush.move_number = outcome.number;
         setup_.ports.disk->sync(std::move(outcome.to_sync), flushes_.emplace(std::move(flush)));
     }
     if (outcome.wants_flush) {
@@ -88,16 +113,7 @@ void Manager::step_moves(Outbox& out) {
         set_dir(*entry, *outcome.moved_to);
         write_recovery_points(); // else the next start would read all of it
     }
-    if (outcome.failed) {
-        const size_t to = mover_.view(*key)->to;
-        if (outcome.is_source_trouble && outcome.failed->code == Code::storage_io) {
-            setup_.log_dirs->note_failure(*entry->dir, *outcome.failed);
-        } else if (outcome.failed->code == Code::storage_io) {
-            setup_.log_dirs->note_failure(to, *outcome.failed);
-        }
-        mover_.abandon(*key);
-        follow_failures(out);
-    }
+    follow_failures(out);
     partition.note_log_failure(out);
     note_failure(*entry);
     partition.note_synced(out); // closing it for the change synced what was written

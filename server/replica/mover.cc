@@ -17,6 +17,9 @@ constexpr uint64_t kStepBytes = 256 * KiB;
 constexpr Duration kRestAfterFailure = 10s;
 // What the log has to flush first is under way.
 constexpr Duration kFlushInterval = 50ms;
+// A partition that is written fast has more to bring at the end each time; it may have, up to this
+// many times kMoveTailBytesMax, so that the move ends at all.
+constexpr uint32_t kTailGrowthMax = 16;
 
 } // namespace
 
@@ -26,116 +29,138 @@ void Mover::set_options(const MoverOptions& options, MonoTime now) {
 }
 
 // The change itself is not held up by the rate: flushes wait for it.
-MonoTime Mover::due_of(const Move& move) const {
-    if (move.is_ready || move.due == kMonoNever) {
-        return move.due;
-    }
-    return options_.bytes_per_second_max == 0 ? kMonoNever : std::max(move.due, rate_due_);
-}
-
 MonoTime Mover::next_due() const {
-    MonoTime due = kMonoNever;
-    for (const auto& [key, move] : moves_) {
-        due = std::min(due, due_of(move));
+    if (!current_ && !first_) {
+        return kMonoNever;
     }
-    return due;
+    const MonoTime due = current_ ? current_->due : waiting_.at(*first_).due;
+    if (due == kMonoNever || (current_ && current_->is_ready)) {
+        return due;
+    }
+    return options_.bytes_per_second_max == 0 ? kMonoNever : std::max(due, rate_due_);
 }
 
-void Mover::wait(const PartitionKey& key) {
-    moves_.at(key).due = kMonoNever;
+std::optional<PartitionKey> Mover::next(MonoTime now) const {
+    if (next_due() > now) {
+        return std::nullopt;
+    }
+    return current_ ? current_->key : first_;
+}
+
+// ---- what is asked for --------------------------------------------------------------------------
+
+storage::MoveEnd Mover::end_of(size_t dir) const {
+    const storage::LogDir& at = dirs_->at(dir);
+    return {at.path(), at.data()->directory_id()};
+}
+
+Result<void> Mover::add(Partition& partition, Way way, MonoTime now) {
+    const PartitionKey& key = partition.key();
+    if (const auto known = view(key); known && known->to == way.to) {
+        return {};
+    }
+    drop(partition);
+    if (const storage::LogDir& to = dirs_->at(way.to); to.is_offline()) {
+        return to.failure();
+    }
+    QT_TRY(dirs_->settle_mark(*disk_, way.from, partition.name(), key));
+    if (Result<void> wished = storage::write_move_wish(*disk_, *partition.log(), end_of(way.to));
+        !wished) {
+        note_failure(way.to, wished.error());
+        return wished;
+    }
+    put_back(partition, way, now);
+    return {};
+}
+
+void Mover::drop(Partition& partition) {
+    const std::optional<View> known = view(partition.key());
+    if (!known) {
+        return;
+    }
+    const Way way = current_ && current_->key == partition.key()
+                        ? std::exchange(current_, std::nullopt)->way
+                        : waiting_.at(partition.key()).way;
+    waiting_.erase(partition.key());
+    note_waiting();
+    remove_copy(partition, way);
+}
+
+void Mover::clear() {
+    waiting_.clear();
+    first_.reset();
+    current_.reset();
+}
+
+void Mover::put_back(Partition& partition, Way way, MonoTime due) {
+    waiting_[partition.key()] = Waiting{way, next_number_++, due};
+    note_waiting();
+}
+
+void Mover::note_waiting() {
+    first_.reset();
+    for (const auto& [key, waiting] : waiting_) {
+        if (!first_ || std::pair(waiting.due, waiting.order) <
+                           std::pair(waiting_.at(*first_).due, waiting_.at(*first_).order)) {
+            first_ = key;
+        }
+    }
+}
+
+std::optional<Mover::View> Mover::view(const PartitionKey& key) const {
+    if (is_copying(key)) {
+        return View{current_->way.to, current_->files->copied_bytes(),
+                    current_->files->copied_end()};
+    }
+    const auto at = waiting_.find(key);
+    return at == waiting_.end() ? std::nullopt
+                                : std::optional(View{at->second.way.to, 0, Offset{0}});
+}
+
+bool Mover::is_copying(const PartitionKey& key) const {
+    return current_ && current_->key == key;
+}
+
+bool Mover::is_ready(const PartitionKey& key) const {
+    return is_copying(key) && current_->is_ready;
+}
+
+// ---- work ---------------------------------------------------------------------------------------
+
+void Mover::wait() {
+    current_->due = kMonoNever;
 }
 
 void Mover::wake(const PartitionKey& key, MonoTime now) {
     if (is_ready(key)) {
-        moves_.at(key).due = now;
+        current_->due = now;
     }
-}
-
-std::optional<PartitionKey> Mover::current(MonoTime now) const {
-    for (const auto& [key, move] : moves_) {
-        if (due_of(move) <= now) {
-            return key;
-        }
-    }
-    return std::nullopt;
-}
-
-Result<void> Mover::begin(Partition& partition, size_t to, MonoTime now) {
-    abandon(partition.key());
-    const storage::LogDir& dir = dirs_->at(to);
-    Move move;
-    move.to = to;
-    move.due = now;
-    QT_TRY_ASSIGN(move.files, storage::LogMove::begin(*disk_, *partition.log(),
-                                                      {dir.path(), dir.data()->directory_id()}));
-    moves_.emplace(partition.key(), std::move(move));
-    log_line(LogLevel::info, "partition_move_begun",
-             {{"partition", partition.name()}, {"to", dir.path()}});
-    return {};
-}
-
-bool Mover::is_ready(const PartitionKey& key) const {
-    const auto at = moves_.find(key);
-    return at != moves_.end() && at->second.is_ready;
-}
-
-std::optional<Mover::View> Mover::view(const PartitionKey& key) const {
-    const auto at = moves_.find(key);
-    if (at == moves_.end()) {
-        return std::nullopt;
-    }
-    const Move& move = at->second;
-    return View{move.to, move.files->copied_bytes(), move.files->copied_end()};
-}
-
-void Mover::abandon(const PartitionKey& key) {
-    const auto at = moves_.find(key);
-    if (at == moves_.end()) {
-        return;
-    }
-    if (dirs_->at(at->second.to).is_offline()) {
-        moves_.erase(at);
-        return;
-    }
-    if (Result<void> removed = at->second.files->abandon(); !removed) {
-        log_line(LogLevel::warn, "unfinished_move_kept", {{"error", to_string(removed.error())}});
-    }
-    moves_.erase(at);
 }
 
 Mover::Outcome Mover::step(Partition& partition, MonoTime now) {
-    const auto at = moves_.find(partition.key());
-    QT_ASSERT(at != moves_.end() && !at->second.files->is_syncing());
-    Move& move = at->second;
     Outcome outcome;
-    storage::LogDir& dir = dirs_->at(move.to);
+    if (!current_) {
+        begin(partition, now);
+        return outcome;
+    }
+    QT_ASSERT(is_copying(partition.key()) && !current_->files->is_syncing());
+    storage::LogDir& dir = dirs_->at(current_->way.to);
     if (dir.is_offline()) {
-        note_error(partition, move, dir.failure(), outcome, now);
+        end_current(partition, dir.failure(), false, now);
         return outcome;
     }
     dir.look(*disk_, now);
     if (dir.is_low()) {
-        move.is_ready = false; // flushes need not wait
-        move.due = now + kRestAfterFailure;
+        end_current(partition, Error(Code::storage_full, dir.path() + " has no room"), false, now);
         return outcome;
     }
-    storage::Log& log = *partition.log();
-    if (move.is_ready) {
-        QT_ASSERT(!partition.is_flushing());
-        move.is_ready = false;
-        if (Result<void> finished = move.files->finish(log); !finished) {
-            note_error(partition, move, finished.error(), outcome, now);
-            return outcome;
-        }
-        log_line(LogLevel::info, "partition_moved",
-                 {{"partition", partition.name()}, {"to", dir.path()}});
-        outcome.moved_to = move.to;
-        moves_.erase(at);
+    if (current_->is_ready) {
+        finish(partition, outcome, now);
         return outcome;
     }
-    Result<storage::LogMoveStep> step = move.files->step(log, kStepBytes);
+    Result<storage::LogMoveStep> step = current_->files->step(*partition.log(), kStepBytes);
     if (!step) {
-        note_error(partition, move, step.error(), outcome, now);
+        end_current(partition, step.error(), current_->files->is_source_trouble(), now);
         return outcome;
     }
     dir.note_written(step->bytes);
@@ -143,35 +168,119 @@ Mover::Outcome Mover::step(Partition& partition, MonoTime now) {
     rate_due_ =
         now + std::chrono::microseconds(step->bytes * 1'000'000 /
                                         std::max<uint64_t>(1, options_.bytes_per_second_max));
-    move.due = step->wants_flush ? now + kFlushInterval : now;
-    move.is_ready = step->is_caught_up;
+    current_->due = step->to_sync ? kMonoNever : step->wants_flush ? now + kFlushInterval : now;
+    current_->is_ready = step->is_caught_up;
     outcome.wants_flush = step->wants_flush;
     outcome.to_sync = std::move(step->to_sync);
-    if (outcome.to_sync) {
-        move.due = kMonoNever;
-    }
+    outcome.number = current_->number;
     return outcome;
 }
 
-void Mover::note_error(Partition& partition, Move& move, const Error& error, Outcome& outcome,
-                       MonoTime now) {
-    log_line(LogLevel::warn, "partition_move_failed",
-             {{"partition", partition.name()}, {"error", to_string(error)}});
-    if (error.code == Code::storage_full) {
-        move.due = now + kRestAfterFailure;
+// The first of those that wait becomes the current one, or rests.
+void Mover::begin(Partition& partition, MonoTime now) {
+    const Way way = waiting_.at(partition.key()).way;
+    waiting_.erase(partition.key());
+    note_waiting();
+    storage::LogDir& dir = dirs_->at(way.to);
+    Current begun;
+    begun.key = partition.key();
+    begun.way = way;
+    begun.number = next_number_++;
+    begun.due = now;
+    const Result<void> result = [&]() -> Result<void> {
+        if (dir.is_offline()) {
+            return dir.failure();
+        }
+        dir.look(*disk_, now);
+        const port::DiskSpace space = dir.space();
+        if (dir.is_low() ||
+            space.free_bytes < dir.reserve_bytes() + partition.log()->size_bytes()) {
+            return Error(Code::storage_full, dir.path() + " has no room for it");
+        }
+        QT_TRY(dirs_->settle_mark(*disk_, way.from, partition.name(), partition.key()));
+        QT_TRY_ASSIGN(begun.files, storage::LogMove::begin(*disk_, *partition.log(),
+                                                           end_of(way.from), end_of(way.to)));
+        return {};
+    }();
+    current_ = std::move(begun);
+    if (!result) {
+        end_current(partition, result.error(), false, now);
         return;
     }
-    outcome.failed = error;
-    outcome.is_source_trouble = move.files->is_source_trouble();
+    log_line(LogLevel::info, "partition_move_begun",
+             {{"partition", partition.name()}, {"to", dir.path()}});
 }
 
-void Mover::on_synced(const PartitionKey& key, const Result<void>& result, MonoTime now) {
-    const auto at = moves_.find(key);
-    if (at == moves_.end() || !at->second.files->is_syncing()) {
-        return; // of a move that was abandoned
+void Mover::finish(Partition& partition, Outcome& outcome, MonoTime now) {
+    QT_ASSERT(!partition.is_flushing());
+    storage::LogMove& files = *current_->files;
+    current_->is_ready = false;
+    const uint64_t tail_max = storage::kMoveTailBytesMax *
+                              std::min(kTailGrowthMax, 1u << std::min(current_->ready_count, 4u));
+    current_->ready_count++;
+    const Result<bool> finished = files.finish(*partition.log(), tail_max);
+    if (!finished) {
+        end_current(partition, finished.error(), files.is_source_trouble(), now);
+        return;
     }
-    at->second.files->synced(result);
-    at->second.due = now;
+    if (!*finished) { // it was written to a lot while it waited
+        current_->due = now;
+        return;
+    }
+    if (files.leftover()) {
+        note_failure(files.is_source_trouble() ? current_->way.from : current_->way.to,
+                     *files.leftover());
+    }
+    log_line(LogLevel::info, "partition_moved",
+             {{"partition", partition.name()}, {"to", dirs_->at(current_->way.to).path()}});
+    outcome.moved_to = current_->way.to;
+    current_.reset();
+}
+
+void Mover::on_synced(uint64_t number, const Result<void>& result, MonoTime now) {
+    if (current_ && current_->number == number) {
+        current_->files->synced(result);
+        current_->due = now;
+    }
+}
+
+// ---- trouble ------------------------------------------------------------------------------------
+
+void Mover::note_failure(size_t dir, const Error& error) {
+    if (error.code == Code::storage_io) {
+        dirs_->note_failure(dir, error);
+    }
+}
+
+void Mover::remove_copy(Partition& partition, Way way) {
+    if (dirs_->at(way.to).is_offline()) {
+        return;
+    }
+    if (Result<void> removed = storage::remove_move_wish(*disk_, *partition.log(), end_of(way.to));
+        !removed) {
+        log_line(LogLevel::warn, "unfinished_move_kept",
+                 {{"partition", partition.name()}, {"error", to_string(removed.error())}});
+        note_failure(way.to, removed.error());
+    }
+}
+
+void Mover::end_current(Partition& partition, const Error& error, bool is_source_trouble,
+                        MonoTime now) {
+    log_line(LogLevel::warn, "partition_move_failed",
+             {{"partition", partition.name()},
+              {"to", dirs_->at(current_->way.to).path()},
+              {"error", to_string(error)}});
+    const Way way = current_->way;
+    current_.reset();
+    note_failure(is_source_trouble ? way.from : way.to, error);
+    remove_copy(partition, way);
+    if (partition.log()->failure()) {
+        return;
+    }
+    if (error.code == Code::storage_full || error.code == Code::cancelled) {
+        put_back(partition, way,
+                 now + (error.code == Code::cancelled ? Duration{} : kRestAfterFailure));
+    }
 }
 
 } // namespace qtool::replica

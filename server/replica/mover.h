@@ -1,10 +1,14 @@
 // Mover: partitions of one core on their way to another log directory: which is copied next, how
-// fast, and when it is time to change over. Steps of a millisecond or so, between the turns of the
-// core. Lives on that core; owned by Manager, which lends it the partitions.
+// fast, and when it is time to change over. One at a time, in steps of a millisecond or so between
+// the turns of the core; the others wait without files or buffers, in the order they were asked
+// for. Lives on that core; owned by Manager, which lends it the partitions.
 //
-//   queued --begin--> copying --caught up--> ready --finish (no flush under way)--> (gone: moved)
-//   any --target offline, partition deleted or offline, another target asked for--> (gone)
-//   a disk without room makes it rest; it goes on from where it was
+//   waiting --its turn, room for it--> copying --caught up--> ready --no flush under way--> (moved)
+//                                         ^-------too much left-------|
+//   copying --no room, no descriptor, log rewritten--> waiting          (the copy goes)
+//   any --target offline, I/O error, partition deleted or offline, another target--> (gone)
+//
+// An I/O error takes the log directory offline that it came from.
 #pragma once
 
 #include "lib/base/ids.h"
@@ -39,55 +43,79 @@ public:
     void set_options(const MoverOptions& options, MonoTime now);
     [[nodiscard]] MonoTime next_due() const;
 
-    /// In place of a move that is under way. REQUIRES: the partition has a directory, and works.
-    /// Errors: storage_io (of the target), storage_full.
-    Result<void> begin(Partition& partition, size_t to, MonoTime now);
-    [[nodiscard]] bool has(const PartitionKey& key) const { return moves_.contains(key); }
-    /// Its next flush has to wait until the change was tried.
-    [[nodiscard]] bool is_ready(const PartitionKey& key) const;
+    struct Way { // places in log.dirs
+        size_t from = 0;
+        size_t to = 0;
+    };
+    /// In place of another move of it; nothing when it goes there already. REQUIRES: the partition
+    /// has a directory, and works. Errors: storage_offline, storage_io, storage_full.
+    Result<void> add(Partition& partition, Way way, MonoTime now);
+    /// There is no move of it any more; what was copied goes. REQUIRES: the partition has a log.
+    void drop(Partition& partition);
+    /// The broker stops: moves are forgotten here, and begin again at the next start.
+    void clear();
+
     struct View {
-        size_t to = 0; // directory
+        size_t to = 0;
         uint64_t copied_bytes = 0;
         Offset copied_end;
     };
     [[nodiscard]] std::optional<View> view(const PartitionKey& key) const;
-    /// The copy goes, too.
-    void abandon(const PartitionKey& key);
+    /// Compaction has to wait.
+    [[nodiscard]] bool is_copying(const PartitionKey& key) const;
+    /// Its next flush has to wait until the change was tried.
+    [[nodiscard]] bool is_ready(const PartitionKey& key) const;
 
     /// A flush of the ready one is under way: it is due when that is done, which wake() says.
-    void wait(const PartitionKey& key);
+    void wait();
     void wake(const PartitionKey& key, MonoTime now);
     /// The move to work on now.
-    [[nodiscard]] std::optional<PartitionKey> current(MonoTime now) const;
+    [[nodiscard]] std::optional<PartitionKey> next(MonoTime now) const;
     struct Outcome {
-        port::FileRef to_sync; // not nullptr: on_synced is to be told
+        port::FileRef to_sync; // not nullptr: on_synced is to be told, with `number`
+        uint64_t number = 0;
         bool wants_flush = false;
         std::optional<size_t> moved_to; // done: the partition lives there now
-        /// Nothing for it to do any more; the first directory failed with the error, if any.
-        std::optional<Error> failed;
-        bool is_source_trouble = false; // the log's own directory did
     };
-    /// One step of current(), or its end. REQUIRES: the partition works; when it is_ready(), no
-    /// flush of it is under way.
+    /// One step of next(), or its begin or end. REQUIRES: the partition works; when it is_ready(),
+    /// no flush of it is under way.
     Outcome step(Partition& partition, MonoTime now);
-    void on_synced(const PartitionKey& key, const Result<void>& result, MonoTime now);
+    /// A sync of a move that ended meanwhile is known by its number, and ignored.
+    void on_synced(uint64_t number, const Result<void>& result, MonoTime now);
 
 private:
-    struct Move {
-        size_t to = 0;
+    struct Waiting {
+        Way way;
+        uint64_t order = 0;
+        MonoTime due{};
+    };
+    struct Current {
+        PartitionKey key;
+        Way way;
+        uint64_t number = 0; // unique on this core
         std::unique_ptr<storage::LogMove> files;
         MonoTime due{};
         bool is_ready = false;
+        uint32_t ready_count = 0; // how often it was
     };
-    [[nodiscard]] MonoTime due_of(const Move& move) const;
-    void note_error(Partition& partition, Move& move, const Error& error, Outcome& outcome,
-                    MonoTime now);
+    [[nodiscard]] storage::MoveEnd end_of(size_t dir) const;
+    void put_back(Partition& partition, Way way, MonoTime due);
+    void note_waiting();
+    void begin(Partition& partition, MonoTime now);
+    void finish(Partition& partition, Outcome& outcome, MonoTime now);
+    void remove_copy(Partition& partition, Way way);
+    void end_current(Partition& partition, const Error& error, bool is_source_trouble,
+                     MonoTime now);
+    void note_failure(size_t dir, const Error& error);
 
     MoverOptions options_;
     port::Disk* disk_;
     storage::LogDirs* dirs_;
-    std::map<PartitionKey, Move> moves_; // the first that is due is worked on
-    MonoTime rate_due_{};                // not before, for the sake of the rate
+    std::map<PartitionKey, Waiting> waiting_;
+    std::optional<PartitionKey> first_; // of waiting_: to begin next
+    std::optional<Current> current_;
+    uint64_t next_number_ = 1;
+    MonoTime rate_due_{}; // not before, for the sake of the rate
 };
 
 } // namespace qtool::replica

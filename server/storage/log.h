@@ -229,6 +229,8 @@ public:
     [[nodiscard]] const std::string& directory() const { return directory_; }
     /// False: nothing was written yet, so there are no files.
     [[nodiscard]] bool has_directory() const { return has_directory_; }
+    /// Rises whenever bytes that were settled are exchanged or cut: a copy is of no use then.
+    [[nodiscard]] uint64_t rewrite_count() const { return rewrite_count_; }
     /// Of the `listed` bytes of a segment those that no undo takes back.
     [[nodiscard]] uint64_t settled_bytes(Offset base, uint64_t listed) const;
     /// The files, if there are any, are in `directory` now, as they were closed. REQUIRES: closed.
@@ -353,6 +355,7 @@ private:
     uint32_t segment_count_ = 0;
     int64_t oldest_max_timestamp_ = -1;
     WallTime last_wall_{};
+    uint64_t rewrite_count_ = 0;
     bool is_low_ = false;
     bool has_directory_ = false;
     bool has_producers_ = false;         // cold: a snapshot at log_end_ holds them

@@ -166,10 +166,7 @@ LogDirs::quarantine_unlisted(const std::function<bool(const PartitionName&)>& is
         for (const std::string& name : names) {
             moved.push_back(dirs_[i]->path() + "/" + name);
         }
-        QT_TRY(take_futures(i));
-        if (dirs_.size() == 1) {
-            return {}; // there is nothing to choose from
-        }
+        QT_TRY(take_futures(i, was_deleted));
         QT_TRY_ASSIGN(const std::vector<std::string> partitions,
                       dirs_[i]->data()->partition_directories());
         for (const std::string& name : partitions) {
@@ -191,14 +188,27 @@ LogDirs::quarantine_unlisted(const std::function<bool(const PartitionName&)>& is
             }
         }
     }
-    finish_moves();
+    settle_moves();
+    settle_futures();
     return moved;
 }
 
 // ---- moves that a stop interrupted --------------------------------------------------------------
 
-// Copies that were not finished go; that there was one is remembered.
-Result<void> LogDirs::take_futures(size_t i) {
+LogDirectoryIs LogDirs::look(const Uuid& id) const {
+    for (const auto& dir : dirs_) {
+        if (dir->data() != nullptr && dir->data()->directory_id() == id) {
+            return dir->is_offline() ? LogDirectoryIs::offline : LogDirectoryIs::working;
+        }
+    }
+    const bool is_known = std::any_of(known_.begin(), known_.end(),
+                                      [&](const Known& known) { return known.id == id; });
+    return is_known ? LogDirectoryIs::offline : LogDirectoryIs::foreign;
+}
+
+// Moves that were asked for, and how many of them of one partition.
+Result<void> LogDirs::take_futures(size_t i,
+                                   const std::function<bool(const TopicId&)>& was_deleted) {
     const DataDir& dir = *dirs_[i]->data();
     QT_TRY_ASSIGN(const std::vector<port::DirectoryEntry> entries, dir.disk().list(dir.path()));
     for (const port::DirectoryEntry& entry : entries) {
@@ -209,80 +219,129 @@ Result<void> LogDirs::take_futures(size_t i) {
         if (!key || !*key || !entry.name.ends_with(future_directory_name("", **key))) {
             continue; // not ours, or made by a crash just then: it only takes a name
         }
-        interrupted_moves_[**key] = i;
-        if (Result<void> removed = remove_future(dir.disk(), dir.path(), entry.name, **key);
-            !removed) {
-            log_line(LogLevel::warn, "unfinished_move_kept",
-                     {{"directory", dir.path() + "/" + entry.name},
-                      {"error", to_string(removed.error())}});
+        if (was_deleted((*key)->topic_id)) {
+            remove_future(i, entry.name, **key);
+        } else {
+            futures_[**key].push_back({i, entry.name});
         }
     }
     return {};
 }
 
-void LogDirs::finish_moves() {
-    for (auto& [name, places] : found_) {
-        if (Result<void> finished = finish_move(name, places); !finished) {
-            undecided_.emplace(name, Error(Code::storage_offline, name +
-                                                                      ": it is not known where "
-                                                                      "it lives: " +
-                                                                      to_string(finished.error())));
+void LogDirs::remove_future(size_t i, const std::string& name, const PartitionKey& key) {
+    const DataDir& dir = *dirs_[i]->data();
+    if (Result<void> removed = discard_directory(dir.disk(), dir.path(), name, key); !removed) {
+        log_line(LogLevel::warn, "unfinished_move_kept",
+                 {{"directory", dir.path() + "/" + name}, {"error", to_string(removed.error())}});
+    }
+}
+
+// Of two wishes one was to be replaced by the other, but could not be removed then.
+void LogDirs::settle_futures() {
+    for (const auto& [key, futures] : futures_) {
+        if (futures.size() == 1) {
+            interrupted_moves_.emplace(key, futures.front().dir);
+            continue;
+        }
+        for (const Future& future : futures) {
+            remove_future(future.dir, future.name, key);
+        }
+    }
+    futures_.clear();
+}
+
+void LogDirs::settle_moves() {
+    for (const auto& [name, places] : found_) {
+        if (Result<void> settled = settle_name(name, places); !settled) {
+            undecided_.emplace(name, Error(Code::storage_offline,
+                                           name + ": it is not known which directory is its log: " +
+                                               to_string(settled.error())));
+            log_line(LogLevel::error, "partition_undecided",
+                     {{"partition", name}, {"error", to_string(settled.error())}});
         }
     }
 }
 
-// As log_move.h says: who carries `moving-to` has lost to the one it names, if that is there.
-Result<void> LogDirs::finish_move(const std::string& name, std::vector<size_t>& places) {
-    for (size_t at = 0; at < places.size();) {
-        const DataDir& dir = *dirs_[places[at]]->data();
-        const std::string directory = dir.path() + "/" + name;
-        QT_TRY_ASSIGN(const bool is_marked, dir.disk().exists(directory + "/" + kMovingToName));
-        if (!is_marked) {
-            at++;
-            continue;
-        }
-        QT_TRY_ASSIGN(const std::optional<Uuid> to, read_moving_to(dir.disk(), directory));
-        QT_TRY_ASSIGN(const auto key, read_partition_meta(dir.disk(), directory));
-        const auto is_of = [&](size_t i) {
-            return dirs_[i]->data() != nullptr && dirs_[i]->data()->directory_id() == *to;
-        };
-        bool has_moved = false;
-        for (const size_t place : places) {
-            if (to && key && is_of(place)) {
-                QT_TRY_ASSIGN(
-                    const auto other,
-                    read_partition_meta(dir.disk(), dirs_[place]->data()->path() + "/" + name));
-                has_moved = other && *other == *key;
+// Which of the directories of this name is the log of whom. One alone and without a mark needs no
+// look inside: whose it is shows when it is opened.
+Result<void> LogDirs::settle_name(const std::string& name, const std::vector<size_t>& places) {
+    const auto path = [&](size_t place) { return dirs_[place]->path() + "/" + name; };
+    std::map<PartitionKey, std::vector<size_t>> owned;
+    for (const size_t place : places) {
+        port::Disk& disk = dirs_[place]->data()->disk();
+        if (places.size() == 1) {
+            QT_TRY_ASSIGN(const bool is_marked, disk.exists(path(place) + "/" + kMoveMarkName));
+            if (!is_marked) {
+                return {};
             }
         }
-        const bool is_there = std::any_of(dirs_.begin(), dirs_.end(), [&](const auto& one) {
-            return to && one->data() != nullptr && one->data()->directory_id() == *to &&
-                   !one->is_offline();
-        });
-        const bool is_known = std::any_of(known_.begin(), known_.end(), [&](const Known& known) {
-            return to && known.id == *to;
-        });
-        if (!has_moved && !is_there && is_known) {
-            return Error(Code::storage_offline,
-                         "it was being moved to a log directory that is offline");
+        const auto owner = read_partition_meta(disk, path(place));
+        if (!owner && (places.size() > 1 || is_disk_trouble(owner.error().code))) {
+            return owner.error();
         }
-        if (!has_moved) { // the move came to nothing
-            QT_TRY(dir.disk().remove(directory + "/" + kMovingToName));
-            QT_TRY(dir.disk().sync_directory(directory));
-            at++;
-            continue;
-        }
-        const std::string deleted = deleted_directory_name(directory, *key);
-        QT_TRY(dir.disk().rename(directory, dir.path() + "/" + deleted));
-        QT_TRY(dir.disk().sync_directory(dir.path()));
-        places.erase(places.begin() + static_cast<ptrdiff_t>(at));
-        if (Result<void> removed = remove_deleted_directory(dir.disk(), dir.path(), deleted);
-            !removed) {
-            log_line(LogLevel::warn, "moved_partition_kept",
-                     {{"directory", directory}, {"error", to_string(removed.error())}});
+        if (owner && *owner) {
+            owned[**owner].push_back(place);
         }
     }
+    for (const auto& [key, of_key] : owned) {
+        std::vector<MovePlace> marked;
+        for (const size_t place : of_key) {
+            const DataDir& dir = *dirs_[place]->data();
+            QT_TRY_ASSIGN(const auto mark, read_move_mark(dir.disk(), path(place)));
+            marked.push_back({dir.directory_id(), mark});
+        }
+        QT_TRY_ASSIGN(const MoveHome home,
+                      choose_home(marked, [&](const Uuid& id) { return look(id); }));
+        const size_t lives = of_key[home.home];
+        port::Disk& disk = dirs_[lives]->data()->disk();
+        if (!home.voids.empty()) {
+            // What a mere kill left may be in the page cache alone.
+            QT_TRY(disk.sync_directory(path(lives)));
+            QT_TRY(disk.sync_directory(dirs_[lives]->path()));
+        }
+        for (const size_t i : home.voids) {
+            const DataDir& dir = *dirs_[of_key[i]]->data();
+            QT_TRY(discard_directory(dir.disk(), dir.path(), name, key));
+        }
+        if (home.is_mark_spent) {
+            QT_TRY(remove_move_mark(disk, path(lives)));
+        }
+        homes_[key] = lives;
+    }
     return {};
+}
+
+Result<void> LogDirs::settle_mark(port::Disk& disk, size_t dir, const std::string& name,
+                                  const PartitionKey& key) const {
+    const std::string home = dirs_.at(dir)->path() + "/" + name;
+    QT_TRY_ASSIGN(const auto mark, read_move_mark(disk, home));
+    if (!mark) {
+        return {};
+    }
+    switch (look(mark->other)) {
+    case LogDirectoryIs::offline:
+        return Error(Code::storage_offline, name + ": its last move left something in a log "
+                                                   "directory that is offline");
+    case LogDirectoryIs::foreign:
+        return remove_move_mark(disk, home);
+    case LogDirectoryIs::working:
+        break;
+    }
+    const auto other = std::find_if(dirs_.begin(), dirs_.end(), [&](const auto& one) {
+        return one->data() != nullptr && one->data()->directory_id() == mark->other;
+    });
+    const std::string& parent = (*other)->path();
+    QT_TRY(disk.sync_directory(dirs_.at(dir)->path()));
+    QT_TRY_ASSIGN(const bool there, disk.exists(parent + "/" + name));
+    if (there) {
+        QT_TRY_ASSIGN(const auto owner, read_partition_meta(disk, parent + "/" + name));
+        if (owner && *owner == key) {
+            QT_TRY(discard_directory(disk, parent, name, key));
+        }
+    } else {
+        QT_TRY(disk.sync_directory(parent));
+    }
+    return remove_move_mark(disk, home);
 }
 
 std::optional<size_t> LogDirs::interrupted_move(const PartitionKey& key) const {
@@ -292,42 +351,36 @@ std::optional<size_t> LogDirs::interrupted_move(const PartitionKey& key) const {
 
 // ---- where partitions live ----------------------------------------------------------------------
 
-std::optional<size_t> LogDirs::find(port::Disk& disk, std::string_view topic,
-                                    const PartitionKey& key) const {
+std::optional<size_t> LogDirs::find(std::string_view topic, const PartitionKey& key) const {
+    if (const auto home = homes_.find(key); home != homes_.end()) {
+        return home->second;
+    }
     const auto named = found_.find(partition_directory_name(topic, key.index));
-    if (named != found_.end()) {
-        const std::vector<size_t>& places = named->second;
-        if (places.size() == 1) {
-            return places.front();
-        }
-        // A topic was deleted while one directory was offline, and created again under its name.
-        for (const size_t place : places) {
-            const auto owner =
-                read_partition_meta(disk, dirs_[place]->data()->partition_path(topic, key.index));
-            if (owner && *owner == key) {
-                return place;
-            }
-        }
+    if (named != found_.end() && named->second.size() == 1) {
+        return named->second.front();
     }
     for (size_t i = 0; i < dirs_.size(); i++) {
-        if (dirs_[i]->data() != nullptr && dirs_[i]->data()->knows(key)) {
+        // What is remembered over a crash may be older than a move to a directory that is missing.
+        const DataDir* data = dirs_[i]->data();
+        if (data != nullptr && data->knows(key) && (data->was_clean() || !some_missing_)) {
             return i;
         }
     }
     return std::nullopt;
 }
 
-Result<size_t> LogDirs::place(port::Disk& disk, std::string_view topic, const PartitionKey& key,
-                              Arrival arrival) {
+Result<size_t> LogDirs::place(std::string_view topic, const PartitionKey& key, Arrival arrival) {
     std::optional<size_t> chosen;
-    if (dirs_.size() == 1) {
-        chosen = 0;
-    } else if (arrival == Arrival::known) {
+    if (arrival == Arrival::known) {
         const auto undecided = undecided_.find(partition_directory_name(topic, key.index));
         if (undecided != undecided_.end()) {
             return undecided->second;
         }
-        chosen = find(disk, topic, key);
+    }
+    if (dirs_.size() == 1) {
+        chosen = 0;
+    } else if (arrival == Arrival::known) {
+        chosen = find(topic, key);
         if (!chosen && some_missing_) {
             return Error(Code::storage_offline, partition_directory_name(topic, key.index) +
                                                     " is in none of the log directories that work, "

@@ -16,6 +16,7 @@
 #pragma once
 
 #include "server/storage/log_dir.h"
+#include "server/storage/move_mark.h"
 
 #include <cstdint>
 #include <functional>
@@ -59,15 +60,19 @@ public:
     };
     /// The directory of the partition, from now on until leave. Errors: storage_offline (it must
     /// live in a directory that is offline; or all are).
-    Result<size_t> place(port::Disk& disk, std::string_view topic, const PartitionKey& key,
-                         Arrival arrival);
+    Result<size_t> place(std::string_view topic, const PartitionKey& key, Arrival arrival);
     void leave(size_t dir);
     /// The partition lives in another directory from now on.
     void move(size_t from, size_t to) {
         at(to).add_partition();
         leave(from);
     }
-    /// Whereto the partition was on its way when the broker stopped; nothing was kept of that.
+    /// Ends what the last move of a partition that lives in `dir` left open, so that the next one
+    /// may begin. Errors: storage_offline (of where it left something); storage_io, storage_full.
+    Result<void> settle_mark(port::Disk& disk, size_t dir, const std::string& name,
+                             const PartitionKey& key) const;
+    /// Whereto the partition was on its way when the broker stopped: the move is to begin again, as
+    /// in Kafka.
     [[nodiscard]] std::optional<size_t> interrupted_move(const PartitionKey& key) const;
 
     /// A partition of `dir` saw its disk fail. With several directories the whole one goes offline;
@@ -100,20 +105,28 @@ private:
     Result<void> load_known(port::Disk& disk);
     Result<void> write_known(port::Disk& disk, const Setup& setup);
     void add(const Setup& setup, const std::string& path, Result<std::unique_ptr<DataDir>> data);
-    Result<void> take_futures(size_t i);
-    void finish_moves();
-    Result<void> finish_move(const std::string& name, std::vector<size_t>& places);
-    [[nodiscard]] std::optional<size_t> find(port::Disk& disk, std::string_view topic,
-                                             const PartitionKey& key) const;
+    [[nodiscard]] LogDirectoryIs look(const Uuid& id) const;
+    Result<void> take_futures(size_t i, const std::function<bool(const TopicId&)>& was_deleted);
+    void remove_future(size_t i, const std::string& name, const PartitionKey& key);
+    void settle_futures();
+    void settle_moves();
+    Result<void> settle_name(const std::string& name, const std::vector<size_t>& places);
+    [[nodiscard]] std::optional<size_t> find(std::string_view topic, const PartitionKey& key) const;
 
     std::vector<std::unique_ptr<LogDir>> dirs_;
     std::vector<Known> known_;
     bool some_missing_ = false; // a directory of ours did not open at this start
     std::atomic<uint64_t> failure_count_{0};
 
+    struct Future {
+        size_t dir = 0;
+        std::string name;
+    };
     std::map<std::string, std::vector<size_t>> found_; // partition directories at start, by name
+    std::map<PartitionKey, size_t> homes_;             // of those that a look inside decided
+    std::map<std::string, Error> undecided_;           // partition directories: why
+    std::map<PartitionKey, std::vector<Future>> futures_;
     std::map<PartitionKey, size_t> interrupted_moves_; // to which directory
-    std::map<std::string, Error> undecided_; // partition directories that may have moved away
 };
 
 } // namespace qtool::storage

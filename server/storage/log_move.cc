@@ -7,6 +7,7 @@
 #include "server/storage/compaction.h"
 #include "server/storage/data_dir.h"
 #include "server/storage/log.h"
+#include "server/storage/move_mark.h"
 #include "server/storage/partition_files.h"
 #include "server/storage/segment.h"
 
@@ -19,158 +20,238 @@ namespace {
 constexpr size_t kBufferSize = 256 * KiB;
 constexpr size_t kNameKeptMax = 190; // of 255: leaves room for id, index and suffix
 
-// On their way out, or not finished.
-bool is_garbage(const std::string& name) {
-    return name.ends_with(kDeletedExtension) || name.ends_with(".tmp") ||
-           name.ends_with(kCleanedSuffix) || name == kMovingToName;
+// How a file of the source comes into the copy.
+enum class Kind : uint8_t {
+    none,    // on its way out, not finished, or written by the move itself
+    segment, // only grows: copied as far as it is settled, the rest at the end
+    whole,   // must be there, and does not change once the segment is sealed
+    index,   // may be missing: it is made again from the segment
+    last,    // small, and may change: copied at the end
+};
+
+struct Named {
+    Kind kind = Kind::none;
+    std::optional<Offset> base; // of the segment it belongs to
+};
+
+Named kind_of(const port::DirectoryEntry& entry) {
+    const std::string& name = entry.name;
+    if (entry.is_directory || name.ends_with(kDeletedExtension) || name.ends_with(".tmp") ||
+        name.ends_with(kCleanedSuffix) || name == kMoveMarkName || name == kPartitionMetaName) {
+        return {};
+    }
+    if (const auto base = parse_offset_file_name(name, kLogExtension)) {
+        return {Kind::segment, base};
+    }
+    if (const auto base = parse_offset_file_name(name, kIndexExtension)) {
+        return {Kind::index, base};
+    }
+    if (const auto base = parse_offset_file_name(name, kAbortedExtension)) {
+        return {Kind::whole, base};
+    }
+    const bool is_kept_aside = name.ends_with(".discarded"); // by recovery, so we keep it, too
+    if (is_kept_aside || parse_offset_file_name(name, kSnapshotExtension)) {
+        return {Kind::whole, std::nullopt};
+    }
+    return {Kind::last, std::nullopt};
 }
 
-// The segment that a log, index or aborted index belongs to.
-std::optional<Offset> segment_of(const std::string& name) {
-    for (const std::string_view extension : {kLogExtension, kIndexExtension, kAbortedExtension}) {
-        if (const auto base = parse_offset_file_name(name, extension)) {
-            return base;
-        }
+// Of a listing, which is sorted; nothing: there are no segments.
+std::optional<Offset> active_base(const std::vector<port::DirectoryEntry>& entries) {
+    std::optional<Offset> active;
+    for (const port::DirectoryEntry& entry : entries) {
+        const Named named = kind_of(entry);
+        active = named.kind == Kind::segment ? named.base : active;
     }
-    return std::nullopt;
+    return active;
 }
 
 } // namespace
+
+// ---- the wish -----------------------------------------------------------------------------------
 
 std::string future_directory_name(const std::string& directory, const PartitionKey& key) {
     return base_name(directory).substr(0, kNameKeptMax) + "." + to_string(key.topic_id) + "-" +
            std::to_string(key.index.value()) + std::string(kFutureExtension);
 }
 
-Result<void> remove_future(port::Disk& disk, const std::string& parent, const std::string& name,
-                           const PartitionKey& key) {
-    const std::string deleted = deleted_directory_name(name, key);
-    QT_TRY_ASSIGN(const bool is_left, disk.exists(parent + "/" + deleted));
-    if (is_left) {
-        QT_TRY(remove_deleted_directory(disk, parent, deleted));
+Result<void> write_move_wish(port::Disk& disk, const Log& log, const MoveEnd& to) {
+    const std::string future =
+        to.log_directory + "/" + future_directory_name(log.directory(), log.key());
+    QT_TRY_ASSIGN(const bool there, disk.exists(future + "/" + kPartitionMetaName));
+    if (there) {
+        return {};
     }
-    QT_TRY(disk.rename(parent + "/" + name, parent + "/" + deleted));
-    QT_TRY(disk.sync_directory(parent));
-    return remove_deleted_directory(disk, parent, deleted);
+    QT_TRY(disk.make_directory(future));
+    return write_partition_meta(disk, future, log.key(), false);
 }
 
-Result<std::optional<Uuid>> read_moving_to(port::Disk& disk, const std::string& directory) {
-    const std::string path = directory + "/" + kMovingToName;
-    QT_TRY_ASSIGN(const auto lines, read_text_file(disk, path));
-    if (!lines) {
-        return std::optional<Uuid>();
+Result<void> remove_move_wish(port::Disk& disk, const Log& log, const MoveEnd& to) {
+    const std::string future = future_directory_name(log.directory(), log.key());
+    QT_TRY_ASSIGN(const bool there, disk.exists(to.log_directory + "/" + future));
+    if (!there) {
+        return {};
     }
-    const Result<Uuid> id = parse_uuid(text_value(*lines, "directory.id").value_or(""));
-    if (!id) {
-        return Error(Code::corrupt, path + ": no directory.id");
-    }
-    return std::optional<Uuid>(*id);
+    return discard_directory(disk, to.log_directory, future, log.key());
 }
 
-LogMove::LogMove(port::Disk& disk, To to, std::string source, PartitionKey key)
+Result<void> remove_unused_home(port::Disk& disk, const Log& log) {
+    QT_ASSERT(!log.has_directory());
+    QT_TRY_ASSIGN(const bool there, disk.exists(log.directory()));
+    if (!there) {
+        return {};
+    }
+    QT_TRY_ASSIGN(const auto owner, read_partition_meta(disk, log.directory()));
+    if (owner && *owner != log.key()) {
+        return {}; // another topic's, which the first append would have moved out of the way
+    }
+    return discard_directory(disk, parent_directory(log.directory()), base_name(log.directory()),
+                             log.key());
+}
+
+// ---- copying ------------------------------------------------------------------------------------
+
+LogMove::LogMove(port::Disk& disk, const Log& log, MoveEnd from, MoveEnd to)
     : disk_(disk),
+      from_(std::move(from)),
       to_(std::move(to)),
-      source_(std::move(source)),
-      future_(future_directory_name(source_, key)),
-      key_(key),
-      buffer_(kBufferSize) {}
+      source_(log.directory()),
+      future_(future_directory_name(source_, log.key())),
+      key_(log.key()),
+      rewrite_count_(log.rewrite_count()),
+      buffer_(kBufferSize),
+      copied_end_(log.log_start_offset()) {}
 
-Result<std::unique_ptr<LogMove>> LogMove::begin(port::Disk& disk, const Log& log, To to) {
+Result<std::unique_ptr<LogMove>> LogMove::begin(port::Disk& disk, const Log& log, MoveEnd from,
+                                                MoveEnd to) {
     QT_ASSERT(log.has_directory());
-    std::unique_ptr<LogMove> move(new LogMove(disk, std::move(to), log.directory(), log.key()));
-    move->copied_end_ = log.log_start_offset();
-    QT_TRY(move->abandon());
+    std::unique_ptr<LogMove> move(new LogMove(disk, log, std::move(from), std::move(to)));
+    QT_TRY_ASSIGN(const bool there, disk.exists(move->future()));
+    if (there) {
+        QT_TRY_ASSIGN(const Entries left, disk.list(move->future()));
+        const bool is_wish_alone =
+            std::all_of(left.begin(), left.end(), [](const port::DirectoryEntry& entry) {
+                return entry.name == kPartitionMetaName;
+            });
+        if (!is_wish_alone) {
+            QT_TRY(remove_move_wish(disk, log, move->to_));
+        }
+    }
     QT_TRY(disk.make_directory(move->future()));
     QT_TRY(write_partition_meta(disk, move->future(), move->key_));
-    QT_TRY(disk.sync_directory(move->to_.parent));
+    QT_TRY(disk.sync_directory(move->to_.log_directory));
     return move;
 }
 
 template <class T>
 Result<T> LogMove::of_source(Result<T> result) {
-    if (!result) {
-        is_source_trouble_ = true;
-    }
+    is_source_trouble_ = is_source_trouble_ || !result;
     return result;
 }
 
-Result<std::vector<port::DirectoryEntry>> LogMove::list_source() {
-    QT_TRY_ASSIGN(std::vector<port::DirectoryEntry> entries, of_source(disk_.list(source_)));
+Result<LogMove::Entries> LogMove::list_source() {
+    QT_TRY_ASSIGN(Entries entries, of_source(disk_.list(source_)));
     std::erase_if(entries, [](const port::DirectoryEntry& entry) {
-        return entry.is_directory || is_garbage(entry.name);
+        return kind_of(entry).kind == Kind::none;
     });
     return entries;
 }
 
-// ---- copying ------------------------------------------------------------------------------------
+uint64_t LogMove::copied_of(const std::string& name) const {
+    const auto at = files_.find(name);
+    return at == files_.end() ? 0 : at->second.copied;
+}
 
-// The next file that has settled bytes not copied yet becomes the current one. Returns how many
-// bytes of the log are left to copy, the unsettled ones included.
-Result<uint64_t> LogMove::choose(const Log& log) {
-    QT_TRY_ASSIGN(const std::vector<port::DirectoryEntry> entries, list_source());
-    std::optional<Offset> active;
-    for (const port::DirectoryEntry& entry : entries) {
-        if (const auto base = parse_offset_file_name(entry.name, kLogExtension)) {
-            active = *base; // they are sorted
-        }
-    }
+// Fills the queue with what has settled bytes that are not copied yet. Returns how many bytes of
+// segments are left to copy, the unsettled ones included.
+Result<uint64_t> LogMove::plan(const Log& log) {
+    QT_ASSERT(queue_.empty());
+    QT_TRY_ASSIGN(const Entries entries, list_source());
+    const std::optional<Offset> active = active_base(entries);
     uint64_t left = 0;
     for (const port::DirectoryEntry& entry : entries) {
-        const std::optional<Offset> base = segment_of(entry.name);
-        const bool is_log = entry.name.ends_with(kLogExtension);
-        const bool is_aside = entry.name.ends_with(".discarded"); // recovery kept it, so do we
-        if ((!base && !is_aside) || (base == active && !is_log)) {
-            continue; // small, and may change: brought at the end
-        }
-        const uint64_t settled = is_log ? log.settled_bytes(*base, entry.size) : entry.size;
-        File& file = files_[entry.name];
-        if (!is_log && file.copied > entry.size) {
-            file = File{}; // an index that was made anew
-        }
-        if (is_log) {
-            left += entry.size - std::min(entry.size, file.copied);
-        }
-        if (current_.empty() && file.copied < settled) {
-            QT_TRY(open_current(entry.name));
-            limit_ = settled;
+        const Named named = kind_of(entry);
+        const uint64_t copied = copied_of(entry.name);
+        if (named.kind == Kind::segment) {
+            left += entry.size - std::min(entry.size, copied);
+            if (copied < log.settled_bytes(*named.base, entry.size)) {
+                queue_.push_back(entry.name);
+            }
+        } else if (named.kind != Kind::last && (!named.base || named.base != active) &&
+                   copied != entry.size) {
+            files_.erase(entry.name); // an index that was made anew, maybe
+            queue_.push_back(entry.name);
         }
     }
     return left;
 }
 
-Result<void> LogMove::open_current(const std::string& name) {
-    QT_TRY_ASSIGN(from_, of_source(disk_.open(source_ + "/" + name, port::OpenMode::read)));
-    QT_TRY_ASSIGN(into_, disk_.open(future() + "/" + name, port::OpenMode::create));
+// The next of the queue that is still there. False: there was none.
+Result<bool> LogMove::open_next(const Log& log) {
+    while (!queue_.empty()) {
+        const std::string name = queue_.front();
+        queue_.pop_front();
+        QT_TRY_ASSIGN(const bool there, of_source(disk_.exists(source_ + "/" + name)));
+        if (!there) {
+            continue; // retention was here
+        }
+        QT_TRY(open_current(name, UINT64_MAX));
+        QT_TRY_ASSIGN(limit_, of_source(read_->size()));
+        if (const auto base = parse_offset_file_name(name, kLogExtension)) {
+            limit_ = log.settled_bytes(*base, limit_);
+        }
+        if (copied_of(name) <= limit_) {
+            return true;
+        }
+        files_.erase(name); // an index that became shorter since the queue was made
+        close_current();
+    }
+    return false;
+}
+
+Result<void> LogMove::open_current(const std::string& name, uint64_t limit) {
+    QT_TRY_ASSIGN(read_, of_source(disk_.open(source_ + "/" + name, port::OpenMode::read)));
+    QT_TRY_ASSIGN(write_, disk_.open(future() + "/" + name, port::OpenMode::create));
     current_ = name;
-    if (files_[name].copied == 0) {
+    limit_ = limit;
+    File& file = files_[name];
+    file.is_durable = false;
+    if (file.copied == 0) {
         next_header_ = 0;
+        QT_TRY(write_->truncate(0));
     }
     return {};
 }
 
 void LogMove::close_current() {
     current_.clear();
-    from_.reset();
-    into_.reset();
+    read_.reset();
+    write_.reset();
 }
 
+// Returns the bytes copied; 0: the file, an index, was exchanged meanwhile, and is left for later.
 Result<uint64_t> LogMove::copy_some(uint64_t bytes_max) {
-    File& file = files_[current_];
-    QT_ASSERT(file.copied <= limit_);
+    File& file = files_.at(current_);
+    QT_ASSERT(file.copied < limit_);
     const uint64_t size = std::min({bytes_max, limit_ - file.copied, uint64_t{kBufferSize}});
     const ByteSpan window = ByteSpan(buffer_).first(size);
-    QT_TRY_ASSIGN(const size_t got, of_source(from_->read_at(window, file.copied)));
+    QT_TRY_ASSIGN(const size_t got, of_source(read_->read_at(window, file.copied)));
+    const bool is_segment = current_.ends_with(kLogExtension);
     if (got != size) {
-        is_source_trouble_ = true;
-        return Error(Code::storage_io,
-                     source_ + "/" + current_ + " became shorter while it was copied");
+        if (is_segment) {
+            is_source_trouble_ = true;
+            return Error(Code::storage_io,
+                         source_ + "/" + current_ + " became shorter while it was copied");
+        }
+        files_.erase(current_);
+        close_current();
+        return uint64_t{0};
     }
     const ByteView piece = window;
-    QT_TRY(into_->write_at({&piece, 1}, file.copied));
+    QT_TRY(write_->write_at({&piece, 1}, file.copied));
     const uint64_t position = file.copied;
     file.copied += size;
-    file.unsynced += size;
-    if (current_.ends_with(kLogExtension)) {
+    if (is_segment) {
         copied_bytes_ += size;
         note_batches(piece, position);
     }
@@ -186,7 +267,7 @@ void LogMove::note_batches(ByteView bytes, uint64_t position) {
         ByteView header = again;
         if (next_header_ >= position) {
             header = bytes.subspan(next_header_ - position, protocol::kBatchHeaderSize);
-        } else if (const auto got = from_->read_at(again, next_header_);
+        } else if (const auto got = read_->read_at(again, next_header_);
                    !got || *got != again.size()) {
             return; // only a number that is shown
         }
@@ -205,25 +286,36 @@ Result<LogMoveStep> LogMove::step(const Log& log, uint64_t bytes_max) {
     if (sync_failed_) {
         return *sync_failed_;
     }
+    if (log.rewrite_count() != rewrite_count_) {
+        return Error(Code::cancelled, source_ + " was rewritten while it was copied");
+    }
     LogMoveStep step;
-    if (current_.empty()) {
-        QT_TRY_ASSIGN(const uint64_t left, choose(log));
-        if (current_.empty()) {
+    if (current_.empty() && queue_.empty()) {
+        QT_TRY_ASSIGN(const uint64_t left, plan(log));
+        if (queue_.empty()) {
             step.is_caught_up = left <= kMoveTailBytesMax;
             step.wants_flush = !step.is_caught_up;
             return step;
         }
     }
-    while (step.bytes < bytes_max && files_[current_].copied < limit_) {
+    if (current_.empty()) {
+        QT_TRY_ASSIGN(const bool is_open, open_next(log));
+        if (!is_open) {
+            return step;
+        }
+    }
+    while (step.bytes < bytes_max && !current_.empty() && copied_of(current_) < limit_) {
         QT_TRY_ASSIGN(const uint64_t size, copy_some(bytes_max - step.bytes));
         step.bytes += size;
+        unsynced_ += size;
     }
-    File& file = files_[current_];
-    const bool is_whole = file.copied == limit_;
-    if (is_whole || file.unsynced >= kMoveTailBytesMax) {
-        step.to_sync = into_;
-        file.unsynced = 0; // a failed sync ends the move
+    const bool is_whole = !current_.empty() && copied_of(current_) == limit_;
+    const bool is_index = current_.ends_with(kIndexExtension);
+    if (!current_.empty() && !is_index && (is_whole || unsynced_ >= kMoveTailBytesMax)) {
+        step.to_sync = write_;
+        syncing_ = current_;
         is_syncing_ = true;
+        unsynced_ = 0;
     }
     if (is_whole) {
         close_current();
@@ -236,120 +328,156 @@ void LogMove::synced(const Result<void>& result) {
     is_syncing_ = false;
     if (!result) {
         sync_failed_ = result.error();
+    } else if (syncing_ != current_) { // whole
+        files_.at(syncing_).is_durable = true;
     }
 }
 
 // ---- the end ------------------------------------------------------------------------------------
 
-Result<void> LogMove::bring_whole(const std::string& name, uint64_t size) {
-    QT_TRY(open_current(name));
-    limit_ = size;
-    while (files_[name].copied < limit_) {
-        QT_TRY(copy_some(limit_));
-    }
-    QT_TRY(into_->truncate(size));
-    QT_TRY(into_->sync_blocking());
-    files_[name].unsynced = 0;
-    close_current();
-    return {};
-}
-
-Result<void> LogMove::bring_rest() {
-    close_current();
-    QT_TRY_ASSIGN(const std::vector<port::DirectoryEntry> entries, list_source());
-    for (const port::DirectoryEntry& entry : entries) {
-        File& file = files_[entry.name];
-        const bool is_bulk =
-            entry.name.ends_with(kLogExtension) || entry.name.ends_with(".discarded");
-        if (!is_bulk) {
-            file = File{};
-        }
-        if (!is_bulk || file.copied != entry.size || file.unsynced > 0 || entry.size == 0) {
-            QT_TRY(bring_whole(entry.name, entry.size));
-        }
-    }
-    QT_TRY(check_copy(entries));
-    return disk_.sync_directory(future());
-}
-
-// What retention deleted meanwhile goes here, too; the rest is there in full.
-Result<void> LogMove::check_copy(const std::vector<port::DirectoryEntry>& entries) {
-    QT_TRY_ASSIGN(const std::vector<port::DirectoryEntry> copies, disk_.list(future()));
-    size_t same = 0;
-    for (const port::DirectoryEntry& copy : copies) {
-        const auto of = std::find_if(entries.begin(), entries.end(),
-                                     [&](const auto& entry) { return entry.name == copy.name; });
-        if (of == entries.end()) {
-            QT_TRY(disk_.remove(future() + "/" + copy.name));
-        } else if (of->size == copy.size) {
-            same++;
-        }
-    }
-    if (same != entries.size()) {
-        return Error(Code::storage_io, future() + ": " + std::to_string(same) + " of " +
-                                           std::to_string(entries.size()) + " files are whole");
-    }
-    return {};
-}
-
-Result<void> LogMove::finish(Log& log) {
-    QT_ASSERT(!is_syncing_);
+Result<bool> LogMove::finish(Log& log, uint64_t tail_bytes_max) {
+    QT_ASSERT(!is_syncing_ && current_.empty() && queue_.empty());
     is_source_trouble_ = false;
     if (sync_failed_) {
         return *sync_failed_;
     }
+    if (log.rewrite_count() != rewrite_count_) {
+        return Error(Code::cancelled, source_ + " was rewritten while it was copied");
+    }
+    QT_TRY_ASSIGN(Entries entries, list_source());
+    uint64_t tail = 0;
+    for (const port::DirectoryEntry& entry : entries) {
+        if (kind_of(entry).kind == Kind::segment) {
+            tail += entry.size - std::min(entry.size, copied_of(entry.name));
+        }
+    }
+    if (tail > tail_bytes_max) {
+        return false;
+    }
     if (Result<void> closed = log.close(); !closed) {
         is_source_trouble_ = true;
         // Not closed, but not broken either: there was no descriptor, say.
-        return log.failure() ? closed : Error(Code::storage_full, to_string(closed.error()));
+        return log.failure() ? std::move(closed).error()
+                             : Error(Code::storage_full, to_string(closed.error()));
     }
-    QT_TRY(bring_rest());
-    return commit(log);
+    QT_TRY_ASSIGN(entries, list_source());
+    QT_TRY(bring_rest(entries));
+    QT_TRY(commit(log));
+    return true;
 }
 
-Result<void> LogMove::commit(Log& log) {
-    const std::string name = base_name(source_);
-    const std::string home = to_.parent + "/" + name;
-    QT_TRY_ASSIGN(const bool is_taken, disk_.exists(home));
-    if (is_taken) { // by a topic that was deleted while the log directory was offline
-        QT_TRY(quarantine(disk_, to_.parent, name));
+// All of the file, or what is not there yet of a segment.
+Result<void> LogMove::bring(const std::string& name, uint64_t size) {
+    if (!name.ends_with(kLogExtension)) {
+        files_.erase(name);
     }
-    const std::string lines = "version=1\ndirectory.id=" + to_string(to_.directory_id) + "\n";
-    QT_TRY(of_source(write_small_file(disk_, {source_, kMovingToName, true},
-                                      as_bytes(encode_text_file(lines)))));
-    if (Result<void> renamed = disk_.rename(future(), home); !renamed) {
-        // It stays; a next try, or the next start, finds no home there and takes no notice.
-        static_cast<void>(disk_.remove(source_ + "/" + kMovingToName));
-        return renamed;
+    QT_TRY(open_current(name, size));
+    while (copied_of(name) < size) {
+        QT_TRY_ASSIGN(const uint64_t copied, copy_some(size));
+        if (copied == 0) { // nobody writes here now
+            is_source_trouble_ = true;
+            return Error(Code::storage_io, source_ + "/" + name + " is shorter than listed");
+        }
     }
-    if (Result<void> synced = disk_.sync_directory(to_.parent); !synced) {
-        log.fail(synced.error()); // both are whole and the same, which a restart will sort out
-        return synced;
+    if (!name.ends_with(kIndexExtension)) {
+        QT_TRY(write_->sync_blocking());
     }
-    log.relocate(home);
-    const std::string parent = parent_directory(source_);
-    const std::string leftover = deleted_directory_name(source_, key_);
-    Result<void> removed = disk_.rename(source_, parent + "/" + leftover);
-    if (removed) {
-        removed = disk_.sync_directory(parent);
+    files_.at(name).is_durable = true;
+    close_current();
+    return {};
+}
+
+Result<void> LogMove::bring_rest(const Entries& entries) {
+    const std::optional<Offset> active = active_base(entries);
+    for (const port::DirectoryEntry& entry : entries) {
+        const Named named = kind_of(entry);
+        const auto at = files_.find(entry.name);
+        const bool is_there =
+            at != files_.end() && at->second.is_durable && at->second.copied == entry.size;
+        const bool is_of_active = named.base && named.base == active;
+        if (named.kind == Kind::index ? is_of_active
+                                      : !is_there || named.kind == Kind::last ||
+                                            (named.kind == Kind::whole && is_of_active)) {
+            QT_TRY(bring(entry.name, entry.size));
+        }
     }
-    if (removed) {
-        removed = remove_deleted_directory(disk_, parent, leftover);
+    QT_TRY(check_copy(entries));
+    QT_TRY(write_move_mark(disk_, future(), {MoveMark::State::arrived, from_.id}));
+    return disk_.sync_directory(future());
+}
+
+// What retention deleted meanwhile goes here, too, and so does an index that changed; the rest is
+// there in full.
+Result<void> LogMove::check_copy(const Entries& entries) {
+    std::map<std::string_view, uint64_t> sizes;
+    size_t expected = 0;
+    for (const port::DirectoryEntry& entry : entries) {
+        sizes.emplace(entry.name, entry.size);
+        expected += kind_of(entry).kind == Kind::index ? 0 : 1;
     }
-    if (!removed) { // the next start does it
-        log_line(LogLevel::warn, "moved_partition_kept",
-                 {{"directory", source_}, {"error", to_string(removed.error())}});
+    QT_TRY_ASSIGN(const Entries copies, disk_.list(future()));
+    size_t same = 0;
+    for (const port::DirectoryEntry& copy : copies) {
+        if (copy.name == kPartitionMetaName) {
+            continue;
+        }
+        const auto of = sizes.find(copy.name);
+        const bool is_index = kind_of(copy).kind == Kind::index;
+        if (of == sizes.end() || (is_index && of->second != copy.size)) {
+            QT_TRY(disk_.remove(future() + "/" + copy.name));
+        } else if (!is_index && of->second == copy.size) {
+            same++;
+        }
+    }
+    if (same != expected) {
+        return Error(Code::storage_io, future() + ": " + std::to_string(same) + " of " +
+                                           std::to_string(expected) + " files are whole");
     }
     return {};
 }
 
-Result<void> LogMove::abandon() {
-    close_current();
-    QT_TRY_ASSIGN(const bool there, disk_.exists(future()));
-    if (!there) {
-        return {};
+Result<void> LogMove::commit(Log& log) {
+    const std::string name = base_name(source_);
+    const std::string home = to_.log_directory + "/" + name;
+    QT_TRY_ASSIGN(const bool is_taken, disk_.exists(home));
+    if (is_taken) { // by a topic that was deleted while the log directory was offline
+        QT_TRY(quarantine(disk_, to_.log_directory, name));
     }
-    return remove_future(disk_, to_.parent, future_, key_);
+    if (Result<void> marked =
+            of_source(write_move_mark(disk_, source_, {MoveMark::State::leaving, to_.id}));
+        !marked) {
+        // One that is there all the same says that the log stays, as long as no copy has arrived.
+        static_cast<void>(remove_move_mark(disk_, source_));
+        return marked;
+    }
+    if (Result<void> renamed = disk_.rename(future(), home); !renamed) {
+        return keep(log, std::move(renamed).error());
+    }
+    if (Result<void> synced = disk_.sync_directory(to_.log_directory); !synced) {
+        return keep(log, std::move(synced).error());
+    }
+    log.relocate(home);
+    Result<void> left = of_source(discard_directory(disk_, from_.log_directory, name, key_));
+    if (left) {
+        left = remove_move_mark(disk_, home);
+    }
+    if (!left) { // the mark stays, and whoever moves the partition next, or starts, does it
+        log_line(LogLevel::warn, "moved_partition_kept",
+                 {{"directory", source_}, {"error", to_string(left.error())}});
+        leftover_ = std::move(left).error();
+    }
+    return {};
+}
+
+// The copy may have got its name, durably or not: from now on it is void.
+Error LogMove::keep(Log& log, Error reason) {
+    if (Result<void> kept = write_move_mark(disk_, source_, {MoveMark::State::kept, to_.id});
+        !kept) {
+        log.fail(kept.error()); // nobody could say after a restart which one counts
+        is_source_trouble_ = true;
+        return std::move(kept).error();
+    }
+    return reason;
 }
 
 } // namespace qtool::storage

@@ -1,6 +1,7 @@
 #include "server/storage/partition_files.h"
 
 #include "lib/base/crc32c.h"
+#include "lib/base/log.h"
 #include "server/storage/checkpoint.h"
 
 #include <charconv>
@@ -88,11 +89,11 @@ Result<std::optional<std::string>> read_text_file(port::Disk& disk, const std::s
 }
 
 Result<void> write_partition_meta(port::Disk& disk, const std::string& directory,
-                                  const PartitionKey& key) {
+                                  const PartitionKey& key, bool is_durable) {
     const std::string text = encode_text_file(
         std::string("version=") + kTextVersion + "\ntopic.id=" + to_string(key.topic_id) +
         "\npartition=" + std::to_string(key.index.value()) + "\n");
-    return write_small_file(disk, {directory, kPartitionMetaName, true}, as_bytes(text));
+    return write_small_file(disk, {directory, kPartitionMetaName, is_durable}, as_bytes(text));
 }
 
 Result<std::optional<PartitionKey>> read_partition_meta(port::Disk& disk,
@@ -160,6 +161,22 @@ Result<std::optional<Truncation>> read_truncation(port::Disk& disk, const std::s
 std::string deleted_directory_name(const std::string& directory, const PartitionKey& key) {
     return base_name(directory).substr(0, kNameKeptMax) + "." + to_string(key.topic_id) + "-" +
            std::to_string(key.index.value()) + ".deleted";
+}
+
+Result<void> discard_directory(port::Disk& disk, const std::string& parent, const std::string& name,
+                               const PartitionKey& key) {
+    const std::string deleted = deleted_directory_name(name, key);
+    QT_TRY_ASSIGN(const bool is_left, disk.exists(parent + "/" + deleted)); // of an earlier one
+    if (is_left) {
+        QT_TRY(remove_deleted_directory(disk, parent, deleted));
+    }
+    QT_TRY(disk.rename(parent + "/" + name, parent + "/" + deleted));
+    QT_TRY(disk.sync_directory(parent));
+    if (Result<void> removed = remove_deleted_directory(disk, parent, deleted); !removed) {
+        log_line(LogLevel::warn, "deleted_partition_kept", // the next start tries again
+                 {{"directory", parent + "/" + deleted}, {"error", to_string(removed.error())}});
+    }
+    return {};
 }
 
 Result<void> remove_deleted_directory(port::Disk& disk, const std::string& parent,

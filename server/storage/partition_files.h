@@ -36,9 +36,10 @@ std::optional<std::string> text_value(const std::string& lines, const std::strin
 /// unsupported_version; too_large; storage_io.
 Result<std::optional<std::string>> read_text_file(port::Disk& disk, const std::string& path);
 
-/// Durable, the entry in `directory` too. Errors: storage_io, storage_full.
+/// Durable, the entry in `directory` too, unless `is_durable` says no. Errors: storage_io,
+/// storage_full.
 Result<void> write_partition_meta(port::Disk& disk, const std::string& directory,
-                                  const PartitionKey& key);
+                                  const PartitionKey& key, bool is_durable = true);
 /// Nothing when absent. Errors: corrupt; unsupported_version; storage_io.
 Result<std::optional<PartitionKey>> read_partition_meta(port::Disk& disk,
                                                         const std::string& directory);
@@ -67,6 +68,10 @@ Result<std::optional<Truncation>> read_truncation(port::Disk& disk, const std::s
 
 /// "<name, maybe cut>.<topic id>-<index>.deleted", at most 255 bytes.
 std::string deleted_directory_name(const std::string& directory, const PartitionKey& key);
+/// Takes a directory of a partition out of its name, durably, and removes it; a crash in between
+/// leaves what the next start removes. Errors: storage_io, storage_full: of leaving the name only.
+Result<void> discard_directory(port::Disk& disk, const std::string& parent, const std::string& name,
+                               const PartitionKey& key);
 /// Removes a directory renamed so: segments off the loop, everything else now. Can be repeated.
 Result<void> remove_deleted_directory(port::Disk& disk, const std::string& parent,
                                       const std::string& name);

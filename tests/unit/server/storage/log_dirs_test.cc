@@ -43,7 +43,7 @@ struct Fixture {
     }
     static PartitionKey key(uint64_t id) { return {topic_id(id), PartitionIndex(0)}; }
     Result<size_t> place(uint64_t id, Arrival arrival) {
-        return dirs->place(disk, "t" + std::to_string(id), key(id), arrival);
+        return dirs->place("t" + std::to_string(id), key(id), arrival);
     }
     // As the first append does.
     void make_files(uint64_t id, size_t dir) {
