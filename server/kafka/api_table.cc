@@ -65,14 +65,6 @@ constexpr ApiRow produce_row() {
     return produce;
 }
 
-// What a move does when it is ended, replaced or stopped in the middle is not right everywhere yet
-// (server/replica/README.md), so nobody is offered it.
-constexpr ApiRow alter_replica_log_dirs_row() {
-    ApiRow alter = row<protocol::AlterReplicaLogDirsRequest>(handle_alter_replica_log_dirs);
-    alter.is_unstable = true;
-    return alter;
-}
-
 constexpr ApiRow kTable[] = {
     produce_row(),
     row<protocol::FetchRequest>(handle_fetch),
@@ -100,7 +92,7 @@ constexpr ApiRow kTable[] = {
     row<protocol::TxnOffsetCommitRequest>(handle_txn_offset_commit),
     row<protocol::DescribeConfigsRequest>(handle_describe_configs),
     row<protocol::AlterConfigsRequest>(handle_alter_configs),
-    alter_replica_log_dirs_row(),
+    row<protocol::AlterReplicaLogDirsRequest>(handle_alter_replica_log_dirs),
     row<protocol::DescribeLogDirsRequest>(handle_describe_log_dirs),
     row<protocol::CreatePartitionsRequest>(handle_create_partitions),
     row<protocol::DeleteGroupsRequest>(handle_delete_groups),
@@ -123,10 +115,6 @@ constexpr ApiRow kTable[] = {
 
 std::span<const ApiRow> api_table() {
     return kTable;
-}
-
-bool is_enabled(const ApiRow& row, const config::BrokerConfig& config) {
-    return !row.is_unstable || config.unstable_api_versions_enable;
 }
 
 const ApiRow* find_api(int16_t key) {

@@ -29,8 +29,7 @@ class MoveTest(unittest.TestCase):
         work = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.dirs = [work / "a", work / "b"]
         self.broker = self.enterContext(Broker(
-            "--set", "log.dir.reserve.bytes=0", "--set", "unstable.api.versions.enable=true",
-            data_dir=f"{self.dirs[0]},{self.dirs[1]}"))
+            "--set", "log.dir.reserve.bytes=0", data_dir=f"{self.dirs[0]},{self.dirs[1]}"))
         self.broker.create_topic("t", segment_bytes="1048576")
         self.acknowledged = 0
 

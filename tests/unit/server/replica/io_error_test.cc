@@ -54,6 +54,7 @@ public:
         for (size_t i = 0; i < shape.dir_count; i++) {
             paths_.push_back("/disk" + std::to_string(i));
         }
+        memory_.free_space = {1 << 30, 1 << 30};
         faulty_.kind = kind;
         faulty_.fail_at = fail_at;
         faulty_.is_lasting = shape.is_lasting;
@@ -99,6 +100,16 @@ public:
         const uint64_t calls = faulty_.calls;
         faulty_.fail_at.reset();
         restart_after(true);
+        if (has_moves_) { // once more, each from wherever it is
+            for (const bool is_away : {true, false}) {
+                for (int index = 0; index < kPartitions; index++) {
+                    move(index, is_away);
+                }
+                pass(10s);
+            }
+            check_moves();
+            restart_after(true);
+        }
         for (int index = 0; index < kPartitions; index++) {
             read_all(index);
             CAPTURE(faulty_.hit_text);
