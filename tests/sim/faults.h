@@ -31,8 +31,9 @@ enum class Fault : uint8_t {
     clean_stop,         // a graceful stop and start
     stop_interrupted,   // a graceful stop that a kill ended
     start_interrupted,  // a kill before the broker served
+    move_interrupted,   // a connection ended while a partition was on its way to a log directory
 };
-inline constexpr size_t kFaultCount = 21;
+inline constexpr size_t kFaultCount = 22;
 
 inline constexpr std::array<std::string_view, kFaultCount> kFaultNames = {
     "power_loss",         "kill",        "kill_within_turn", "power_within_turn",
@@ -40,7 +41,7 @@ inline constexpr std::array<std::string_view, kFaultCount> kFaultNames = {
     "sync_slow",          "disk_full",   "write_short",      "stream_cut",
     "stream_reset",       "reader_slow", "peer_silent",      "clock_jump",
     "commit_answer_lost", "watch_late",  "clean_stop",       "stop_interrupted",
-    "start_interrupted"};
+    "start_interrupted",  "move_interrupted"};
 
 using FaultCounts = std::array<uint64_t, kFaultCount>;
 

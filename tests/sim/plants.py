@@ -53,6 +53,19 @@ PLANTS = {
         "synced_end_ = std::max(synced_end_, work.end_offset);",
         "synced_end_ = std::max(synced_end_, log_end_);",
     ),
+    # The old directory of a moved partition goes before the new one's name is durable.
+    "move_name_unsynced": (
+        "server/storage/log_move.cc",
+        "    if (Result<void> synced = disk_.sync_directory(to_.log_directory); !synced) {\n",
+        "    if (Result<void> synced; !synced) {\n",
+    ),
+    # What was written during the last steps of a copy is not brought.
+    "move_tail_left": (
+        "server/storage/log_move.cc",
+        "    QT_TRY(bring_rest(entries));\n    QT_TRY(commit(log));",
+        "    QT_TRY(write_move_mark(disk_, future(), {MoveMark::State::arrived, from_.id}));\n"
+        "    QT_TRY(commit(log));",
+    ),
     # A coordinator's answer leaves before its records are committed.
     "coordinator_answers_early": (
         "server/coordinator/shard.cc",

@@ -2,6 +2,7 @@
 
 #include "tests/sim/compacted.h"
 #include "tests/sim/coordination.h"
+#include "tests/sim/dir_mover.h"
 #include "tests/sim/library_consumer.h"
 #include "tests/sim/library_producer.h"
 #include "tests/sim/sim_machine.h"
@@ -39,6 +40,7 @@ public:
         operator_ = std::make_unique<Operator>(client_, topics_, places_, random.chance(400'000));
         make_clients();
         make_aging_clients();
+        make_dir_mover();
         horizon_ = world_.between(2s, 9s);
         if (random.chance(60'000)) {
             horizon_ += 70s; // long enough for idle files to be closed
@@ -70,12 +72,16 @@ public:
         }
         coordination_->start();
         compacted_.start();
+        if (dir_mover_) {
+            dir_mover_->start();
+        }
         plan_faults();
         world_.run_until(world_.now() + horizon_, [] { return false; });
         end_faults();
         const bool served = world_.run_until(world_.now() + kRecoverMax, [&] {
             return operator_->is_done() && coordination_->is_done() && compacted_.is_done() &&
                    (!library_producer_ || library_producer_->is_done()) &&
+                   (!dir_mover_ || dir_mover_->is_done()) &&
                    std::all_of(producers_.begin(), producers_.end(),
                                [](const auto& producer) { return producer->is_done(); });
         });
@@ -123,6 +129,9 @@ private:
         set("log.segment.delete.delay.ms", random.between(0, 3000));
         if (random.chance(200'000)) {
             set("log.roll.ms", random.between(200, 3000));
+        }
+        if (random.chance(300'000)) { // else moves are over soon
+            set("replica.alter.log.dirs.io.max.bytes.per.second", random.between(20'000, 500'000));
         }
         Coordination::configure(world_, config);
         compacted_.configure(config);
@@ -172,6 +181,16 @@ private:
         setup.value_size_max = 100 + world_.random().below(500); // a batch fits a segment
         producers_.push_back(std::make_unique<Producer>(std::move(setup)));
         readers_.push_back(std::make_unique<Reader>(client_, aging_places_, false));
+    }
+
+    // Moves everything that there is, coordinators' partitions apart.
+    void make_dir_mover() {
+        if (machine_->log_dirs().size() < 2 || !world_.chance_percent(60)) {
+            return;
+        }
+        std::vector<PartitionPlace> places = places_;
+        places.insert(places.end(), aging_places_.begin(), aging_places_.end());
+        dir_mover_ = std::make_unique<DirMover>(client_, std::move(places), machine_->log_dirs());
     }
 
     void make_clients() {
@@ -301,6 +320,9 @@ private:
         world_.chance_percent(50) ? machine_->lose_power() : machine_->kill();
         operator_->finish();
         coordination_->finish();
+        if (dir_mover_) {
+            dir_mover_->finish();
+        }
     }
 
     void audit(const char* when) {
@@ -341,6 +363,7 @@ private:
     std::unique_ptr<LibraryProducer> library_producer_; // in most seeds
     std::unique_ptr<LibraryConsumer> library_consumer_; // may be absent
     std::unique_ptr<Coordination> coordination_;
+    std::unique_ptr<DirMover> dir_mover_; // may be absent
     std::vector<std::unique_ptr<Reader>> readers_;
     std::vector<std::unique_ptr<Reader>> audits_;
     Duration horizon_{};

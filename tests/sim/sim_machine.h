@@ -31,6 +31,7 @@ public:
     [[nodiscard]] bool has_stopped_cleanly() const { return stopped_cleanly_; }
     Device& device() { return device_; }
     Network& network() { return network_; }
+    [[nodiscard]] const std::vector<std::string>& log_dirs() const { return config_.log_dirs; }
 
 private:
     void watch();
