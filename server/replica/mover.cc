@@ -93,8 +93,10 @@ void Mover::clear() {
 }
 
 void Mover::put_back(Partition& partition, Way way, MonoTime due) {
-    waiting_[partition.key()] = Waiting{way, next_number_++, due};
-    note_waiting();
+    const Waiting& last = waiting_[partition.key()] = Waiting{way, next_number_++, due};
+    if (!first_ || last.due < waiting_.at(*first_).due) {
+        first_ = partition.key();
+    }
 }
 
 void Mover::note_waiting() {
@@ -194,10 +196,17 @@ void Mover::begin(Partition& partition, MonoTime now) {
         dir.look(*disk_, now);
         const port::DiskSpace space = dir.space();
         if (dir.is_low() ||
-            space.free_bytes < dir.reserve_bytes() + partition.log()->size_bytes()) {
+            (space.total_bytes > 0 && // else it is not known yet
+             space.free_bytes < dir.reserve_bytes() + partition.log()->size_bytes())) {
             return Error(Code::storage_full, dir.path() + " has no room for it");
         }
-        QT_TRY(dirs_->settle_mark(*disk_, way.from, partition.name(), partition.key()));
+        if (Result<void> settled =
+                dirs_->settle_mark(*disk_, way.from, partition.name(), partition.key());
+            !settled) { // of a third directory, maybe: whoever uses that one finds out
+            return Error(settled.error().code == Code::storage_full ? Code::storage_full
+                                                                    : Code::storage_offline,
+                         to_string(settled.error()));
+        }
         QT_TRY_ASSIGN(begun.files, storage::LogMove::begin(*disk_, *partition.log(),
                                                            end_of(way.from), end_of(way.to)));
         return {};

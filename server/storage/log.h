@@ -230,7 +230,7 @@ public:
     /// False: nothing was written yet, so there are no files.
     [[nodiscard]] bool has_directory() const { return has_directory_; }
     /// Rises whenever bytes that were settled are exchanged or cut: a copy is of no use then.
-    [[nodiscard]] uint64_t rewrite_count() const { return rewrite_count_; }
+    [[nodiscard]] uint64_t rewrite_count() const { return swaps_ + truncations_; }
     /// Of the `listed` bytes of a segment those that no undo takes back.
     [[nodiscard]] uint64_t settled_bytes(Offset base, uint64_t listed) const;
     /// The files, if there are any, are in `directory` now, as they were closed. REQUIRES: closed.
@@ -355,7 +355,7 @@ private:
     uint32_t segment_count_ = 0;
     int64_t oldest_max_timestamp_ = -1;
     WallTime last_wall_{};
-    uint64_t rewrite_count_ = 0;
+    uint64_t swaps_ = 0; // by compaction
     bool is_low_ = false;
     bool has_directory_ = false;
     bool has_producers_ = false;         // cold: a snapshot at log_end_ holds them

@@ -234,7 +234,7 @@ void Log::abandon_compaction() {
 // ---- taking over --------------------------------------------------------------------------------
 
 Result<void> Log::swap_in(WallTime now) {
-    rewrite_count_++;
+    swaps_++;
     const Compaction::Swap swap = compaction_->swap();
     std::vector<Offset> bases;
     for (const SegmentFacts& source : swap.sources) {

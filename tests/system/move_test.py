@@ -2,8 +2,10 @@
 through kill -9; every acknowledged record is there afterwards, in one directory only.
 """
 import pathlib
+import random
 import struct
 import tempfile
+import threading
 import time
 import unittest
 
@@ -113,6 +115,85 @@ class MoveTest(unittest.TestCase):
         while [n for d in self.dirs for n in d.iterdir() if n.name.startswith("t-0")]:
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.05)
+
+
+class Load:
+    """Writes to each partition of a topic, on and on, through kills; knows what was acknowledged."""
+
+    def __init__(self, broker, topic, partitions):
+        self.broker, self.topic = broker, topic
+        self.acknowledged = [set() for _ in range(partitions)]
+        self.stopping = threading.Event()
+        self.threads = [threading.Thread(target=self.run, args=(index,)) for index in range(partitions)]
+        for thread in self.threads:
+            thread.start()
+
+    def run(self, index):
+        number = 0
+        while not self.stopping.is_set():
+            try:
+                with wire.Connection(self.broker.port) as connection:
+                    while not self.stopping.is_set():
+                        number += 1
+                        batch = wire.batch([wire.record(b"%d" % number + b"." * random.randrange(20_000))],
+                                           timestamp=int(time.time() * 1000))
+                        answer = connection.ask(wire.produce(self.topic, index, batch))
+                        if wire.produce_error(answer)[0] == 0:
+                            self.acknowledged[index].add(number)
+                        else:
+                            time.sleep(0.02)
+            except (OSError, EOFError, struct.error, IndexError, AssertionError):
+                time.sleep(0.02)
+
+    def stop(self):
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join()
+
+
+class MoveUnderLoadTest(unittest.TestCase):
+    PARTITIONS = 4
+    KILLS = 12
+
+    def test_kill_9_in_a_loop(self):
+        random.seed(1)
+        work = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        dirs = [work / name for name in "abc"]
+        broker = self.enterContext(Broker("--set", "log.dir.reserve.bytes=0",
+                                          data_dir=",".join(map(str, dirs))))
+        broker.create_topic("t", partitions=self.PARTITIONS, segment_bytes="1048576")
+        load = Load(broker, "t", self.PARTITIONS)
+        try:
+            for kill in range(self.KILLS):
+                until = time.monotonic() + random.uniform(0.1, 1.0)
+                with wire.Connection(broker.port) as connection:
+                    while time.monotonic() < until:
+                        path = str(random.choice(dirs))
+                        error = move_error(connection.ask(move(path, "t", random.randrange(self.PARTITIONS))))
+                        self.assertEqual(error, NONE)
+                        time.sleep(random.uniform(0, 0.2))
+                if kill % 4 == 3:
+                    broker.stop()
+                else:
+                    broker.kill()
+                broker.restart()
+            with wire.Connection(broker.port) as connection:
+                for partition in range(self.PARTITIONS):
+                    self.assertEqual(move_error(connection.ask(move(str(dirs[2]), "t", partition))), NONE)
+            deadline = time.monotonic() + 120
+            while any(n.name.startswith("t-") for d in dirs[:2] for n in d.iterdir()):
+                self.assertLess(time.monotonic(), deadline, "the moves do not end")
+                time.sleep(0.05)
+        finally:
+            load.stop()
+        for partition in range(self.PARTITIONS):
+            done = broker.qtool("consume", "-t", "t", "-p", str(partition), "-e", "-f", "%o %s\n")
+            lines = [line.split() for line in done.stdout.splitlines()]
+            self.assertEqual([int(offset) for offset, _ in lines], list(range(len(lines))))
+            read = {int(value.rstrip(b".")) for _, value in lines}
+            self.assertGreater(len(load.acknowledged[partition]), 20)
+            self.assertLessEqual(load.acknowledged[partition], read)
+        self.assertEqual({n.name for n in dirs[2].iterdir() if n.name.startswith("t.")}, set())
 
 
 if __name__ == "__main__":
