@@ -34,6 +34,8 @@ public:
                   const admin::AlterConfigsRequest& request) = 0;
     virtual Result<admin::QuotaList> quotas() = 0;
     virtual Result<admin::QuotaEntry> alter_quota(const admin::AlterQuotaRequest& request) = 0;
+    virtual Result<admin::MoveList> moves() = 0;
+    virtual Result<admin::MovePartition> move_partition(const admin::MovePartition& request) = 0;
 };
 
 class JsonDoor final : public AdminDoor {
@@ -84,6 +86,10 @@ public:
     Result<admin::QuotaList> quotas() override { return client_.quotas(); }
     Result<admin::QuotaEntry> alter_quota(const admin::AlterQuotaRequest& request) override {
         return client_.alter_quota(request);
+    }
+    Result<admin::MoveList> moves() override { return client_.moves(); }
+    Result<admin::MovePartition> move_partition(const admin::MovePartition& request) override {
+        return client_.move_partition(request);
     }
 
 private:

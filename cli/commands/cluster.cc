@@ -15,17 +15,35 @@ bool is_bad(const admin::LogDirInfo& dir) {
     return !dir.error.empty() || dir.low_space;
 }
 
+// What is on its way from one directory to another; empty when nothing is.
+std::string moves_text(const admin::MoveList& list) {
+    if (list.moves.empty()) {
+        return {};
+    }
+    Table table({"TOPIC", "PARTITION", "FROM", "TO", "COPIED", "RECORDS LEFT"});
+    for (const admin::MoveInfo& move : list.moves) {
+        table.add({move.topic, std::to_string(move.partition), move.log_dir, move.future_log_dir,
+                   std::to_string(move.future_size_bytes), std::to_string(move.future_offset_lag)});
+    }
+    return "\n" + table.to_text();
+}
+
 ExitCode disks(Context& context) {
     const auto cluster = context.admin().cluster();
     if (!cluster) {
         return context.fail(cluster.error());
     }
+    const auto moves = context.admin().moves();
+    if (!moves) {
+        return context.fail(moves.error());
+    }
     const bool healthy = std::none_of(cluster->log_dirs.begin(), cluster->log_dirs.end(), is_bad);
     std::string out;
     if (context.is_json()) {
-        out = admin::encode_log_dirs(*cluster) + "\n";
+        out = admin::encode_disks(*cluster, *moves) + "\n";
     } else {
-        Table table({"BROKER", "DIRECTORY", "STATE", "FREE", "TOTAL", "RESERVE", "PARTITIONS"});
+        Table table(
+            {"BROKER", "DIRECTORY", "STATE", "FREE", "TOTAL", "RESERVE", "PARTITIONS", "ARRIVING"});
         for (const admin::LogDirInfo& dir : cluster->log_dirs) {
             const bool known = dir.error.empty() && dir.total_bytes > 0;
             table.add({std::to_string(cluster->broker_id), dir.path,
@@ -37,7 +55,7 @@ ExitCode disks(Context& context) {
                        known ? std::to_string(dir.reserve_bytes) : "-",
                        std::to_string(dir.partition_count)});
         }
-        out = table.to_text();
+        out = table.to_text() + moves_text(*moves);
     }
     const ExitCode printed = context.print(out);
     return printed != ExitCode::done || healthy ? printed : ExitCode::check_failed;
@@ -101,7 +119,8 @@ void add_cluster(CLI::App& root, Run& run) {
         "Examples:\n  qtool cluster status\n  qtool cluster status -o json | jq .version");
     app->callback([&run] { run = &status; });
     CLI::App* disks_app = cluster->add_subcommand(
-        "disks", "Log directories of the broker that answers, and their free bytes");
+        "disks",
+        "Log directories of the broker that answers, their free bytes, what moves between them");
     disks_app->footer("Exit status 8 when one is offline, or has less free than its reserve.\n\n"
                       "Examples:\n  qtool cluster disks\n"
                       "  qtool cluster disks -o json | jq '.log_dirs[].free_bytes'");

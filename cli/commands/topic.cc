@@ -121,6 +121,14 @@ std::string describe_text(const admin::TopicDescription& topic, bool all_configs
                         or_dash(p.high_watermark), or_dash(p.size_bytes)});
     }
     out.append(partitions.to_text());
+    for (const auto& p : topic.partitions) {
+        if (p.future_log_dir) {
+            append_for_terminal(out, "partition " + std::to_string(p.partition) + " moves from " +
+                                         p.log_dir.value_or("-") + " to " + *p.future_log_dir +
+                                         ": " + or_dash(p.future_offset_lag) + " records left");
+            out.append("\n");
+        }
+    }
     Table configs({"CONFIG", "VALUE", "SOURCE"});
     for (const auto& config : topic.configs) {
         if (all_configs || config.source == "topic") {

@@ -76,7 +76,10 @@ static Json to_json(const PartitionDescription& value) {
                 {"log_start_offset", to_json(value.log_start_offset)},
                 {"log_end_offset", to_json(value.log_end_offset)},
                 {"high_watermark", to_json(value.high_watermark)},
-                {"size_bytes", to_json(value.size_bytes)}};
+                {"size_bytes", to_json(value.size_bytes)},
+                {"log_dir", to_json(value.log_dir)},
+                {"future_log_dir", to_json(value.future_log_dir)},
+                {"future_offset_lag", to_json(value.future_offset_lag)}};
 }
 
 static Result<void> read_object(const Json& json, PartitionDescription& out) {
@@ -88,7 +91,28 @@ static Result<void> read_object(const Json& json, PartitionDescription& out) {
     QT_TRY(maybe(json, "log_start_offset", out.log_start_offset));
     QT_TRY(maybe(json, "log_end_offset", out.log_end_offset));
     QT_TRY(maybe(json, "high_watermark", out.high_watermark));
-    return maybe(json, "size_bytes", out.size_bytes);
+    QT_TRY(maybe(json, "size_bytes", out.size_bytes));
+    QT_TRY(maybe(json, "log_dir", out.log_dir));
+    QT_TRY(maybe(json, "future_log_dir", out.future_log_dir));
+    return maybe(json, "future_offset_lag", out.future_offset_lag);
+}
+
+static Json to_json(const MoveInfo& value) {
+    return Json{{"topic", value.topic},
+                {"partition", value.partition},
+                {"log_dir", value.log_dir},
+                {"future_log_dir", value.future_log_dir},
+                {"future_size_bytes", value.future_size_bytes},
+                {"future_offset_lag", value.future_offset_lag}};
+}
+
+static Result<void> read_object(const Json& json, MoveInfo& out) {
+    QT_TRY(need(json, "topic", out.topic));
+    QT_TRY(need(json, "partition", out.partition));
+    QT_TRY(need(json, "log_dir", out.log_dir));
+    QT_TRY(need(json, "future_log_dir", out.future_log_dir));
+    QT_TRY(need(json, "future_size_bytes", out.future_size_bytes));
+    return need(json, "future_offset_lag", out.future_offset_lag);
 }
 
 static Json to_json(const ConfigEntry& value) {
@@ -211,8 +235,10 @@ std::string encode(const ClusterInfo& value) {
                  {"log_dirs", to_json(value.log_dirs)}});
 }
 
-std::string encode_log_dirs(const ClusterInfo& value) {
-    return dump({{"broker_id", value.broker_id}, {"log_dirs", to_json(value.log_dirs)}});
+std::string encode_disks(const ClusterInfo& cluster, const MoveList& moves) {
+    return dump({{"broker_id", cluster.broker_id},
+                 {"log_dirs", to_json(cluster.log_dirs)},
+                 {"moves", to_json(moves.moves)}});
 }
 
 std::string encode(const TopicList& value) {
@@ -292,6 +318,15 @@ std::string encode(const AlterQuotaRequest& value) {
                  {"set", to_json(value.set)},
                  {"remove", value.remove},
                  {"validate_only", value.validate_only}});
+}
+
+std::string encode(const MoveList& value) {
+    return dump({{"broker_id", value.broker_id}, {"moves", to_json(value.moves)}});
+}
+
+std::string encode(const MovePartition& value) {
+    return dump(
+        {{"topic", value.topic}, {"partition", value.partition}, {"log_dir", value.log_dir}});
 }
 
 std::string encode(const ErrorBody& value) {
@@ -438,6 +473,26 @@ Result<AlterQuotaRequest> decode<AlterQuotaRequest>(std::string_view text) {
     QT_TRY(maybe(json, "set", out.set));
     QT_TRY(maybe(json, "remove", out.remove));
     QT_TRY(maybe(json, "validate_only", out.validate_only));
+    return out;
+}
+
+template <>
+Result<MoveList> decode<MoveList>(std::string_view text) {
+    QT_TRY_ASSIGN(const Json json, parse_object(text));
+    MoveList out;
+    QT_TRY(need(json, "broker_id", out.broker_id));
+    QT_TRY(need(json, "moves", out.moves));
+    return out;
+}
+
+template <>
+Result<MovePartition> decode<MovePartition>(std::string_view text) {
+    QT_TRY_ASSIGN(const Json json, parse_object(text));
+    QT_TRY(check_known(json, {"topic", "partition", "log_dir"}));
+    MovePartition out;
+    QT_TRY(need(json, "topic", out.topic));
+    QT_TRY(need(json, "partition", out.partition));
+    QT_TRY(need(json, "log_dir", out.log_dir));
     return out;
 }
 

@@ -17,8 +17,8 @@ namespace qtool::admin {
 inline constexpr size_t kJsonDepthMax = 32; // nesting of arrays and objects accepted
 
 std::string encode(const ClusterInfo& value);
-/// Broker id and log_dirs alone.
-std::string encode_log_dirs(const ClusterInfo& value);
+/// Of the cluster broker id and log_dirs alone; and the moves.
+std::string encode_disks(const ClusterInfo& cluster, const MoveList& moves);
 std::string encode(const TopicList& value);
 std::string encode(const TopicSummary& value);
 std::string encode(const TopicDescription& value);
@@ -31,6 +31,8 @@ std::string encode(const AlterConfigsRequest& value);
 std::string encode(const QuotaEntry& value);
 std::string encode(const QuotaList& value);
 std::string encode(const AlterQuotaRequest& value);
+std::string encode(const MoveList& value);
+std::string encode(const MovePartition& value);
 std::string encode(const ErrorBody& value);
 
 /// decode<ClusterInfo>(text) and so on, for each type above.
@@ -63,6 +65,10 @@ template <>
 Result<QuotaList> decode<QuotaList>(std::string_view text);
 template <>
 Result<AlterQuotaRequest> decode<AlterQuotaRequest>(std::string_view text);
+template <>
+Result<MoveList> decode<MoveList>(std::string_view text);
+template <>
+Result<MovePartition> decode<MovePartition>(std::string_view text);
 template <>
 Result<ErrorBody> decode<ErrorBody>(std::string_view text);
 

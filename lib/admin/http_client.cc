@@ -211,4 +211,12 @@ Result<QuotaEntry> HttpClient::alter_quota(const AlterQuotaRequest& request) {
     return decode_answer<QuotaEntry>(call("PATCH", "/v1/quotas", encode(request)));
 }
 
+Result<MoveList> HttpClient::moves() {
+    return decode_answer<MoveList>(call("GET", "/v1/moves", {}));
+}
+
+Result<MovePartition> HttpClient::move_partition(const MovePartition& request) {
+    return decode_answer<MovePartition>(call("POST", "/v1/moves", encode(request)));
+}
+
 } // namespace qtool::admin

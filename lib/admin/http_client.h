@@ -46,6 +46,8 @@ public:
                                           const AlterConfigsRequest& request);
     Result<QuotaList> quotas();
     Result<QuotaEntry> alter_quota(const AlterQuotaRequest& request);
+    Result<MoveList> moves();
+    Result<MovePartition> move_partition(const MovePartition& request);
 
 private:
     /// The body of a 2xx answer.

@@ -95,6 +95,9 @@ struct PartitionDescription {
     std::optional<int64_t> log_end_offset;
     std::optional<int64_t> high_watermark;
     std::optional<int64_t> size_bytes;
+    std::optional<std::string> log_dir;
+    std::optional<std::string> future_log_dir; // where it is going; absent: nowhere
+    std::optional<int64_t> future_offset_lag;  // records that are not there yet
 
     bool operator==(const PartitionDescription&) const = default;
 };
@@ -215,6 +218,36 @@ struct AlterQuotaRequest {
     bool validate_only = false;
 
     bool operator==(const AlterQuotaRequest&) const = default;
+};
+
+/// A partition on its way to another log directory of the broker that answered.
+struct MoveInfo {
+    std::string topic;
+    int32_t partition = 0;
+    std::string log_dir; // where it is
+    std::string future_log_dir;
+    int64_t future_size_bytes = 0; // copied
+    int64_t future_offset_lag = 0; // records that are not there yet
+
+    bool operator==(const MoveInfo&) const = default;
+};
+
+/// GET /v1/moves
+struct MoveList {
+    int32_t broker_id = -1; // who answered
+    std::vector<MoveInfo> moves;
+
+    bool operator==(const MoveList&) const = default;
+};
+
+/// POST /v1/moves; answered with 200 and the same: the move has begun, or waits for others, or one
+/// that was under way has ended because the partition is to stay. GET /v1/moves shows it.
+struct MovePartition {
+    std::string topic;
+    int32_t partition = 0;
+    std::string log_dir; // of the broker that answers, as in its log.dirs
+
+    bool operator==(const MovePartition&) const = default;
 };
 
 /// Any status of 400 and above: {"error": {"code", "message", "detail"}}.

@@ -86,5 +86,7 @@ RouteOutcome get_group_configs(Exchange exchange);
 RouteOutcome patch_group_configs(Exchange exchange);
 RouteOutcome get_quotas(Exchange exchange); // quota_routes.cc
 RouteOutcome patch_quotas(Exchange exchange);
+RouteOutcome get_moves(Exchange exchange); // move_routes.cc
+RouteOutcome post_move(Exchange exchange);
 
 } // namespace qtool::admin

@@ -321,6 +321,35 @@ inline constexpr std::string_view kOpenApi = R"json({
     }
    }
   },
+  "/v1/moves": {
+   "get": {
+    "operationId": "listMoves",
+    "summary": "Partitions on their way to another log directory of this broker",
+    "responses": {
+     "200": {
+      "description": "by topic and partition",
+      "content": {"application/json": {"schema": {"$ref": "#/components/schemas/MoveList"}}}
+     },
+     "default": {"$ref": "#/components/responses/Error"}
+    }
+   },
+   "post": {
+    "operationId": "movePartition",
+    "summary": "Move a partition to another log directory of this broker",
+    "description": "Moving it to where it is ends a move that is under way.",
+    "requestBody": {
+     "required": true,
+     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/MovePartition"}}}
+    },
+    "responses": {
+     "200": {
+      "description": "it has begun, or waits for others; GET shows how far it is",
+      "content": {"application/json": {"schema": {"$ref": "#/components/schemas/MovePartition"}}}
+     },
+     "default": {"$ref": "#/components/responses/Error"}
+    }
+   }
+  },
   "/v1/openapi.json": {
    "get": {
     "operationId": "getOpenApi",
@@ -670,7 +699,10 @@ inline constexpr std::string_view kOpenApi = R"json({
      "log_start_offset",
      "log_end_offset",
      "high_watermark",
-     "size_bytes"
+     "size_bytes",
+     "log_dir",
+     "future_log_dir",
+     "future_offset_lag"
     ],
     "properties": {
      "partition": {"type": "integer", "format": "int32"},
@@ -697,8 +729,62 @@ inline constexpr std::string_view kOpenApi = R"json({
       "type": ["integer", "null"],
       "format": "int64",
       "description": "null where the log does not answer"
+     },
+     "log_dir": {
+      "type": ["string", "null"],
+      "description": "of the broker that answers; null where the log does not answer"
+     },
+     "future_log_dir": {
+      "type": ["string", "null"],
+      "description": "where it is going; null: nowhere"
+     },
+     "future_offset_lag": {
+      "type": ["integer", "null"],
+      "format": "int64",
+      "description": "records that are not there yet; null when it is going nowhere"
      }
     }
+   },
+   "MoveList": {
+    "type": "object",
+    "required": ["broker_id", "moves"],
+    "properties": {
+     "broker_id": {"type": "integer", "description": "who answered", "format": "int32"},
+     "moves": {"type": "array", "items": {"$ref": "#/components/schemas/Move"}}
+    }
+   },
+   "Move": {
+    "type": "object",
+    "required": [
+     "topic",
+     "partition",
+     "log_dir",
+     "future_log_dir",
+     "future_size_bytes",
+     "future_offset_lag"
+    ],
+    "properties": {
+     "topic": {"type": "string"},
+     "partition": {"type": "integer", "format": "int32"},
+     "log_dir": {"type": "string", "description": "where it is"},
+     "future_log_dir": {"type": "string", "description": "where it is going"},
+     "future_size_bytes": {"type": "integer", "description": "copied", "format": "int64"},
+     "future_offset_lag": {
+      "type": "integer",
+      "description": "records that are not there yet",
+      "format": "int64"
+     }
+    }
+   },
+   "MovePartition": {
+    "type": "object",
+    "required": ["topic", "partition", "log_dir"],
+    "properties": {
+     "topic": {"type": "string"},
+     "partition": {"type": "integer", "format": "int32"},
+     "log_dir": {"type": "string", "description": "as in log.dirs of the broker that answers"}
+    },
+    "additionalProperties": false
    },
    "ConfigEntry": {
     "type": "object",

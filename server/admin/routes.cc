@@ -40,6 +40,8 @@ constexpr Route kRoutes[] = {
     {{"PATCH", "/v1/configs/groups/{name}"}, patch_group_configs},
     {{"GET", "/v1/quotas"}, get_quotas},
     {{"PATCH", "/v1/quotas"}, patch_quotas},
+    {{"GET", "/v1/moves"}, get_moves},
+    {{"POST", "/v1/moves"}, post_move},
     {{"GET", "/v1/openapi.json"}, get_openapi},
     {{"GET", "/metrics"}, get_metrics},
     {{"GET", "/healthz"}, get_health},

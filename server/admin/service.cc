@@ -106,7 +106,18 @@ TopicDescription view_topic(const metadata::TopicImage& topic, const config::Bro
     return out;
 }
 
-void add_offsets(PartitionDescription& partition, const replica::DescribeResult& offsets) {
+void add_offsets(PartitionDescription& partition, const replica::DescribeResult& offsets,
+                 const std::vector<replica::LogDirView>& dirs) {
+    const auto path = [&](int32_t dir) {
+        return dir < 0 || static_cast<size_t>(dir) >= dirs.size()
+                   ? std::nullopt
+                   : std::optional(dirs[static_cast<size_t>(dir)].path);
+    };
+    partition.log_dir = path(offsets.log_dir);
+    partition.future_log_dir = path(offsets.future_log_dir);
+    if (partition.future_log_dir) {
+        partition.future_offset_lag = offsets.future_offset_lag;
+    }
     partition.log_start_offset = offsets.log_start_offset.value();
     partition.log_end_offset = offsets.log_end_offset.value();
     partition.high_watermark = offsets.high_watermark.value();

@@ -5,6 +5,7 @@
 #include "lib/admin/model.h"
 #include "lib/config/broker_config.h"
 #include "server/metadata/image.h"
+#include "server/replica/log_dir_view.h"
 #include "server/replica/requests.h"
 
 #include <string_view>
@@ -18,7 +19,8 @@ TopicList view_topics(const metadata::Image& image);
 TopicSummary view_summary(const metadata::TopicImage& topic);
 /// Offsets and sizes are absent; see add_offsets.
 TopicDescription view_topic(const metadata::TopicImage& topic, const config::BrokerConfig& broker);
-void add_offsets(PartitionDescription& partition, const replica::DescribeResult& offsets);
+void add_offsets(PartitionDescription& partition, const replica::DescribeResult& offsets,
+                 const std::vector<replica::LogDirView>& dirs);
 BrokerConfigs view_broker_configs(const config::BrokerConfig& broker);
 
 /// The name of what is set for all brokers.

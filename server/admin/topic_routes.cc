@@ -35,7 +35,7 @@ public:
         // A partition that cannot answer (offline, led elsewhere) keeps its offsets absent.
         if (reply.result) {
             add_offsets(description_.partitions[reply.index],
-                        std::get<replica::DescribeResult>(*reply.result));
+                        std::get<replica::DescribeResult>(*reply.result), services.log_dirs());
         }
         if (--waiting_ == 0) {
             answer(self_, reply_json(200, encode(description_)), services);

@@ -25,7 +25,7 @@ class ExitStatusTest(CliCase):
         for words in ([], ["topic"], ["topic", "create"], ["topic", "list"], ["topic", "describe"],
                       ["topic", "alter"], ["topic", "delete"], ["produce"], ["consume"],
                       ["offsets"], ["cluster"], ["cluster", "status"],
-                      ["cluster", "disks"], ["bench"], ["bench", "produce"], ["bench", "consume"],
+                      ["cluster", "disks"], ["partition", "move"], ["bench"], ["bench", "produce"], ["bench", "consume"],
                       ["bench", "e2e"], ["bench", "mixed"], ["completion"]):
             done = self.check(0, *words, "--help")
             if words != ["cluster"]:
