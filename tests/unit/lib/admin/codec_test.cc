@@ -41,7 +41,8 @@ TEST_CASE("codec: each type comes back as it went") {
         .name = "t",
         .id = "id",
         .internal = false,
-        .partitions = {{0, 1, 7, {1, 2}, {1}, 0, 10, 9, 4096}, {1, -1, 0, {2}, {}, {}, {}, {}, {}}},
+        .partitions = {{0, 1, 7, {1, 2}, {1}, 0, 10, 9, 4096, "/a", "/b", 5},
+                       {1, -1, 0, {2}, {}, {}, {}, {}, {}, {}, {}, {}}},
         .configs = {{"retention.ms", "-1", "topic", false, false, false, "doc"},
                     {"password", std::nullopt, "default", true, true, true, ""}}});
     check_round_trip(CreateTopicRequest{.name = "t"});
@@ -54,6 +55,8 @@ TEST_CASE("codec: each type comes back as it went") {
                                        24,
                                        true});
     check_round_trip(BrokerConfigs{3, {{"a", "1", "file", false, true, false, ""}}});
+    check_round_trip(MoveList{1, {{"t", 2, "/a", "/b", 70, 8}}});
+    check_round_trip(MovePartition{"t", 2, "/b"});
     check_round_trip(ErrorBody{Code::topic_exists, "topic exists", "topic 't' exists"});
 }
 
