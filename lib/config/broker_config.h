@@ -55,6 +55,7 @@ struct BrokerConfig {
     int32_t num_partitions = 1;
     int32_t default_replication_factor = 1;
     bool auto_create_topics_enable = true;
+    bool unstable_api_versions_enable = false;
     bool delete_topic_enable = true;
     int64_t retention_check_interval_ms = 300'000;
     int32_t producer_id_expiration_ms = 86'400'000;
