@@ -120,8 +120,9 @@ void Calls::on_http_answer(Token http, port::HttpAnswer answer) {
     if (const auto stream = streams_.find(http); stream != streams_.end()) {
         CallUser* user = stream->second;
         streams_.erase(stream);
-        user->on_stream_end(
-            Error(Code::store_unavailable, "HTTP status " + std::to_string(answer.status)));
+        user->on_stream_end(answer.status == 200
+                                ? Error(Code::store_unavailable, "the watch ended")
+                                : decode_refusal(answer.status, answer.body).error);
         return;
     }
     const auto found = by_http_.find(http);

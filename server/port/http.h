@@ -25,7 +25,7 @@ struct HttpRequest {
 
 struct HttpAnswer {
     int status = 0;
-    std::string body; // of a stream: empty
+    std::string body; // of a stream that was told in parts: empty
 };
 
 struct HttpFailure {
