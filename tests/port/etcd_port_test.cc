@@ -17,8 +17,8 @@ TEST_CASE_TEMPLATE_INVOKE(store_session, EtcdStoreWorld);
 namespace {
 
 /// One store and what it says.
-struct Client {
-    Client(const EtcdProcesses& etcd, const std::string& cluster, const std::string& user = {},
+struct StoreClient {
+    StoreClient(const EtcdProcesses& etcd, const std::string& cluster, const std::string& user = {},
            const std::string& password = {})
         : process(etcd.endpoints(), cluster, user, password) {
         process.store().set_events(&events);
@@ -33,7 +33,7 @@ struct Client {
 /// Commits that each make a key that must not be there, and write one that all share.
 class Counter {
 public:
-    explicit Counter(Client& client) : client_(client) {}
+    explicit Counter(StoreClient& client) : client_(client) {}
     void commit(uint32_t count) {
         for (uint32_t i = 0; i < count; i++, committed_++) {
             const std::string number = std::to_string(committed_);
@@ -72,7 +72,7 @@ public:
     }
 
 private:
-    Client& client_;
+    StoreClient& client_;
     uint32_t committed_ = 0;
 };
 
@@ -85,7 +85,7 @@ bool has_key(const port::StoreSnapshot& snapshot, const std::string& key) {
 
 TEST_CASE("etcd: killed in the middle of transactions, each takes effect once and is answered so") {
     EtcdProcesses etcd(1);
-    Client client(etcd, "c");
+    StoreClient client(etcd, "c");
     load_now(client, client.events);
     Counter counter(client);
     for (int round = 0; round < 5; round++) {
@@ -103,7 +103,7 @@ TEST_CASE("etcd: killed in the middle of transactions, each takes effect once an
 
 TEST_CASE("etcd: paused for longer than the session, which is then over; transactions go on") {
     EtcdProcesses etcd(1);
-    Client client(etcd, "c");
+    StoreClient client(etcd, "c");
     load_now(client, client.events);
     client.store().open_session(3s);
     REQUIRE(client.wait_until([&] { return client.events.renewals.size() == 2; }));
@@ -134,9 +134,9 @@ TEST_CASE("etcd: paused for longer than the session, which is then over; transac
 
 TEST_CASE("etcd: what was compacted while a reader was away is told as a reload") {
     EtcdProcesses etcd(1);
-    Client writer(etcd, "c");
+    StoreClient writer(etcd, "c");
     load_now(writer, writer.events);
-    Client reader(etcd, "c");
+    StoreClient reader(etcd, "c");
     load_now(reader, reader.events);
     REQUIRE(commit_now(writer, writer.events, {{}, {{"a", "1"}, {"gone", "1"}}}));
     REQUIRE(reader.wait_until([&] { return reader.events.changes.size() == 1; }));
@@ -160,7 +160,7 @@ TEST_CASE("etcd: what was compacted while a reader was away is told as a reload"
 
 TEST_CASE("etcd: of three members one is killed, another paused; with one there is no quorum") {
     EtcdProcesses etcd(3);
-    Client client(etcd, "c");
+    StoreClient client(etcd, "c");
     load_now(client, client.events);
     Counter counter(client);
     counter.commit(50);
@@ -193,7 +193,7 @@ TEST_CASE("etcd: users and passwords") {
     etcd_post(url, "/v3/auth/user/add", R"({"name":"stranger","password":"secret"})");
     etcd_post(url, "/v3/auth/enable", "{}");
 
-    Client client(etcd, "c", "root", "secret");
+    StoreClient client(etcd, "c", "root", "secret");
     load_now(client, client.events);
     REQUIRE(commit_now(client, client.events, {{}, {{"a", "1"}}}));
     // A member that starts again knows no login of before.
@@ -210,7 +210,7 @@ TEST_CASE("etcd: users and passwords") {
     for (const Case& wrong :
          {Case{"root", "wrong", "authentication failed"}, Case{"", "", "user name is empty"},
           Case{"stranger", "secret", "permission denied"}}) {
-        Client other(etcd, "c", wrong.user, wrong.password);
+        StoreClient other(etcd, "c", wrong.user, wrong.password);
         other.store().load();
         REQUIRE(other.wait_until([&] { return !other.events.loads.empty(); }));
         REQUIRE_FALSE(other.events.loads[0]);
