@@ -7,9 +7,11 @@ set -euo pipefail
 
 build=(build-essential cmake ninja-build pkg-config python3 libuv1-dev libcli11-dev
   nlohmann-json3-dev libfmt-dev libexpected-dev libisal-dev zlib1g-dev liblz4-dev libzstd-dev
-  libsnappy-dev libsqlite3-dev libboost-dev libre2-dev)
+  libsnappy-dev libsqlite3-dev libboost-dev libre2-dev
+  libcurl4-openssl-dev)
 tests=(doctest-dev clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev
-  kcat librdkafka-dev python3-confluent-kafka openjdk-17-jdk-headless maven jq curl procps)
+  kcat librdkafka-dev python3-confluent-kafka openjdk-17-jdk-headless maven jq curl procps
+  etcd-server etcd-client)
 
 case "${1:-}" in
 "") packages=("${build[@]}") ;;

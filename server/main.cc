@@ -6,7 +6,7 @@
 #include "lib/config/broker_config.h"
 #include "lib/config/help.h"
 #include "server/broker/broker.h"
-#include "server/metadata/store_sqlite.h"
+#include "server/open_store.h"
 #include "server/uv/allocator.h"
 #include "server/uv/uv_world.h"
 
@@ -38,31 +38,6 @@ constexpr uint16_t kCoresMax = 256; // mail rings grow with its square
 
 void complain(const Error& error) {
     std::fprintf(stderr, "qbroker: %s\n", to_string(error).c_str());
-}
-
-Result<std::string> read_config_file(const std::string& path) {
-    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return Error(Code::invalid_config, "--config " + path + " cannot be opened", errno);
-    }
-    std::string text;
-    std::array<char, 4096> buffer{};
-    ssize_t got = 0;
-    // One byte more than allowed is enough for the parser to refuse the file.
-    while (text.size() <= config::kPropertiesSizeMax &&
-           (got = ::read(fd, buffer.data(), buffer.size())) != 0) {
-        if (got < 0) {
-            if (errno == EINTR) {
-                continue;
-            }
-            const int reason = errno;
-            ::close(fd);
-            return Error(Code::invalid_config, "--config " + path + " cannot be read", reason);
-        }
-        text.append(buffer.data(), static_cast<size_t>(got));
-    }
-    ::close(fd);
-    return text;
 }
 
 /// Writes the addresses, one a line, so that whoever waits for the file sees all of it or nothing.
@@ -213,8 +188,7 @@ Result<void> run(const config::BrokerConfig& config) {
     dirs.reserve_bytes = config.log_dir_reserve_bytes;
     dirs.new_id = [&] { return random_uuid(*metadata_ports.random); };
     QT_TRY_ASSIGN(setup.log_dirs, storage::LogDirs::open(*metadata_ports.disk, dirs));
-    QT_TRY_ASSIGN(setup.store,
-                  metadata::SqliteStore::open(config.log_dirs.front() + "/metadata.db"));
+    QT_TRY_ASSIGN(setup.store, open_store(config, *world, CoreId(cores)));
     setup.config = config;
     setup.events = &life;
     log_line(LogLevel::info, "starting",
@@ -292,7 +266,8 @@ int main_checked(int argc, char** argv) {
     config::BrokerConfigBuilder builder;
     Result<config::BrokerConfig> config = [&]() -> Result<config::BrokerConfig> {
         if (!config_file.empty()) {
-            QT_TRY_ASSIGN(const std::string text, read_config_file(config_file));
+            QT_TRY_ASSIGN(const std::string text,
+                          read_text_file("--config", config_file, config::kPropertiesSizeMax));
             QT_TRY(builder.add_file(config_file, text));
         }
         for (const std::string& assignment : assignments) {
@@ -303,7 +278,9 @@ int main_checked(int argc, char** argv) {
                 QT_TRY(builder.add_flag(flag.flag, flag.option, at->second));
             }
         }
-        return builder.build();
+        QT_TRY_ASSIGN(config::BrokerConfig built, builder.build());
+        QT_TRY(check_etcd_options(built));
+        return built;
     }();
     if (!config) {
         complain(config.error());

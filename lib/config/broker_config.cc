@@ -2,6 +2,7 @@
 
 #include "lib/base/assert.h"
 
+#include <algorithm>
 #include <iterator>
 
 namespace qtool::config {
@@ -64,6 +65,38 @@ LogLevel to_log_level(std::string_view name) {
     }
     QT_ASSERT(name == "info");
     return LogLevel::info;
+}
+
+Result<void> read_etcd(const Reader& read, BrokerConfig::Etcd& etcd) {
+    etcd.endpoints = to_list(read.text("etcd.endpoints").value_or(""));
+    for (std::string& url : etcd.endpoints) {
+        const size_t scheme = url.starts_with("http://") ? 7 : url.starts_with("https://") ? 8 : 0;
+        if (url.ends_with('/')) {
+            url.pop_back();
+        }
+        if (scheme == 0 || url.size() <= scheme || url.find('/', scheme) != std::string::npos) {
+            return Error(Code::invalid_config, "etcd.endpoints: '" + url +
+                                                   "' is not like http://HOST:2379 or "
+                                                   "https://HOST:2379");
+        }
+    }
+    etcd.cluster = read.needed("cluster.name");
+    const bool is_named_well = etcd.cluster.size() <= kClusterNameMax &&
+                               std::all_of(etcd.cluster.begin(), etcd.cluster.end(), [](char c) {
+                                   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                                          (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+                                          c == '-';
+                               });
+    if (!is_named_well) {
+        return Error(Code::invalid_config, "cluster.name: '" + etcd.cluster +
+                                               "' is not up to 100 letters, digits, '.', '_', '-'");
+    }
+    etcd.user = read.text("etcd.user").value_or("");
+    etcd.password_file = read.text("etcd.password.file").value_or("");
+    etcd.ca_file = read.text("etcd.tls.ca.file").value_or("");
+    etcd.cert_file = read.text("etcd.tls.cert.file").value_or("");
+    etcd.key_file = read.text("etcd.tls.key.file").value_or("");
+    return {};
 }
 
 Result<void> check_addresses(const BrokerConfig& broker) {
@@ -231,6 +264,8 @@ Result<void> read_typed(BrokerConfig& broker) {
     broker.insecure_allow_remote = read.boolean("insecure.allow.remote");
     broker.ready_file = read.text("ready.file").value_or("");
     QT_TRY(check_addresses(broker));
+
+    QT_TRY(read_etcd(read, broker.etcd));
 
     broker.log_dirs = to_list(read.needed("log.dirs"));
     if (broker.log_dirs.size() > kLogDirsMax) {

@@ -31,6 +31,8 @@ using Settings = std::map<std::string, Setting, std::less<>>;
 /// Directories of log.dirs: disks of one machine.
 inline constexpr size_t kLogDirsMax = 64;
 
+inline constexpr size_t kClusterNameMax = 100; // characters
+
 /// Layers of broker options over the table's defaults, the strongest first.
 inline constexpr ConfigSource kBrokerLayers[] = {
     ConfigSource::dynamic_broker, ConfigSource::dynamic_default, ConfigSource::static_broker};
@@ -45,6 +47,20 @@ struct BrokerConfig {
     std::vector<Endpoint> advertised_listeners; // empty: the first listener; else one
     bool insecure_allow_remote = false;
     std::string ready_file; // empty: none
+    // The store of the cluster's truth.
+    struct Etcd {
+        std::vector<std::string>
+            endpoints; // "http://host:port"; empty: SQLite in the first log dir
+        std::string cluster = "qbroker";
+        std::string user; // empty: no login
+        std::string password_file;
+        std::string ca_file; // the three: empty: none
+        std::string cert_file;
+        std::string key_file;
+
+        bool operator==(const Etcd&) const = default;
+    };
+    Etcd etcd;
     // Process.
     std::vector<std::string> log_dirs = {"./qbroker-data"}; // the first holds the metadata too
     int64_t log_dir_reserve_bytes = -1;                     // -1: automatic; 0: none

@@ -10,7 +10,6 @@ namespace {
 constexpr std::string_view kNever = "9223372036854775807";
 constexpr std::string_view kNoUnclean =
     "qbroker never elects a leader that lacks acknowledged records";
-constexpr std::string_view kNoEtcd = "qbroker runs as one broker in this version";
 
 // About the process, its doors and its topics.
 constexpr OptionRow kRows[] = {
@@ -34,10 +33,11 @@ constexpr OptionRow kRows[] = {
      .meaning = "Rack or site of this broker, for placement and for clients."},
     {.name = "cluster.name",
      .type = OptionType::string,
-     .default_is_null = true,
-     .served = Served::default_only,
-     .reason = kNoEtcd,
-     .meaning = "Name of the cluster in a shared etcd.",
+     .default_text = "qbroker",
+     .valid = not_empty(),
+     .meaning =
+         "Name of the cluster, by which several share an etcd: letters, digits, '.', '_' and "
+         "'-'.",
      .ours = true},
     {.name = "connection.inflight.requests.max",
      .type = OptionType::int32,
@@ -90,9 +90,33 @@ constexpr OptionRow kRows[] = {
     {.name = "etcd.endpoints",
      .type = OptionType::list,
      .default_text = "",
-     .served = Served::default_only,
-     .reason = kNoEtcd,
-     .meaning = "URLs of etcd, for several brokers; empty: one broker, SQLite.",
+     .meaning = "URLs of etcd's members, http:// or https://, for several brokers; empty: one "
+                "broker, SQLite.",
+     .ours = true},
+    {.name = "etcd.password.file",
+     .type = OptionType::string,
+     .default_is_null = true,
+     .meaning = "File that holds the password of etcd.user.",
+     .ours = true},
+    {.name = "etcd.tls.ca.file",
+     .type = OptionType::string,
+     .default_is_null = true,
+     .meaning = "Certificates (PEM) of who vouches for etcd; null: the system's.",
+     .ours = true},
+    {.name = "etcd.tls.cert.file",
+     .type = OptionType::string,
+     .default_is_null = true,
+     .meaning = "Certificate (PEM) that is shown to etcd.",
+     .ours = true},
+    {.name = "etcd.tls.key.file",
+     .type = OptionType::string,
+     .default_is_null = true,
+     .meaning = "Private key (PEM) of etcd.tls.cert.file.",
+     .ours = true},
+    {.name = "etcd.user",
+     .type = OptionType::string,
+     .default_is_null = true,
+     .meaning = "User who logs in to etcd; null: nobody does.",
      .ours = true},
     {.name = "fetch.max.bytes",
      .type = OptionType::int32,

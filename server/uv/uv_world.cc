@@ -5,6 +5,7 @@
 #include "server/uv/inbox.h"
 #include "server/uv/uv_clock.h"
 #include "server/uv/uv_disk.h"
+#include "server/uv/uv_http.h"
 #include "server/uv/uv_mailbox.h"
 #include "server/uv/uv_net.h"
 #include "server/uv/uv_timer.h"
@@ -72,6 +73,11 @@ public:
     void attach(port::CoreEvents* events) { context_.events = events; }
     Inbox& inbox() { return inbox_; }
     UvNet& net() { return *net_; }
+    Result<port::Http*> open_http(HttpTls tls) {
+        QT_ASSERT(http_ == nullptr && !is_running_);
+        QT_TRY_ASSIGN(http_, UvHttp::open(context_, std::move(tls)));
+        return http_.get();
+    }
 
     Result<void> start(const std::function<void(CoreId)>& on_core_start) {
         QT_ASSERT(context_.events != nullptr);
@@ -103,6 +109,9 @@ public:
         disk_.stop();
         static_cast<void>(inbox_.take()); // jobs that came too late; closes sockets among them
         net_->close_all();
+        if (http_ != nullptr) {
+            http_->close();
+        }
         timer_->close();
         prepare_.close();
         check_.close();
@@ -189,6 +198,7 @@ private:
     std::optional<UvTimer> timer_;
     std::optional<UvNet> net_;
     std::optional<UvMailbox> mailbox_;
+    std::unique_ptr<UvHttp> http_; // of a core that asked for it
     net::Handle<uv_prepare_t> prepare_;
     net::Handle<uv_check_t> check_;
     uv_thread_t thread_{};
@@ -256,6 +266,10 @@ port::CorePorts UvWorld::ports(CoreId core) {
 
 Result<void> UvWorld::reserve_listener(const std::string& host, uint16_t port) {
     return state_->cores.front()->net().reserve_listener(host, port);
+}
+
+Result<port::Http*> UvWorld::open_http(CoreId core, HttpTls tls) {
+    return state_->cores.at(core.value())->open_http(std::move(tls));
 }
 
 void UvWorld::attach(CoreId core, port::CoreEvents* events) {

@@ -5,12 +5,20 @@
 #pragma once
 
 #include "server/port/core_events.h"
+#include "server/port/http.h"
 
 #include <functional>
 #include <memory>
 #include <vector>
 
 namespace qtool::uv {
+
+/// Files, PEM; empty: not used. The server's certificate is always checked.
+struct HttpTls {
+    std::string ca_file;   // empty: the system's authorities
+    std::string cert_file; // ours
+    std::string key_file;
+};
 
 class UvWorld {
 public:
@@ -23,6 +31,9 @@ public:
 
     /// The core's ports. Before start, only its disk, clock and random bits may be used.
     [[nodiscard]] port::CorePorts ports(CoreId core);
+    /// Before start: HTTP requests of that core, for one user; lives until stop(). Errors: internal
+    /// (libcurl cannot be loaded).
+    Result<port::Http*> open_http(CoreId core, HttpTls tls);
     /// `events` must outlive stop().
     void attach(CoreId core, port::CoreEvents* events);
     /// Before start: opens a socket that core 0 will listen on, so that a client that comes while

@@ -72,7 +72,6 @@ TEST_CASE_TEMPLATE_DEFINE("store: transactions, guards and changes", World, stor
     StoreRecorder events;
     world.store().set_events(&events);
     const port::StoreSnapshot empty = load_now(world, events);
-    CHECK(empty.revision == Revision{0});
     CHECK(empty.entries.empty());
 
     const Revision first = commit_now(world, events, {{}, {{"b", "1"}, {"a", "2"}}}).value();
@@ -93,7 +92,7 @@ TEST_CASE_TEMPLATE_DEFINE("store: transactions, guards and changes", World, stor
     }
 
     const port::StoreSnapshot snapshot = load_now(world, events);
-    CHECK(snapshot.revision == second);
+    CHECK(snapshot.revision >= second);
     CHECK(snapshot.entries == std::vector<port::StoreEntry>{{"a", "2", first}, {"c", "3", second}});
     REQUIRE(events.changes.size() == 2);
     CHECK(events.changes[0].revision == first);
@@ -118,23 +117,31 @@ TEST_CASE_TEMPLATE_DEFINE("store: many at once, in order, and there after a reop
         }
         REQUIRE(world.wait_until(
             [&] { return events.commits.size() == kCount && events.changes.size() == kCount; }));
+        Revision told;
+        for (const port::StoreChange& change : events.changes) {
+            CHECK(change.revision > told);
+            told = change.revision;
+        }
         for (uint32_t i = 0; i < kCount; i++) {
             const Revision revision = events.commits.at(Token{i, 1}).value();
-            CHECK(revision > last);
-            CHECK(events.changes[i].revision == revision);
-            last = revision;
+            if (i >= 10) { // of one key in the order of the calls
+                CHECK(revision > events.commits.at(Token{i - 10, 1}).value());
+            }
+            last = std::max(last, revision);
         }
+        CHECK(told == last);
     }
     world.reopen();
     StoreRecorder events;
     world.store().set_events(&events);
     const port::StoreSnapshot snapshot = load_now(world, events);
-    CHECK(snapshot.revision == last);
+    CHECK(snapshot.revision >= last);
     REQUIRE(snapshot.entries.size() == 10);
     CHECK(snapshot.entries[9].key == "k9" + std::string("\0\xff", 2));
     CHECK(snapshot.entries[9].value == "499" + std::string("\0", 1));
-    CHECK(snapshot.entries[9].mod_revision == last);
-    CHECK(commit_now(world, events, {{{snapshot.entries[9].key, last}}, {{"z", "1"}}}).value() >
+    const Revision newest = snapshot.entries[9].mod_revision;
+    CHECK(newest <= last);
+    CHECK(commit_now(world, events, {{{snapshot.entries[9].key, newest}}, {{"z", "1"}}}).value() >
           last);
 }
 

@@ -127,6 +127,7 @@ TEST_CASE("broker config: no served option is accepted and ignored") {
         {"listeners", "127.0.0.1:1"},
         {"advertised.listeners", "a:1"},
         {"admin.listeners", "127.0.0.1:1"},
+        {"etcd.endpoints", "http://a:2379,https://b:2379/"},
         {"log.message.timestamp.type", "LogAppendTime"},
         {"log.level", "error"},
         {"log.format", "json"},
@@ -232,7 +233,10 @@ TEST_CASE("broker config: errors name file, line, key, value and limit") {
     CHECK(has(file_error("admin.listeners=:80"), "--insecure-allow-remote"));
     CHECK(has(file_error("advertised.listeners=a:1,b:2"), "told the same one"));
     CHECK(has(file_error("advertised.listeners=0.0.0.0:1"), "no client can connect"));
-    CHECK(has(file_error("etcd.endpoints=http://a:2379"), "one broker"));
+    CHECK(has(file_error("etcd.endpoints=a:2379"), "http://HOST:2379"));
+    CHECK(has(file_error("etcd.endpoints=http://a:2379,http://"), "http://HOST:2379"));
+    CHECK(has(file_error("etcd.endpoints=http://a:2379/v3"), "http://HOST:2379"));
+    CHECK(has(file_error("cluster.name=a/b"), "cluster.name"));
     BrokerConfigBuilder builder;
     CHECK(has(builder.add_set("node.id").error().detail, "--set takes key=value"));
     CHECK(builder.add_flag("--cores", "cores", "x").error().detail ==
