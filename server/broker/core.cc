@@ -35,6 +35,8 @@ Core::Core(port::CorePorts ports, Shared& shared)
       partitions_(replica::Manager::Setup{
           ports, BrokerId(shared.config.node_id), shared.log_dirs, &counters_,
           [&shared, id = ports.id](const PartitionKey& key) { return shared.owner(key) == id; },
+          [this](const PartitionKey& key) { return is_in_image(key); },
+          [&shared] { return shared.session_end(); },
           manager_options(shared.config, shared.core_count)}),
       coordinators_(coordinator::Runtime::Setup{
           machine_makers(), &partitions_, ports.clock, ports.random, &shared.config,
@@ -53,6 +55,12 @@ Core::Core(port::CorePorts ports, Shared& shared)
 }
 
 Core::~Core() = default;
+
+bool Core::is_in_image(const PartitionKey& key) const {
+    const metadata::TopicImage* topic = image_->topic(key.topic_id);
+    return topic != nullptr && key.index.value() >= 0 &&
+           static_cast<size_t>(key.index.value()) < topic->partitions.size();
+}
 
 // ---- the turn -----------------------------------------------------------------------------------
 
@@ -341,7 +349,7 @@ void Core::apply_image(ImageMail& mail) {
     if (life_ < Life::drained) {
         peers_.apply(*image_, now());
         replica::Outbox out;
-        coordinators_.forget_deleted(mail.delta, out);
+        coordinators_.forget(*image_, out);
         partitions_.set_options(manager_options(config(), shared_.core_count));
         partitions_.apply(*image_, mail.delta, out);
         coordinators_.apply(image_, mail.delta);

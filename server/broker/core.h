@@ -97,6 +97,7 @@ private:
     void add_internal(std::unique_ptr<request::Pending> pending);
     std::unique_ptr<request::Pending> take_pending(Token request);
     std::optional<ProducerId> take_producer_id();
+    [[nodiscard]] bool is_in_image(const PartitionKey& key) const;
     void handle_partition_request(replica::PartitionRequest& request, CoreId from,
                                   replica::Outbox& out);
     void handle_partition_requests(std::vector<replica::PartitionRequest>& requests, CoreId from,

@@ -17,6 +17,11 @@ constexpr Duration kFlushRetryInterval = 100ms; // when there was no descriptor 
 constexpr Duration kSpareFilesInterval = 1s;    // how often closing all that can be helps
 constexpr Duration kMaintainMax = 60s;          // idle files are released at least this often
 
+bool is_replica(const metadata::PartitionImage& partition, BrokerId id) {
+    return std::find(partition.replicas.begin(), partition.replicas.end(), id) !=
+           partition.replicas.end();
+}
+
 } // namespace
 
 Manager::Manager(Setup setup)
@@ -32,6 +37,7 @@ void Manager::set_options(const ManagerOptions& options) {
     setup_.options = options;
     for (auto& [key, entry] : partitions_) {
         entry.partition->set_producer_id_expiration(options.producer_id_expiration_ms);
+        entry.partition->set_replica_lag(options.replica_lag_max);
     }
     if (maintain_at_ != kMonoNever) {
         maintain_at_ = std::min(maintain_at_, now + maintain_interval());
@@ -55,10 +61,15 @@ void Manager::apply(const metadata::Image& image, const metadata::Delta& delta, 
             if (!setup_.is_mine(PartitionKey{topic.id, index})) {
                 continue;
             }
-            if (Partition* known = find(PartitionKey{topic.id, index})) {
-                known->apply(topic, out);
-                touch(*known); // write.caching off: what is unsynced wants a flush now
-            } else {
+            const bool is_here = is_replica(topic.partitions[i], setup_.self);
+            const auto at = partitions_.find(PartitionKey{topic.id, index});
+            if (at != partitions_.end() && !is_here) { // reassigned, and the others have it
+                remove_partition(at, Code::not_leader, out);
+            } else if (at != partitions_.end()) {
+                Partition& known = *at->second.partition;
+                known.apply(topic, setup_.ports.clock->mono(), out);
+                touch(known); // write.caching off: what is unsynced wants a flush now
+            } else if (is_here) {
                 open(topic, index, arrival, out);
             }
         }
@@ -76,6 +87,7 @@ void Manager::apply(const metadata::Image& image, const metadata::Delta& delta, 
             }
         }
     }
+    follow_roles(image, delta, is_first);
     setup_.counters->partitions.set(partitions_.size());
     if (maintain_at_ == kMonoNever) {
         maintain_at_ = setup_.ports.clock->mono() + maintain_interval();
@@ -106,7 +118,8 @@ void Manager::open(const metadata::TopicImage& topic, PartitionIndex index,
                                     setup_.options.producer_id_expiration_ms, *setup_.counters);
     entry.partition->set_log_dir(entry.dir ? static_cast<int32_t>(*entry.dir) : -1);
     note_failure(entry);
-    entry.partition->apply(topic, out);
+    entry.partition->set_replica_lag(setup_.options.replica_lag_max);
+    entry.partition->apply(topic, setup_.ports.clock->mono(), out);
     if (arrival == storage::LogDirs::Arrival::known && !entry.partition->is_offline()) {
         if (const auto to = setup_.log_dirs->interrupted_move(key)) {
             if (const auto moving = start_move(entry, MoveOp{*to}); !moving) {
@@ -121,21 +134,26 @@ void Manager::open(const metadata::TopicImage& topic, PartitionIndex index,
 void Manager::remove_topic(const TopicId& id, Outbox& out) {
     auto at = partitions_.lower_bound(PartitionKey{id, PartitionIndex(0)});
     while (at != partitions_.end() && at->first.topic_id == id) {
-        Partition& partition = *at->second.partition;
-        partition.release_waiters(Code::unknown_topic, out);
-        mover_.abandon(at->first);
-        if (storage::Log* log = partition.log()) {
-            if (Result<void> removed = log->remove_all(); !removed) {
-                log_line(LogLevel::warn, "partition_files_kept",
-                         {{"partition", partition.name()}, {"error", to_string(removed.error())}});
-            }
-        }
-        if (at->second.dir) {
-            setup_.log_dirs->leave(*at->second.dir);
-        }
-        with_parked_.erase(at->first);
-        at = partitions_.erase(at);
+        at = remove_partition(at, Code::unknown_topic, out);
     }
+}
+
+// With its files. Who waits is told `code`.
+Manager::Entries::iterator Manager::remove_partition(Entries::iterator at, Code code, Outbox& out) {
+    Partition& partition = *at->second.partition;
+    partition.release_waiters(code, out);
+    mover_.abandon(at->first);
+    if (storage::Log* log = partition.log()) {
+        if (Result<void> removed = log->remove_all(); !removed) {
+            log_line(LogLevel::warn, "partition_files_kept",
+                     {{"partition", partition.name()}, {"error", to_string(removed.error())}});
+        }
+    }
+    if (at->second.dir) {
+        setup_.log_dirs->leave(*at->second.dir);
+    }
+    with_parked_.erase(at->first);
+    return partitions_.erase(at);
 }
 
 Manager::Entry* Manager::find_entry(const PartitionKey& key) {
@@ -219,7 +237,10 @@ void Manager::look_at_space(const Entry& entry) {
 void Manager::handle(PartitionRequest& request, CoreId from, Outbox& out) {
     Entry* entry = find_entry(request.key);
     if (entry == nullptr) {
-        const Code code = is_closed_ ? Code::shutting_down : Code::unknown_partition;
+        const bool is_elsewhere = setup_.is_known && setup_.is_known(request.key);
+        const Code code = is_closed_     ? Code::shutting_down
+                          : is_elsewhere ? Code::not_leader
+                                         : Code::unknown_partition;
         out.answers.push_back({from, PartitionReply{request.request, request.index, Error(code)}});
         return;
     }
@@ -231,6 +252,15 @@ void Manager::handle(PartitionRequest& request, CoreId from, Outbox& out) {
         return;
     }
     const auto* append = std::get_if<AppendOp>(&request.op);
+    const bool is_marker = std::holds_alternative<WriteMarkerOp>(request.op);
+    if ((append != nullptr || is_marker) && is_session_over()) {
+        out.answers.push_back(
+            {from, PartitionReply{request.request, request.index,
+                                  Error(Code::not_leader, partition.name() +
+                                                              ": the session with the metadata "
+                                                              "store is over")}});
+        return;
+    }
     if (append != nullptr) {
         look_at_space(*entry);
     }
@@ -244,8 +274,13 @@ void Manager::handle(PartitionRequest& request, CoreId from, Outbox& out) {
     if (std::holds_alternative<DescribeOp>(request.op) && out.answers.back().reply.result) {
         describe_move(request.key, std::get<DescribeResult>(*out.answers.back().reply.result));
     }
-    const bool is_marker = std::holds_alternative<WriteMarkerOp>(request.op);
     if (append == nullptr && !is_marker) {
+        const auto* read = std::get_if<ReadOp>(&request.op);
+        if (read != nullptr &&
+            read->replica) { // the high watermark may have risen, and the ISR grow
+            note_moved(partition);
+            isr_to_look_at_.push_back(request.key);
+        }
         return;
     }
     touch(partition);
@@ -259,6 +294,10 @@ void Manager::handle(PartitionRequest& request, CoreId from, Outbox& out) {
 }
 
 Result<storage::AppendInfo> Manager::append_own(Partition& partition, ByteSpan batch, Outbox& out) {
+    if (is_session_over()) {
+        return Error(Code::not_coordinator,
+                     partition.name() + ": the session with the metadata store is over");
+    }
     Result<storage::AppendInfo> appended =
         partition.append_own(batch, setup_.ports.clock->mono(), setup_.ports.clock->wall(), out);
     if (Entry* entry = find_entry(partition.key())) {
@@ -372,22 +411,29 @@ Duration Manager::maintain_interval() const {
 }
 
 MonoTime Manager::next_due() const {
-    return std::min({expire_at_, flush_at_, maintain_at_, recovery_points_at_,
+    return std::min({expire_at_, flush_at_, maintain_at_, recovery_points_at_, lag_check_at_,
                      compactor_.next_due(), mover_.next_due()});
 }
 
 void Manager::on_time(Outbox& out) {
     const MonoTime now = setup_.ports.clock->mono();
     if (expire_at_ <= now) {
+        const bool is_over = is_session_over();
         for (auto at = with_parked_.begin(); at != with_parked_.end();) {
             Partition* partition = find(*at);
             if (partition != nullptr) {
                 partition->expire(now, out);
+                if (is_over) { // somebody else may lead it now, and have other records
+                    partition->release_appends(Code::not_leader, out);
+                }
             }
             at = partition == nullptr || !partition->has_parked() ? with_parked_.erase(at)
                                                                   : std::next(at);
         }
         expire_at_ = with_parked_.empty() ? kMonoNever : now + kExpireInterval;
+    }
+    if (lag_check_at_ <= now) {
+        check_lag(out);
     }
     if (flush_at_ <= now) {
         flush_at_ = kMonoNever;

@@ -1,17 +1,24 @@
-// Partition: one partition as a replicated thing: who leads it, how far it is durable (high
-// watermark), who waits for that. Today always a leader with itself as the only in-sync replica;
-// followers come with the cluster issue.
+// Partition: one partition as a replicated thing: which role this broker has in it, how far it is
+// committed (high watermark), who waits for that.
 //
-// Lives on the core that owns the partition; owned by Manager. Transitions:
+// Lives on the core that owns the partition; owned by Manager. Roles, as images say:
+//   none --assigned--> follower <--leader epoch--> leader       (LeaderState: of one leader epoch)
+//   leader --resigns--> follower: what is parked is answered not_leader
+//   any --no replica any more--> none: Manager takes the partition away
+// The high watermark never falls, whatever the role; but below a log that was cut by an unclean
+// election. Health:
 //   online  --write, flush or read finds the log broken-->  offline   (every answer:
 //   storage_offline
 //                                                                      or storage_damaged)
 // There is no way back but a restart of the broker.
+//
+// Files: partition.cc (requests that write, flushes, roles), partition_read.cc (those that read).
 #pragma once
 
 #include "lib/base/ids.h"
 #include "server/metadata/image.h"
 #include "server/metrics/counters.h"
+#include "server/replica/leader_state.h"
 #include "server/replica/requests.h"
 #include "server/replica/waiters.h"
 #include "server/storage/log.h"
@@ -37,8 +44,12 @@ struct Outbox {
     std::vector<Wake> wakes;
 };
 
+enum class Role : uint8_t { none, leader, follower };
+
 class Partition {
 public:
+    static constexpr Duration kReplicaLagMax = 30s; // default of replica.lag.time.max.ms
+
     /// `log` may be an error: the partition then exists, offline, and says why.
     Partition(PartitionKey key, std::string name, BrokerId self,
               Result<std::unique_ptr<storage::Log>> log, int64_t producer_id_expiration_ms,
@@ -47,8 +58,17 @@ public:
     Partition(const Partition&) = delete;
     Partition& operator=(const Partition&) = delete;
 
-    /// Takes leadership facts and configuration from a new image.
-    void apply(const metadata::TopicImage& topic, Outbox& out);
+    /// Takes its role, leadership facts and configuration from a new image.
+    void apply(const metadata::TopicImage& topic, MonoTime now, Outbox& out);
+    /// What an image says of the broker of another replica.
+    void set_broker(BrokerId id, bool is_live, Revision epoch);
+    /// replica.lag.time.max.ms.
+    void set_replica_lag(Duration lag_max) { lag_max_ = lag_max; }
+
+    // Of the leader: changes of the ISR, see LeaderState.
+    std::optional<IsrProposal> propose_isr(MonoTime now);
+    void on_isr_proposal_ended(LeaderEpoch epoch, const Result<void>& result, MonoTime now,
+                               Outbox& out);
 
     /// Handles one request; the answer is in `out` now, or comes later (parked append).
     void handle(PartitionRequest& request, CoreId from, MonoTime now, WallTime wall, Outbox& out);
@@ -75,6 +95,8 @@ public:
     void note_log_failure(Outbox& out);
     /// The log was synced from outside.
     void note_synced(Outbox& out) { advance(out); }
+    /// Time went on: who does not catch up holds the high watermark no longer.
+    void on_lag_check(MonoTime now, Outbox& out);
     /// Retention and release of idle files.
     void maintain(WallTime wall, MonoTime now, Outbox& out);
 
@@ -99,7 +121,17 @@ public:
     /// Its log directory has less free than the reserve: what clients produce is refused with
     /// storage_full, unless the topic is internal.
     void set_low_space(bool is_low);
-    [[nodiscard]] Offset high_watermark() const;
+    [[nodiscard]] Offset high_watermark() const { return high_watermark_; }
+    /// Leads, and has committed all that was there when its epoch began: only then it knows what
+    /// is committed (KIP-207).
+    [[nodiscard]] bool is_settled_leader() const {
+        return leading_ && high_watermark_ >= leading_->epoch_start();
+    }
+    [[nodiscard]] Role role() const { return role_; }
+    [[nodiscard]] BrokerId leader() const { return leader_; }
+    /// nullptr: this broker does not lead it.
+    [[nodiscard]] const LeaderState* leading() const { return leading_ ? &*leading_ : nullptr; }
+    [[nodiscard]] int32_t min_insync_replicas() const { return min_insync_replicas_; }
     /// Below it all transactions are decided, durably: where readers of committed data stop.
     [[nodiscard]] Offset last_stable_offset() const;
     [[nodiscard]] LeaderEpoch leader_epoch() const { return leader_epoch_; }
@@ -110,15 +142,26 @@ public:
 
     /// Everything parked is answered with `code` (topic deleted, broker stopping).
     void release_waiters(Code code, Outbox& out);
+    /// The appends among it alone.
+    void release_appends(Code code, Outbox& out);
 
 private:
-    Result<PartitionResult> read(const PartitionRequest& request, const ReadOp& op, CoreId from);
+    // partition_read.cc
+    Result<PartitionResult> read(const PartitionRequest& request, const ReadOp& op, CoreId from,
+                                 MonoTime now, Outbox& out);
+    [[nodiscard]] BrokerId preferred_replica(const ReadOp& op) const;
     Result<PartitionResult> list_offset(const ListOffsetOp& op);
     Result<PartitionResult> delete_records(const DeleteRecordsOp& op, Outbox& out);
+    Result<storage::EpochEnd> end_of_epoch(LeaderEpoch epoch) const;
     Result<PartitionResult> epoch_end(const EpochEndOp& op);
-    Result<PartitionResult> describe();
+    Result<PartitionResult> describe(MonoTime now);
     Result<PartitionResult> producers(WallTime wall);
     Result<PartitionResult> lag(const LagOp& op);
+    [[nodiscard]] Offset end_in_sight(Sight sight) const;
+
+    void become_leader(const metadata::PartitionImage& image, MonoTime now);
+    void resign(Outbox& out);
+    void raise_high_watermark();
     [[nodiscard]] Result<void> check_min_isr() const;
     Result<storage::AppendInfo> account(Result<storage::AppendInfo> appended, size_t size_bytes,
                                         MonoTime now, Outbox& out);
@@ -127,26 +170,27 @@ private:
     void append(PartitionRequest& request, const AppendOp& op, CoreId from, MonoTime now,
                 WallTime wall, Outbox& out);
     Result<void> check_request(const PartitionRequest& request) const;
-    [[nodiscard]] Offset readable_end(Isolation isolation) const {
-        return isolation == Isolation::read_committed ? last_stable_offset() : high_watermark();
-    }
+    [[nodiscard]] bool may_be_asked_follower(const PartitionOp& op) const;
     void advance(Outbox& out, MonoTime flushed_at = kMonoNever);
     void go_offline(Error error, Outbox& out);
     void set_offline(Error error);
-    [[nodiscard]] bool is_leader() const { return leader_ == self_; }
+    [[nodiscard]] bool is_leader() const { return role_ == Role::leader; }
 
     PartitionKey key_;
     std::string name_; // "topic-3", for messages
     BrokerId self_;
     BrokerId leader_ = kNoBroker;
     LeaderEpoch leader_epoch_{0};
-    uint32_t isr_size_ = 0;
+    Role role_ = Role::none;
+    std::optional<LeaderState> leading_; // exactly while it leads
+    Offset high_watermark_{0};
+    Duration lag_max_ = kReplicaLagMax;
+    MonoTime now_{};                  // of the last call that said
     int32_t min_insync_replicas_ = 1; // already min(option, replica count)
     bool write_caching_ = false;
     bool is_internal_ = false;
     bool is_watched_ = false;
     int32_t log_dir_ = -1;
-    Offset cached_end_{0}; // write caching was switched off here: readers have seen up to it
     bool flush_in_flight_ = false;
     uint32_t batches_since_flush_ = 0;
     int64_t records_since_flush_ = 0;
