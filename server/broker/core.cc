@@ -109,10 +109,11 @@ void Core::on_timer() {
 void Core::on_turn_end() {
     do {
         run_to_quiet();
+        propose_isrs();
         replica::Outbox out;
         partitions_.begin_flushes(out);
         deliver(out); // a log that broke just now answers its waiters
-    } while (!replies_.empty() || !wakes_.empty());
+    } while (!replies_.empty() || !wakes_.empty() || changes_.has_finished());
     graveyard_.clear();
     if (life_ == Life::draining) {
         continue_drain();
@@ -185,6 +186,33 @@ void Core::run_coordinators() {
             std::move(marker),
             [this](const coordinator::Runtime::Marker& done, Result<void> result) {
                 coordinators_.on_marker_written(done.shard, done.request.id, result);
+            }));
+    }
+}
+
+// One operation of the metadata for all that leaders of this core want by now.
+void Core::propose_isrs() {
+    while (life_ == Life::serving) {
+        std::vector<metadata::IsrProposal> proposals;
+        for (const replica::IsrProposal& wanted : partitions_.take_isr_proposals()) {
+            metadata::IsrProposal& proposal = proposals.emplace_back();
+            proposal.partition = wanted.key;
+            proposal.leader_epoch = wanted.leader_epoch;
+            proposal.partition_epoch = wanted.partition_epoch;
+            for (const replica::IsrProposal::Member& member : wanted.isr) {
+                proposal.isr.push_back({member.id, member.broker_epoch});
+            }
+        }
+        if (proposals.empty()) {
+            return;
+        }
+        add_internal(std::make_unique<IsrChange>(
+            broker_id(), std::move(proposals),
+            [this](const metadata::IsrProposal& proposal, const Result<void>& result) {
+                replica::Outbox out;
+                partitions_.on_isr_proposal_ended(proposal.partition, proposal.leader_epoch, result,
+                                                  out);
+                deliver(out);
             }));
     }
 }
@@ -354,6 +382,20 @@ void Core::apply_image(ImageMail& mail) {
         partitions_.apply(*image_, mail.delta, out);
         coordinators_.apply(image_, mail.delta);
         deliver(out);
+    }
+    if (!mail.delta.partitions_changed.empty()) {
+        partitions_changed_at_ = now();
+        std::vector<Token> waiting;
+        pending_.for_each([&](Token token, PendingSlot& slot) {
+            if (slot.connection) {
+                waiting.push_back(token);
+            }
+        });
+        for (const Token token : waiting) {
+            if (PendingSlot* slot = pending_.find(token)) {
+                slot->pending->on_partitions_changed(*this);
+            }
+        }
     }
     ports_.mailbox->post(shared_.metadata_core(),
                          std::make_unique<ImageAppliedMail>(ports_.id, image_->revision));

@@ -68,9 +68,11 @@ void Manager::apply(const metadata::Image& image, const metadata::Delta& delta, 
             } else if (at != partitions_.end()) {
                 Partition& known = *at->second.partition;
                 known.apply(topic, setup_.ports.clock->mono(), out);
+                follow_role(at->second, image);
                 touch(known); // write.caching off: what is unsynced wants a flush now
             } else if (is_here) {
                 open(topic, index, arrival, out);
+                follow_role(partitions_.at(PartitionKey{topic.id, index}), image);
             }
         }
     };
@@ -87,7 +89,7 @@ void Manager::apply(const metadata::Image& image, const metadata::Delta& delta, 
             }
         }
     }
-    follow_roles(image, delta, is_first);
+    follow_brokers(image, delta, is_first);
     setup_.counters->partitions.set(partitions_.size());
     if (maintain_at_ == kMonoNever) {
         maintain_at_ = setup_.ports.clock->mono() + maintain_interval();
@@ -108,10 +110,16 @@ void Manager::open(const metadata::TopicImage& topic, PartitionIndex index,
         if (dir.is_offline()) {
             return dir.failure();
         }
+        // What the start found says nothing of a replica that came (back) since.
+        storage::OpenHint hint;
+        hint.key = key;
+        if (arrival == storage::LogDirs::Arrival::known) {
+            hint = dir.data()->hint(topic.id, index);
+        }
         return storage::Log::open(
             *setup_.ports.disk, dir.data()->partition_path(topic.name, index),
-            make_log_config(topic.effective, setup_.options.producer_id_expiration_ms),
-            dir.data()->hint(topic.id, index), setup_.ports.clock->wall());
+            make_log_config(topic.effective, setup_.options.producer_id_expiration_ms), hint,
+            setup_.ports.clock->wall());
     }();
     entry.partition =
         std::make_unique<Partition>(key, std::move(name), setup_.self, std::move(log),
@@ -141,6 +149,7 @@ void Manager::remove_topic(const TopicId& id, Outbox& out) {
 // With its files. Who waits is told `code`.
 Manager::Entries::iterator Manager::remove_partition(Entries::iterator at, Code code, Outbox& out) {
     Partition& partition = *at->second.partition;
+    stop_fetching(at->second);
     partition.release_waiters(code, out);
     mover_.abandon(at->first);
     if (storage::Log* log = partition.log()) {
@@ -181,6 +190,7 @@ void Manager::note_failure(Entry& entry) {
         return;
     }
     entry.is_failure_noted = true;
+    stop_fetching(entry);
     if (entry.dir && entry.partition->offline_reason().code == Code::storage_io) {
         setup_.log_dirs->note_failure(*entry.dir, entry.partition->offline_reason());
     }
@@ -199,6 +209,7 @@ void Manager::follow_failures(Outbox& out) {
         }
         if (const storage::LogDir& dir = setup_.log_dirs->at(*entry.dir); dir.is_offline()) {
             entry.partition->take_offline(dir.failure(), out);
+            stop_fetching(entry);
             note_moved(*entry.partition);
             entry.is_failure_noted = true;
         }
@@ -411,8 +422,12 @@ Duration Manager::maintain_interval() const {
 }
 
 MonoTime Manager::next_due() const {
-    return std::min({expire_at_, flush_at_, maintain_at_, recovery_points_at_, lag_check_at_,
-                     compactor_.next_due(), mover_.next_due()});
+    MonoTime due = std::min({expire_at_, flush_at_, maintain_at_, recovery_points_at_,
+                             lag_check_at_, compactor_.next_due(), mover_.next_due()});
+    for (const auto& [leader, fetcher] : fetchers_) {
+        due = std::min(due, fetcher.next_due());
+    }
+    return due;
 }
 
 void Manager::on_time(Outbox& out) {

@@ -8,6 +8,7 @@
 #include "server/metrics/survey.h"
 #include "server/port/core_events.h"
 #include "server/replica/compactor.h"
+#include "server/replica/fetcher.h"
 #include "server/replica/mover.h"
 #include "server/replica/partition.h"
 #include "server/storage/log_dirs.h"
@@ -29,6 +30,7 @@ struct ManagerOptions {
     Duration retention_check_interval = 5min;
     int64_t producer_id_expiration_ms = 86'400'000;
     Duration replica_lag_max = Partition::kReplicaLagMax; // replica.lag.time.max.ms
+    FetcherOptions fetcher;
     CompactorOptions compactor;
     MoverOptions mover;
 
@@ -75,6 +77,17 @@ public:
     void on_isr_proposal_ended(const PartitionKey& key, LeaderEpoch epoch,
                                const Result<void>& result, Outbox& out);
 
+    /// A fetch to be sent to a leader; on_replica_fetch_answer follows.
+    struct ReplicaFetch {
+        BrokerId leader;
+        std::vector<std::byte> body; // encoded, kReplicaFetchVersion
+    };
+    /// Those that are due: called once at the end of a turn.
+    std::vector<ReplicaFetch> take_replica_fetches();
+    /// The encoded response, or why there is none.
+    void on_replica_fetch_answer(BrokerId leader, const Result<std::vector<std::byte>>& body,
+                                 Outbox& out);
+
     /// Starts a flush for each partition that wants one: called once at the end of a turn, so that
     /// all appends of the turn share it (group commit).
     void begin_flushes(Outbox& out);
@@ -110,7 +123,10 @@ private:
         uint64_t epoch = 0;
         std::optional<size_t> dir; // nothing: it lives in a directory that did not open
         bool is_failure_noted = false;
+        BrokerId fetched_from = kNoBroker; // has it in its fetcher, in this epoch
+        LeaderEpoch fetched_epoch = kNoLeaderEpoch;
     };
+    class Followers; // FollowerLogs; manager_replication.cc
 
     Entry* find_entry(const PartitionKey& key);
     void open(const metadata::TopicImage& topic, PartitionIndex index,
@@ -129,8 +145,9 @@ private:
     void compact(Outbox& out);
 
     // manager_replication.cc
-    void follow_roles(const metadata::Image& image, const metadata::Delta& delta, bool is_first);
-    void tell_brokers(const metadata::Image& image, Partition& partition);
+    void follow_brokers(const metadata::Image& image, const metadata::Delta& delta, bool is_first);
+    void follow_role(Entry& entry, const metadata::Image& image);
+    void stop_fetching(Entry& entry);
     [[nodiscard]] bool is_session_over() const;
     void check_lag(Outbox& out);
 
@@ -151,6 +168,8 @@ private:
     std::set<PartitionKey> with_unflushed_;    // write caching with flush.ms: to be flushed in time
     std::vector<PartitionKey> isr_to_look_at_; // led here; their followers moved
     MonoTime lag_check_at_ = kMonoNever;
+    std::map<BrokerId, Fetcher> fetchers_;
+    Revision self_epoch_{}; // broker epoch, of the last image
     uint64_t next_epoch_ = 1;
     uint64_t failures_seen_ = 0; // LogDirs::failure_count
     bool is_first_image_ = true;

@@ -14,34 +14,130 @@ bool Manager::is_session_over() const {
 
 // ---- roles --------------------------------------------------------------------------------------
 
-void Manager::tell_brokers(const metadata::Image& image, Partition& partition) {
-    const LeaderState* leading = partition.leading();
-    if (leading == nullptr) {
+// A partition has taken its role from the image already.
+void Manager::follow_role(Entry& entry, const metadata::Image& image) {
+    Partition& partition = *entry.partition;
+    if (const LeaderState* leading = partition.leading()) {
+        for (const FollowerProgress& follower : leading->followers()) {
+            const metadata::BrokerImage* broker = image.find_broker(follower.id);
+            partition.set_broker(follower.id, broker != nullptr && broker->is_live(),
+                                 broker == nullptr ? Revision{0} : broker->epoch);
+        }
+        if (leading->replica_count() > 1 && lag_check_at_ == kMonoNever) {
+            lag_check_at_ = setup_.ports.clock->mono() + setup_.options.replica_lag_max / 2;
+        }
+    }
+    const bool is_fetched = partition.role() == Role::follower && !partition.is_offline() &&
+                            image.is_live(partition.leader());
+    const BrokerId from = is_fetched ? partition.leader() : kNoBroker;
+    if (from == entry.fetched_from && partition.leader_epoch() == entry.fetched_epoch) {
         return;
     }
-    for (const FollowerProgress& follower : leading->followers()) {
-        const auto broker = image.brokers.find(follower.id);
-        const bool is_live = broker != image.brokers.end();
-        partition.set_broker(follower.id, is_live, Revision{0});
+    if (from != entry.fetched_from) {
+        stop_fetching(entry);
+    }
+    if (from != kNoBroker) {
+        entry.fetched_from = from;
+        entry.fetched_epoch = partition.leader_epoch();
+        fetchers_.try_emplace(from, setup_.self, from, *setup_.counters)
+            .first->second.follow(partition.key(), partition.leader_epoch());
     }
 }
 
-// Partitions have taken their roles from the image already.
-void Manager::follow_roles(const metadata::Image& image, const metadata::Delta& delta,
-                           bool is_first) {
-    bool leads_others = false;
+void Manager::stop_fetching(Entry& entry) {
+    if (entry.fetched_from != kNoBroker) {
+        fetchers_.at(entry.fetched_from).drop(entry.partition->key());
+        entry.fetched_from = kNoBroker;
+        entry.fetched_epoch = kNoLeaderEpoch;
+    }
+}
+
+// A broker that came or went changes what its partitions can do, though they did not change.
+void Manager::follow_brokers(const metadata::Image& image, const metadata::Delta& delta,
+                             bool is_first) {
+    const metadata::BrokerImage* self = image.find_broker(setup_.self);
+    self_epoch_ = self == nullptr ? Revision{0} : self->epoch;
+    if (is_first || delta.brokers_changed.empty()) {
+        return;
+    }
     for (auto& [key, entry] : partitions_) {
+        follow_role(entry, image);
         if (const LeaderState* leading = entry.partition->leading();
             leading != nullptr && leading->replica_count() > 1) {
-            leads_others = true;
-            tell_brokers(image, *entry.partition);
+            isr_to_look_at_.push_back(key);
         }
     }
-    static_cast<void>(delta);
-    static_cast<void>(is_first);
-    if (leads_others && lag_check_at_ == kMonoNever) {
-        lag_check_at_ = setup_.ports.clock->mono() + setup_.options.replica_lag_max / 2;
+}
+
+// ---- fetches of followers -----------------------------------------------------------------------
+
+class Manager::Followers final : public FollowerLogs {
+public:
+    Followers(Manager& manager, Outbox& out) : manager_(manager), out_(out) {}
+
+    std::optional<Partition::FetchPosition> position(const PartitionKey& key) override {
+        Partition* partition = manager_.find(key);
+        QT_ASSERT(partition != nullptr); // remove_partition drops it from the fetcher
+        return partition->fetch_position();
     }
+    Result<void> on_fetched(const PartitionKey& key, const Partition::Fetched& fetched) override {
+        Entry& entry = *manager_.find_entry(key);
+        Result<void> done =
+            entry.partition->on_fetched(fetched, manager_.setup_.ports.clock->mono(),
+                                        manager_.setup_.ports.clock->wall(), out_);
+        if (!done && storage::is_out_of_descriptors(done.error())) {
+            manager_.close_spare_files();
+        }
+        if (entry.dir && !fetched.records.empty()) {
+            manager_.setup_.log_dirs->at(*entry.dir).note_written(fetched.records.size());
+        }
+        settle(entry);
+        return done;
+    }
+    Result<void> on_out_of_range(const PartitionKey& key, LeaderEpoch leader_epoch,
+                                 Offset leader_log_start) override {
+        Entry& entry = *manager_.find_entry(key);
+        Result<void> done = entry.partition->on_out_of_range(
+            leader_epoch, leader_log_start, manager_.setup_.ports.clock->mono(),
+            manager_.setup_.ports.clock->wall(), out_);
+        settle(entry);
+        return done;
+    }
+
+private:
+    void settle(Entry& entry) {
+        manager_.note_failure(entry);
+        manager_.touch(*entry.partition);
+    }
+
+    Manager& manager_;
+    Outbox& out_;
+};
+
+std::vector<Manager::ReplicaFetch> Manager::take_replica_fetches() {
+    std::vector<ReplicaFetch> fetches;
+    if (is_closed_ || fetchers_.empty()) {
+        return fetches;
+    }
+    Outbox none; // asking for positions changes nothing
+    Followers followers(*this, none);
+    for (auto& [leader, fetcher] : fetchers_) {
+        if (auto body = fetcher.next(setup_.options.fetcher, self_epoch_,
+                                     setup_.ports.clock->mono(), followers)) {
+            fetches.push_back({leader, *std::move(body)});
+        }
+    }
+    return fetches;
+}
+
+void Manager::on_replica_fetch_answer(BrokerId leader, const Result<std::vector<std::byte>>& body,
+                                      Outbox& out) {
+    if (is_closed_) {
+        return;
+    }
+    Followers followers(*this, out);
+    fetchers_.at(leader).on_answer(body, setup_.options.fetcher, setup_.ports.clock->mono(),
+                                   followers);
 }
 
 // ---- in-sync replicas ---------------------------------------------------------------------------

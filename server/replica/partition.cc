@@ -14,11 +14,6 @@ namespace {
 // A partition that nobody touched for this long closes its files.
 constexpr Duration kIdleFilesMax = 60s;
 
-bool breaks_the_log(Code code) {
-    return code == Code::storage_io || code == Code::storage_offline ||
-           code == Code::storage_damaged;
-}
-
 } // namespace
 
 Partition::Partition(PartitionKey key, std::string name, BrokerId self,
@@ -34,7 +29,9 @@ Partition::Partition(PartitionKey key, std::string name, BrokerId self,
         return;
     }
     log_ = *std::move(log);
-    high_watermark_ = log_->log_start_offset();
+    // The checkpoint may be behind a log that was cut, or moved on.
+    high_watermark_ =
+        std::clamp(log_->known_high_watermark(), log_->log_start_offset(), log_->log_end_offset());
     if (log_->failure()) {
         set_offline(*log_->failure());
     }
@@ -44,6 +41,11 @@ Partition::~Partition() {
     if (offline_) {
         counters_.partitions_offline.set(counters_.partitions_offline.value() - 1);
     }
+}
+
+bool Partition::breaks_the_log(Code code) {
+    return code == Code::storage_io || code == Code::storage_offline ||
+           code == Code::storage_damaged;
 }
 
 // ---- roles --------------------------------------------------------------------------------------
@@ -143,8 +145,10 @@ void Partition::raise_high_watermark() {
     }
     const Offset own_end = write_caching_ ? log_->log_end_offset() : log_->synced_end_offset();
     if (const std::optional<Offset> end =
-            leading_->committed_end(own_end, min_insync_replicas_, now_, lag_max_)) {
-        high_watermark_ = std::max(high_watermark_, *end);
+            leading_->committed_end(own_end, min_insync_replicas_, now_, lag_max_);
+        end && *end > high_watermark_) {
+        high_watermark_ = *end;
+        static_cast<void>(log_->first_unstable_offset(high_watermark_)); // for the checkpoint
     }
 }
 

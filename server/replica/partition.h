@@ -12,7 +12,8 @@
 //                                                                      or storage_damaged)
 // There is no way back but a restart of the broker.
 //
-// Files: partition.cc (requests that write, flushes, roles), partition_read.cc (those that read).
+// Files: partition.cc (requests that write, flushes, roles), partition_read.cc (those that read),
+// partition_follower.cc (what a follower does with what it fetched).
 #pragma once
 
 #include "lib/base/ids.h"
@@ -69,6 +70,34 @@ public:
     std::optional<IsrProposal> propose_isr(MonoTime now);
     void on_isr_proposal_ended(LeaderEpoch epoch, const Result<void>& result, MonoTime now,
                                Outbox& out);
+
+    // Of a follower: partition_follower.cc.
+    struct FetchPosition {
+        Offset offset; // all below is on the disk, unless with write caching
+        LeaderEpoch last_epoch = kNoLeaderEpoch;
+        Offset log_start;
+    };
+    /// Where to fetch from next. Nothing: not a follower, offline, or a flush is to come first.
+    [[nodiscard]] std::optional<FetchPosition> fetch_position() const;
+    /// What the leader of an epoch answered.
+    struct Fetched {
+        LeaderEpoch leader_epoch;
+        Offset fetch_offset; // what it was asked
+        Offset high_watermark;
+        Offset log_start = kNoOffset;
+        std::optional<std::pair<LeaderEpoch, Offset>> diverging;
+        ByteView records; // batches, the last of them maybe cut short
+    };
+    /// Appends, or cuts what diverges, and learns the high watermark. Errors: not_leader (that
+    /// epoch is over, or the log does not end where it was asked from: fetch again); corrupt,
+    /// malformed, invalid_record (what the leader sent is of no use); internal (it diverges where
+    /// nothing is left to cut); those of storage.
+    Result<void> on_fetched(const Fetched& fetched, MonoTime now, WallTime wall, Outbox& out);
+    /// The leader of that epoch does not have the offset it was asked for: its log begins behind
+    /// where this one ends, which begins there now, empty. Errors: as above; offset_out_of_range,
+    /// when that is not so.
+    Result<void> on_out_of_range(LeaderEpoch leader_epoch, Offset leader_log_start, MonoTime now,
+                                 WallTime wall, Outbox& out);
 
     /// Handles one request; the answer is in `out` now, or comes later (parked append).
     void handle(PartitionRequest& request, CoreId from, MonoTime now, WallTime wall, Outbox& out);
@@ -159,6 +188,12 @@ private:
     Result<PartitionResult> lag(const LagOp& op);
     [[nodiscard]] Offset end_in_sight(Sight sight) const;
 
+    // partition_follower.cc
+    [[nodiscard]] Result<void> check_follower(LeaderEpoch leader_epoch) const;
+    Result<void> truncate(LeaderEpoch epoch, Offset end, WallTime wall);
+    [[nodiscard]] Result<void> check_epochs(const Fetched& fetched) const;
+    void take_high_watermark(Offset of_leader);
+
     void become_leader(const metadata::PartitionImage& image, MonoTime now);
     void resign(Outbox& out);
     void raise_high_watermark();
@@ -173,6 +208,7 @@ private:
     [[nodiscard]] bool may_be_asked_follower(const PartitionOp& op) const;
     void advance(Outbox& out, MonoTime flushed_at = kMonoNever);
     void go_offline(Error error, Outbox& out);
+    static bool breaks_the_log(Code code);
     void set_offline(Error error);
     [[nodiscard]] bool is_leader() const { return role_ == Role::leader; }
 

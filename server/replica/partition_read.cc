@@ -45,12 +45,18 @@ Result<PartitionResult> Partition::read(const PartitionRequest& request, const R
         result.log_start_offset = log_->log_start_offset();
     };
     fill_ends();
+    const auto out_of_range = [&](const std::string& why) -> Result<PartitionResult> {
+        if (op.replica) {
+            result.is_out_of_range = true;
+            return PartitionResult(std::move(result));
+        }
+        return Error(Code::offset_out_of_range, name_ + why);
+    };
     if (op.last_fetched_epoch >= LeaderEpoch{0}) {
         QT_TRY_ASSIGN(const storage::EpochEnd end, end_of_epoch(op.last_fetched_epoch));
         if (end.epoch < LeaderEpoch{0}) { // the reader knows an epoch that this leader never had
-            return Error(Code::offset_out_of_range,
-                         name_ + ": epoch " + std::to_string(op.last_fetched_epoch.value()) +
-                             " is not known here");
+            return out_of_range(": epoch " + std::to_string(op.last_fetched_epoch.value()) +
+                                " is not known here");
         }
         if (end.end_offset < op.fetch_offset || end.epoch < op.last_fetched_epoch) {
             result.diverging.emplace(end.epoch, end.end_offset);
@@ -58,10 +64,9 @@ Result<PartitionResult> Partition::read(const PartitionRequest& request, const R
         }
     }
     if (op.fetch_offset < log_->log_start_offset() || op.fetch_offset > log_->log_end_offset()) {
-        return Error(Code::offset_out_of_range,
-                     name_ + ": offset " + std::to_string(op.fetch_offset.value()) +
-                         " is outside [" + std::to_string(log_->log_start_offset().value()) + ", " +
-                         std::to_string(log_->log_end_offset().value()) + "]");
+        return out_of_range(": offset " + std::to_string(op.fetch_offset.value()) +
+                            " is outside [" + std::to_string(log_->log_start_offset().value()) +
+                            ", " + std::to_string(log_->log_end_offset().value()) + "]");
     }
     if (op.replica) {
         // Only now is known that its log is the beginning of this one.

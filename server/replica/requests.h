@@ -78,6 +78,8 @@ struct ReadResult {
     uint32_t first_batch_size = 0; // bytes of the first whole batch in range
     std::optional<std::pair<LeaderEpoch, Offset>> diverging; // epoch and its end offset
     BrokerId preferred_replica = kNoBroker; // to be read from instead; nothing was read
+    /// Of a replica: the log does not have its offset. It needs to know where the log begins.
+    bool is_out_of_range = false;
     /// read_committed: aborted transactions that overlap `range`, in the order they ended.
     struct Aborted {
         ProducerId producer_id;
