@@ -173,8 +173,8 @@ std::optional<std::vector<std::byte>> Fetcher::next(const FetcherOptions& option
     return writer.take();
 }
 
-void Fetcher::on_answer(const Result<std::vector<std::byte>>& body, const FetcherOptions& options,
-                        MonoTime now, FollowerLogs& logs) {
+void Fetcher::on_answer(const Result<ByteView>& body, const FetcherOptions& options, MonoTime now,
+                        FollowerLogs& logs) {
     QT_ASSERT(is_asking_);
     is_asking_ = false;
     const Result<FetchResponse> response = [&]() -> Result<FetchResponse> {

@@ -11,6 +11,7 @@
 // fetched
 #pragma once
 
+#include "lib/base/bytes.h"
 #include "lib/base/ids.h"
 #include "lib/base/result.h"
 #include "lib/base/time.h"
@@ -67,9 +68,9 @@ public:
     /// is this broker's, 0 when it has none.
     std::optional<std::vector<std::byte>> next(const FetcherOptions& options, Revision broker_epoch,
                                                MonoTime now, FollowerLogs& logs);
-    /// The encoded response, or why there is none.
-    void on_answer(const Result<std::vector<std::byte>>& body, const FetcherOptions& options,
-                   MonoTime now, FollowerLogs& logs);
+    /// The encoded response (valid during the call), or why there is none.
+    void on_answer(const Result<ByteView>& body, const FetcherOptions& options, MonoTime now,
+                   FollowerLogs& logs);
 
     /// When next() may have something that it does not have now; a flush that ends is another
     /// reason to ask.

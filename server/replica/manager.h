@@ -84,9 +84,8 @@ public:
     };
     /// Those that are due: called once at the end of a turn.
     std::vector<ReplicaFetch> take_replica_fetches();
-    /// The encoded response, or why there is none.
-    void on_replica_fetch_answer(BrokerId leader, const Result<std::vector<std::byte>>& body,
-                                 Outbox& out);
+    /// The encoded response (valid during the call), or why there is none.
+    void on_replica_fetch_answer(BrokerId leader, const Result<ByteView>& body, Outbox& out);
 
     /// Starts a flush for each partition that wants one: called once at the end of a turn, so that
     /// all appends of the turn share it (group commit).

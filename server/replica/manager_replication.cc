@@ -130,8 +130,7 @@ std::vector<Manager::ReplicaFetch> Manager::take_replica_fetches() {
     return fetches;
 }
 
-void Manager::on_replica_fetch_answer(BrokerId leader, const Result<std::vector<std::byte>>& body,
-                                      Outbox& out) {
+void Manager::on_replica_fetch_answer(BrokerId leader, const Result<ByteView>& body, Outbox& out) {
     if (is_closed_) {
         return;
     }

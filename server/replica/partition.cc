@@ -2,6 +2,7 @@
 
 #include "lib/base/assert.h"
 #include "lib/base/log.h"
+#include "server/metadata/partition_change.h"
 #include "server/replica/log_config.h"
 
 #include <algorithm>
@@ -56,8 +57,7 @@ void Partition::apply(const metadata::TopicImage& topic, MonoTime now, Outbox& o
     QT_ASSERT(index < topic.partitions.size());
     const metadata::PartitionImage& image = topic.partitions[index];
     QT_ASSERT(image.leader_epoch >= leader_epoch_);
-    min_insync_replicas_ =
-        std::min(topic.effective.min_insync_replicas, static_cast<int32_t>(image.replicas.size()));
+    min_insync_replicas_ = static_cast<int32_t>(metadata::min_isr(topic, image));
     write_caching_ = topic.effective.write_caching;
     is_internal_ = topic.is_internal();
     flush_messages_ = topic.effective.flush_messages;

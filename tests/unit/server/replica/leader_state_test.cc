@@ -131,7 +131,8 @@ TEST_CASE("leader: a follower that stays at the log end of an idle partition sta
     f.fetch(2, 20, 20, 1);
     f.fetch(3, 20, 20, 1);
     CHECK(f.propose(20, 20, 1000).empty());
-    // A dead one's last fetch was at the end, too; the controller takes it out. One record shows it.
+    // A dead one's last fetch was at the end, too; the controller takes it out. One record shows
+    // it.
     CHECK(f.propose(21, 20, 1000) == "1");
 }
 

@@ -318,7 +318,7 @@ TEST_CASE("replication: the new leader has what was acknowledged; the old one cu
     CHECK(c.produce(2) == "parked"); // offset 1 again, of epoch 1
     c.flush(2);
     CHECK(c.outcome(2) == "ok");
-    c.tell(1); // hears of it at last
+    c.tell(1);                           // hears of it at last
     CHECK(c.outcome(1) == "not_leader"); // it was never acknowledged
     CHECK(c.fetch(1, 2) == "cut");
     CHECK(c.end(1) == 1);
@@ -491,7 +491,8 @@ TEST_CASE("replication: a leader that does not know the high watermark yet says 
     CHECK(std::get<ListOffsetResult>(*again).offset == Offset(3));
 }
 
-TEST_CASE("replication: the log start follows the leader's, and a follower far behind begins anew") {
+TEST_CASE(
+    "replication: the log start follows the leader's, and a follower far behind begins anew") {
     Cluster c(3);
     c.produce(1, 1, 10);
     c.flush(1);
@@ -518,8 +519,8 @@ TEST_CASE("replication: nobody throws records away for a leader whose log it doe
     c.produce(1, 1, 5);
     c.flush(1);
     c.sync(2, 1);
-    const Result<void> done = c.partition(2).on_out_of_range(LeaderEpoch(0), Offset(0), c.now,
-                                                             wall(kNowMs), c[2].out);
+    const Result<void> done =
+        c.partition(2).on_out_of_range(LeaderEpoch(0), Offset(0), c.now, wall(kNowMs), c[2].out);
     REQUIRE_FALSE(done);
     CHECK(done.error().code == Code::offset_out_of_range);
     CHECK(c.end(2) == 5);
@@ -539,7 +540,8 @@ TEST_CASE("replication: a batch of a later epoch than the leader's is refused") 
     CHECK(c.end(2) == 0);
 }
 
-TEST_CASE("replication: an answer of an epoch that is over, or to another offset, changes nothing") {
+TEST_CASE(
+    "replication: an answer of an epoch that is over, or to another offset, changes nothing") {
     Cluster c;
     c.produce(1, 1);
     c.flush(1);
