@@ -2,6 +2,7 @@
 
 #include "lib/base/assert.h"
 #include "lib/base/log.h"
+#include "lib/protocol/msg/fetch.h"
 #include "server/broker/core_host.h"
 #include "server/broker/internal_requests.h"
 #include "server/broker/manager_options.h"
@@ -15,6 +16,9 @@
 namespace qtool::broker {
 
 namespace {
+
+// Of a fetch from a leader, beyond what it may wait there: then its connection is taken for dead.
+constexpr Duration kReplicaFetchAnswerMax = 5s;
 
 // The machine behind each internal topic.
 std::map<std::string, coordinator::Runtime::MakeMachine> machine_makers() {
@@ -113,7 +117,9 @@ void Core::on_turn_end() {
         replica::Outbox out;
         partitions_.begin_flushes(out);
         deliver(out); // a log that broke just now answers its waiters
-    } while (!replies_.empty() || !wakes_.empty() || changes_.has_finished());
+        fetch_from_leaders();
+    } while (!replies_.empty() || !wakes_.empty() || changes_.has_finished() ||
+             peers_.has_answers());
     graveyard_.clear();
     if (life_ == Life::draining) {
         continue_drain();
@@ -217,6 +223,24 @@ void Core::propose_isrs() {
     }
 }
 
+// What is on this broker's disk by now is told with it.
+void Core::fetch_from_leaders() {
+    if (life_ != Life::serving) {
+        return;
+    }
+    for (replica::Manager::ReplicaFetch& fetch : partitions_.take_replica_fetches()) {
+        peer::Call call;
+        call.to = fetch.leader;
+        call.purpose = peer::Purpose::fetch;
+        call.api_key = protocol::FetchRequest::kApiKey;
+        call.version = replica::kReplicaFetchVersion;
+        call.body = std::move(fetch.body);
+        call.deadline =
+            now() + clamped_ms(config().replica_fetch_wait_max_ms) + kReplicaFetchAnswerMax;
+        peers_.call(std::move(call), now());
+    }
+}
+
 void Core::run_partition_requests() {
     replica::Outbox out;
     std::vector<replica::PartitionRequest> requests = std::exchange(local_requests_, {});
@@ -267,7 +291,16 @@ void Core::deliver(replica::Outbox& out) {
 }
 
 void Core::deliver(peer::Answer answer) {
-    QT_ASSERT(answer.purpose == peer::Purpose::calls); // nobody fetches yet
+    if (answer.purpose == peer::Purpose::fetch) {
+        replica::Outbox out;
+        partitions_.on_replica_fetch_answer(answer.from,
+                                            answer.result
+                                                ? Result<ByteView>(ByteView(answer.body()))
+                                                : Result<ByteView>(answer.result.error()),
+                                            out);
+        deliver(out);
+        return;
+    }
     PendingSlot* slot = pending_.find(answer.token);
     if (slot == nullptr || !slot->is_wanted()) {
         return; // finished without it

@@ -260,6 +260,17 @@ void put_logs(Exposition& out, const Scrape& scrape) {
     put("log_size_bytes", "bytes of all logs", logs.size_bytes);
     put("partitions_waiting_for_flush", "partitions with produce requests that wait for a flush",
         logs.partitions_waiting);
+    put("partitions_led", "partitions that this broker leads", logs.partitions_led);
+    put("partitions_under_replicated", "led partitions with replicas that are not in sync",
+        logs.under_replicated);
+    put("partitions_under_min_isr", "led partitions with fewer in sync than min.insync.replicas",
+        logs.under_min_isr);
+    put("partitions_at_min_isr", "led partitions with just min.insync.replicas in sync",
+        logs.at_min_isr);
+    put("partitions_without_leader", "partitions with a replica here that nobody leads",
+        logs.partitions_unfollowed);
+    put("replica_lag_records_max", "records that the follower most behind lacks, of led partitions",
+        logs.replica_lag_records);
     uint64_t dirty = 0;
     for (const CoreCounters* core : scrape.cores) {
         dirty = std::max(dirty, core->dirty_permille.value());

@@ -42,6 +42,7 @@ void LeaderState::apply(const metadata::PartitionImage& image, MonoTime now) {
     const bool is_newer = image.partition_epoch > partition_epoch_;
     partition_epoch_ = image.partition_epoch;
     isr_size_ = static_cast<uint32_t>(image.isr.size());
+    has_elr_ = !image.elr.empty();
     order_ = image.replicas;
     std::erase_if(followers_, [&](const FollowerProgress& follower) {
         return !contains(image.replicas, follower.id);
@@ -116,7 +117,7 @@ void LeaderState::on_fetch(const Fetch& fetch, Offset log_end, MonoTime now) {
 
 std::optional<Offset> LeaderState::committed_end(Offset own_end, int32_t min_insync, MonoTime now,
                                                  Duration lag_max) const {
-    if (static_cast<int64_t>(isr_size_) < min_insync) {
+    if (has_elr_ || static_cast<int64_t>(isr_size_) < min_insync) {
         return std::nullopt;
     }
     Offset end = own_end;

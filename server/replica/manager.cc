@@ -511,18 +511,6 @@ void Manager::compact(Outbox& out) {
     }
 }
 
-metrics::LogSurvey Manager::survey() const {
-    metrics::LogSurvey survey;
-    for (const auto& [key, entry] : partitions_) {
-        if (storage::Log* log = entry.partition->log()) {
-            survey.segments += log->segment_count();
-            survey.size_bytes += log->size_bytes();
-        }
-        survey.partitions_waiting += entry.partition->has_parked() ? 1 : 0;
-    }
-    return survey;
-}
-
 void Manager::write_recovery_points() {
     std::vector<std::vector<storage::PartitionState>> states(setup_.log_dirs->size());
     for (auto& [key, entry] : partitions_) {

@@ -193,4 +193,41 @@ void Manager::check_lag(Outbox& out) {
     }
 }
 
+// ---- metrics ------------------------------------------------------------------------------------
+
+namespace {
+
+void survey_role(const Partition& partition, metrics::LogSurvey& survey) {
+    const LeaderState* leading = partition.leading();
+    if (leading == nullptr) {
+        survey.partitions_unfollowed += partition.leader() == kNoBroker ? 1 : 0;
+        return;
+    }
+    const auto isr = static_cast<int32_t>(leading->isr_size());
+    survey.partitions_led++;
+    survey.under_replicated += leading->isr_size() < leading->replica_count() ? 1 : 0;
+    survey.under_min_isr += isr < partition.min_insync_replicas() ? 1 : 0;
+    survey.at_min_isr += isr == partition.min_insync_replicas() ? 1 : 0;
+    for (const FollowerProgress& follower : leading->followers()) {
+        const int64_t lag = partition.log_end() - std::max(follower.end, partition.log_start());
+        survey.replica_lag_records =
+            std::max(survey.replica_lag_records, static_cast<uint64_t>(std::max<int64_t>(0, lag)));
+    }
+}
+
+} // namespace
+
+metrics::LogSurvey Manager::survey() const {
+    metrics::LogSurvey survey;
+    for (const auto& [key, entry] : partitions_) {
+        if (storage::Log* log = entry.partition->log()) {
+            survey.segments += log->segment_count();
+            survey.size_bytes += log->size_bytes();
+        }
+        survey_role(*entry.partition, survey);
+        survey.partitions_waiting += entry.partition->has_parked() ? 1 : 0;
+    }
+    return survey;
+}
+
 } // namespace qtool::replica

@@ -166,6 +166,8 @@ public:
     [[nodiscard]] LeaderEpoch leader_epoch() const { return leader_epoch_; }
     [[nodiscard]] const PartitionKey& key() const { return key_; }
     [[nodiscard]] const std::string& name() const { return name_; }
+    [[nodiscard]] Offset log_start() const { return log_ ? log_->log_start_offset() : Offset{0}; }
+    [[nodiscard]] Offset log_end() const { return log_ ? log_->log_end_offset() : Offset{0}; }
     /// nullptr when the log could not be opened.
     [[nodiscard]] storage::Log* log() { return log_.get(); }
 

@@ -222,6 +222,7 @@ Result<void> Log::restart_files(Offset offset) {
     QT_TRY(write_log_start(disk_, directory_, offset));
     log_start_ = offset;
     log_end_ = offset;
+    synced_end_ = offset;     // there is nothing to flush
     high_watermark_ = offset; // the leader's log begins there, so it is committed
     epochs_ = EpochCache();
     return after_truncation(last_wall_);
