@@ -291,6 +291,14 @@ Result<void> read_typed(BrokerConfig& broker) {
     const double rate = to_double(read.needed("log.cleaner.io.max.bytes.per.second"));
     broker.cleaner_io_bytes_per_second_max = rate < 9e18 ? static_cast<int64_t>(rate) : kUnlimited;
     broker.move_bytes_per_second_max = read.int64("replica.alter.log.dirs.io.max.bytes.per.second");
+    broker.replica_lag_max_ms = read.int64("replica.lag.time.max.ms");
+    broker.replica_fetch_wait_max_ms = read.int32("replica.fetch.wait.max.ms");
+    broker.replica_fetch_min_bytes = read.int32("replica.fetch.min.bytes");
+    broker.replica_fetch_max_bytes = read.int32("replica.fetch.max.bytes");
+    broker.replica_fetch_response_max_bytes = read.int32("replica.fetch.response.max.bytes");
+    broker.replica_fetch_backoff_ms = read.int32("replica.fetch.backoff.ms");
+    broker.is_replica_selector_rack_aware =
+        read.text("replica.selector.class").value_or("").ends_with("RackAwareReplicaSelector");
     broker.producer_id_expiration_ms = read.int32("producer.id.expiration.ms");
     broker.group_initial_rebalance_delay_ms = read.int32("group.initial.rebalance.delay.ms");
     broker.group_session_timeout_min_ms = read.int32("group.min.session.timeout.ms");

@@ -73,6 +73,15 @@ struct BrokerConfig {
     bool auto_create_topics_enable = true;
     bool unstable_api_versions_enable = false;
     bool delete_topic_enable = true;
+    // Replication.
+    int64_t replica_lag_max_ms = 30'000;
+    int32_t replica_fetch_wait_max_ms = 500;
+    int32_t replica_fetch_min_bytes = 1;
+    int32_t replica_fetch_max_bytes = 1'048'576; // of one partition
+    int32_t replica_fetch_response_max_bytes = 10'485'760;
+    int32_t replica_fetch_backoff_ms = 1000;
+    bool is_replica_selector_rack_aware = false; // replica.selector.class
+    // Logs.
     int64_t retention_check_interval_ms = 300'000;
     int32_t producer_id_expiration_ms = 86'400'000;
     // Compaction. The buffer and the rate are shared out among the cores.

@@ -10,7 +10,8 @@
 
 namespace qtool::config {
 
-std::span<const OptionRow> broker_log_rows();   // broker_log_options.cc
-std::span<const OptionRow> broker_group_rows(); // broker_group_options.cc
+std::span<const OptionRow> broker_log_rows();         // broker_log_options.cc
+std::span<const OptionRow> broker_group_rows();       // broker_group_options.cc
+std::span<const OptionRow> broker_replication_rows(); // broker_replication_options.cc
 
 } // namespace qtool::config

@@ -219,7 +219,8 @@ constexpr OptionRow kRows[] = {
 // The rows of all files, by name.
 std::vector<OptionRow> all_rows() {
     std::vector<OptionRow> rows(std::begin(kRows), std::end(kRows));
-    for (const std::span<const OptionRow> more : {broker_log_rows(), broker_group_rows()}) {
+    for (const std::span<const OptionRow> more :
+         {broker_log_rows(), broker_group_rows(), broker_replication_rows()}) {
         rows.insert(rows.end(), more.begin(), more.end());
     }
     std::sort(rows.begin(), rows.end(),

@@ -2,6 +2,7 @@
 
 #include "lib/base/assert.h"
 #include "lib/base/log.h"
+#include "lib/protocol/msg/fetch.h"
 #include "server/broker/core_host.h"
 #include "server/broker/internal_requests.h"
 #include "server/broker/manager_options.h"
@@ -15,6 +16,9 @@
 namespace qtool::broker {
 
 namespace {
+
+// Of a fetch from a leader, beyond what it may wait there: then its connection is taken for dead.
+constexpr Duration kReplicaFetchAnswerMax = 5s;
 
 // The machine behind each internal topic.
 std::map<std::string, coordinator::Runtime::MakeMachine> machine_makers() {
@@ -35,6 +39,8 @@ Core::Core(port::CorePorts ports, Shared& shared)
       partitions_(replica::Manager::Setup{
           ports, BrokerId(shared.config.node_id), shared.log_dirs, &counters_,
           [&shared, id = ports.id](const PartitionKey& key) { return shared.owner(key) == id; },
+          [this](const PartitionKey& key) { return is_in_image(key); },
+          [&shared] { return shared.session_end(); },
           manager_options(shared.config, shared.core_count)}),
       coordinators_(coordinator::Runtime::Setup{
           machine_makers(), &partitions_, ports.clock, ports.random, &shared.config,
@@ -53,6 +59,12 @@ Core::Core(port::CorePorts ports, Shared& shared)
 }
 
 Core::~Core() = default;
+
+bool Core::is_in_image(const PartitionKey& key) const {
+    const metadata::TopicImage* topic = image_->topic(key.topic_id);
+    return topic != nullptr && key.index.value() >= 0 &&
+           static_cast<size_t>(key.index.value()) < topic->partitions.size();
+}
 
 // ---- the turn -----------------------------------------------------------------------------------
 
@@ -101,10 +113,13 @@ void Core::on_timer() {
 void Core::on_turn_end() {
     do {
         run_to_quiet();
+        propose_isrs();
         replica::Outbox out;
         partitions_.begin_flushes(out);
         deliver(out); // a log that broke just now answers its waiters
-    } while (!replies_.empty() || !wakes_.empty());
+        fetch_from_leaders();
+    } while (!replies_.empty() || !wakes_.empty() || changes_.has_finished() ||
+             peers_.has_answers());
     graveyard_.clear();
     if (life_ == Life::draining) {
         continue_drain();
@@ -181,6 +196,51 @@ void Core::run_coordinators() {
     }
 }
 
+// One operation of the metadata for all that leaders of this core want by now.
+void Core::propose_isrs() {
+    while (life_ == Life::serving) {
+        std::vector<metadata::IsrProposal> proposals;
+        for (const replica::IsrProposal& wanted : partitions_.take_isr_proposals()) {
+            metadata::IsrProposal& proposal = proposals.emplace_back();
+            proposal.partition = wanted.key;
+            proposal.leader_epoch = wanted.leader_epoch;
+            proposal.partition_epoch = wanted.partition_epoch;
+            for (const replica::IsrProposal::Member& member : wanted.isr) {
+                proposal.isr.push_back({member.id, member.broker_epoch});
+            }
+        }
+        if (proposals.empty()) {
+            return;
+        }
+        add_internal(std::make_unique<IsrChange>(
+            broker_id(), std::move(proposals),
+            [this](const metadata::IsrProposal& proposal, const Result<void>& result) {
+                replica::Outbox out;
+                partitions_.on_isr_proposal_ended(proposal.partition, proposal.leader_epoch, result,
+                                                  out);
+                deliver(out);
+            }));
+    }
+}
+
+// What is on this broker's disk by now is told with it.
+void Core::fetch_from_leaders() {
+    if (life_ != Life::serving) {
+        return;
+    }
+    for (replica::Manager::ReplicaFetch& fetch : partitions_.take_replica_fetches()) {
+        peer::Call call;
+        call.to = fetch.leader;
+        call.purpose = peer::Purpose::fetch;
+        call.api_key = protocol::FetchRequest::kApiKey;
+        call.version = replica::kReplicaFetchVersion;
+        call.body = std::move(fetch.body);
+        call.deadline =
+            now() + clamped_ms(config().replica_fetch_wait_max_ms) + kReplicaFetchAnswerMax;
+        peers_.call(std::move(call), now());
+    }
+}
+
 void Core::run_partition_requests() {
     replica::Outbox out;
     std::vector<replica::PartitionRequest> requests = std::exchange(local_requests_, {});
@@ -231,7 +291,16 @@ void Core::deliver(replica::Outbox& out) {
 }
 
 void Core::deliver(peer::Answer answer) {
-    QT_ASSERT(answer.purpose == peer::Purpose::calls); // nobody fetches yet
+    if (answer.purpose == peer::Purpose::fetch) {
+        replica::Outbox out;
+        partitions_.on_replica_fetch_answer(answer.from,
+                                            answer.result
+                                                ? Result<ByteView>(ByteView(answer.body()))
+                                                : Result<ByteView>(answer.result.error()),
+                                            out);
+        deliver(out);
+        return;
+    }
     PendingSlot* slot = pending_.find(answer.token);
     if (slot == nullptr || !slot->is_wanted()) {
         return; // finished without it
@@ -341,11 +410,25 @@ void Core::apply_image(ImageMail& mail) {
     if (life_ < Life::drained) {
         peers_.apply(*image_, now());
         replica::Outbox out;
-        coordinators_.forget_deleted(mail.delta, out);
+        coordinators_.forget(*image_, out);
         partitions_.set_options(manager_options(config(), shared_.core_count));
         partitions_.apply(*image_, mail.delta, out);
         coordinators_.apply(image_, mail.delta);
         deliver(out);
+    }
+    if (!mail.delta.partitions_changed.empty()) {
+        partitions_changed_at_ = now();
+        std::vector<Token> waiting;
+        pending_.for_each([&](Token token, PendingSlot& slot) {
+            if (slot.connection) {
+                waiting.push_back(token);
+            }
+        });
+        for (const Token token : waiting) {
+            if (PendingSlot* slot = pending_.find(token)) {
+                slot->pending->on_partitions_changed(*this);
+            }
+        }
     }
     ports_.mailbox->post(shared_.metadata_core(),
                          std::make_unique<ImageAppliedMail>(ports_.id, image_->revision));

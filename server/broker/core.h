@@ -47,6 +47,7 @@ public:
 
     // request::Services
     [[nodiscard]] const metadata::ImageRef& image() const override { return image_; }
+    [[nodiscard]] MonoTime partitions_changed_at() const override { return partitions_changed_at_; }
     [[nodiscard]] const config::BrokerConfig& config() const override {
         return image_->broker ? *image_->broker : shared_.config;
     }
@@ -97,6 +98,7 @@ private:
     void add_internal(std::unique_ptr<request::Pending> pending);
     std::unique_ptr<request::Pending> take_pending(Token request);
     std::optional<ProducerId> take_producer_id();
+    [[nodiscard]] bool is_in_image(const PartitionKey& key) const;
     void handle_partition_request(replica::PartitionRequest& request, CoreId from,
                                   replica::Outbox& out);
     void handle_partition_requests(std::vector<replica::PartitionRequest>& requests, CoreId from,
@@ -107,7 +109,8 @@ private:
     void run_answers();
     void deliver(replica::Outbox& out);
     void deliver(peer::Answer answer);
-    void begin_flushes();
+    void propose_isrs();
+    void fetch_from_leaders();
     void post_mails();
     void tick_connections(MonoTime at);
     void apply_image(ImageMail& mail);
@@ -133,6 +136,7 @@ private:
     coordinator::Runtime coordinators_;
     peer::PeerLinks peers_;
     metadata::ImageRef image_;
+    MonoTime partitions_changed_at_{};
     request::ProducerIdBlock producer_ids_;
     bool is_refilling_producer_ids_ = false;
 

@@ -8,6 +8,7 @@ namespace {
 
 constexpr Duration kMarkerTimeout = 30s; // its coordinator tries again
 constexpr Duration kRefillTimeout = 30s;
+constexpr Duration kIsrTimeout = 10s; // then it is asked again
 
 } // namespace
 
@@ -45,6 +46,19 @@ void ProducerIdRefill::on_changed(request::Services& services) {
                  {{"error", to_string(first.error())}});
     }
     done_();
+    services.finish(self_, {});
+}
+
+void IsrChange::start(Token self, request::Services& services) {
+    self_ = self;
+    services.change(self, operation_, services.now() + kIsrTimeout);
+}
+
+void IsrChange::on_changed(request::Services& services) {
+    for (size_t i = 0; i < proposals_.size(); i++) {
+        const bool is_known = operation_.results()[i] != metadata::IsrOutcome::unfinished;
+        done_(proposals_[i], is_known ? Result<void>() : Result<void>(Error(Code::timed_out)));
+    }
     services.finish(self_, {});
 }
 

@@ -4,6 +4,7 @@
 
 #include "server/coordinator/runtime.h"
 #include "server/metadata/decide_ids.h"
+#include "server/metadata/decide_isr.h"
 #include "server/request/services.h"
 
 #include <functional>
@@ -38,6 +39,26 @@ public:
 
 private:
     metadata::AllocateProducerIds operation_;
+    Done done_;
+    Token self_;
+};
+
+/// Asks for ISRs that leaders of this core want.
+class IsrChange final : public request::Pending {
+public:
+    /// Once a proposal. Error: nobody knows whether it is committed.
+    using Done = std::function<void(const metadata::IsrProposal&, const Result<void>&)>;
+    IsrChange(BrokerId self, std::vector<metadata::IsrProposal> proposals, Done done)
+        : proposals_(proposals),
+          operation_(self, std::move(proposals)),
+          done_(std::move(done)) {}
+
+    void start(Token self, request::Services& services) override;
+    void on_changed(request::Services& services) override;
+
+private:
+    std::vector<metadata::IsrProposal> proposals_;
+    metadata::ChangeIsr operation_;
     Done done_;
     Token self_;
 };

@@ -11,6 +11,12 @@ replica::ManagerOptions manager_options(const config::BrokerConfig& config, uint
     replica::ManagerOptions options;
     options.retention_check_interval = clamped_ms(config.retention_check_interval_ms);
     options.producer_id_expiration_ms = config.producer_id_expiration_ms;
+    options.replica_lag_max = clamped_ms(config.replica_lag_max_ms);
+    options.fetcher.wait_max = clamped_ms(config.replica_fetch_wait_max_ms);
+    options.fetcher.bytes_min = config.replica_fetch_min_bytes;
+    options.fetcher.partition_bytes_max = config.replica_fetch_max_bytes;
+    options.fetcher.response_bytes_max = config.replica_fetch_response_max_bytes;
+    options.fetcher.backoff_max = clamped_ms(config.replica_fetch_backoff_ms);
     options.compactor.is_enabled = config.cleaner_enable;
     options.compactor.backoff = clamped_ms(config.cleaner_backoff_ms);
     options.compactor.map_bytes_max = part(config.cleaner_dedupe_buffer_bytes);

@@ -14,15 +14,18 @@ Runtime::Runtime(Setup setup)
 
 Runtime::~Runtime() = default;
 
-void Runtime::forget_deleted(const metadata::Delta& delta, replica::Outbox& out) {
-    for (const TopicId& id : delta.topics_deleted) {
-        auto at = shards_.lower_bound(PartitionKey{id, PartitionIndex(0)});
-        while (at != shards_.end() && at->first.topic_id == id) {
-            at->second.shard->release(Code::not_coordinator, out);
-            set_due(at, kMonoNever);
-            touched_.erase(at->first);
-            at = shards_.erase(at);
+void Runtime::forget(const metadata::Image& image, replica::Outbox& out) {
+    for (auto at = shards_.begin(); at != shards_.end();) {
+        const metadata::TopicImage* topic = image.topic(at->first.topic_id);
+        const auto index = static_cast<size_t>(at->first.index.value());
+        if (topic != nullptr && topic->partitions[index].leader == setup_.self) {
+            ++at;
+            continue;
         }
+        at->second.shard->release(Code::not_coordinator, out);
+        set_due(at, kMonoNever);
+        touched_.erase(at->first);
+        at = shards_.erase(at);
     }
 }
 

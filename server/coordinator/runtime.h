@@ -2,7 +2,7 @@
 // and this broker leads. It reads their logs, hands them requests, appends what they decide and
 // lets answers out once they are committed. Lives on its core, owned by broker::Core.
 //
-// Of one shard:   loading  --log read to its end-->  loaded
+// Of one shard:   loading  --log read to its end, and all of it committed-->  loaded
 //                 any      --log offline or unreadable-->  failed     (coordinator_not_available)
 //                 any      --topic deleted, leadership gone-->  (gone: not_coordinator)
 #pragma once
@@ -45,8 +45,9 @@ public:
     Runtime(const Runtime&) = delete;
     Runtime& operator=(const Runtime&) = delete;
 
-    /// Before Manager::apply of the same image: shards of partitions that go are dropped.
-    void forget_deleted(const metadata::Delta& delta, replica::Outbox& out);
+    /// Before Manager::apply of the same image: shards of partitions that go, or that this broker
+    /// does not lead any more, are dropped.
+    void forget(const metadata::Image& image, replica::Outbox& out);
     /// After Manager::apply: shards come, machines hear of topics.
     void apply(metadata::ImageRef image, const metadata::Delta& delta);
     /// A partition request that holds a CoordinatorOp.

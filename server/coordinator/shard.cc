@@ -223,7 +223,9 @@ void Shard::on_progress(replica::Outbox& out) {
             release(Code::coordinator_not_available, out);
             return;
         }
-        if (state_ == State::loading && replayed_end_ >= partition_.log()->log_end_offset()) {
+        // Not before the log it was given is committed: its records may be answers to somebody.
+        if (state_ == State::loading && replayed_end_ >= partition_.log()->log_end_offset() &&
+            partition_.is_settled_leader()) {
             state_ = State::loaded;
             read_buffer_ = {};
             runtime_.setup_.counters->coordinator_load_time.observe(now() - opened_at_);
@@ -251,8 +253,8 @@ void Shard::on_progress(replica::Outbox& out) {
 
 MonoTime Shard::next_due() const {
     switch (state_) {
-    case State::loading:
-        return now(); // the next step of reading
+    case State::loading: // the next step of reading, or nothing until the high watermark is known
+        return is_reading() ? now() : kMonoNever;
     case State::loaded:
         return machine_->next_due();
     case State::failed:
@@ -262,8 +264,8 @@ MonoTime Shard::next_due() const {
 }
 
 bool Shard::is_reading() const {
-    return state_ == State::loading || (state_ == State::loaded && !partition_.is_offline() &&
-                                        replayed_end_ < partition_.log()->log_end_offset());
+    return state_ != State::failed && !partition_.is_offline() &&
+           replayed_end_ < partition_.log()->log_end_offset();
 }
 
 void Shard::survey(metrics::CoreSurvey& survey, uint32_t offsets_max) const {

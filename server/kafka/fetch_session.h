@@ -37,6 +37,7 @@ struct FetchItem {
     int32_t bytes_max = 0;
     int32_t current_leader_epoch = -1;
     int32_t last_fetched_epoch = -1;
+    int64_t log_start_offset = -1; // of a follower
     int64_t told_high_watermark = -1;
     int64_t told_log_start = -1;
 };

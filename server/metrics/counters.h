@@ -97,8 +97,16 @@ struct CoreCounters {
     Counter coordinator_refused;     // requests beyond what a coordinator may keep parked
     Histogram coordinator_load_time; // a shard's log read to its end
 
-    Counter partitions;             // owned by this core
-    Counter partitions_offline;     // damaged or failed
+    Counter partitions;         // owned by this core
+    Counter partitions_offline; // damaged or failed
+    Counter isr_shrinks;        // asked for
+    Counter isr_expands;
+    Counter replication_bytes_out; // to followers of this core's partitions
+    Counter replication_bytes_in;  // appended as follower
+    Counter replica_fetches;
+    Counter replica_fetch_errors;   // fetches, or partitions of them, that failed
+    Counter replica_truncations;    // of logs that had diverged from their leader's
+    Counter replica_throttled;      // fetches that left partitions out because of the rate
     Counter partitions_uncleanable; // given up by compaction
     Counter connections_open;
     Counter peer_connections_open; // to other brokers

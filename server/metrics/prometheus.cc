@@ -109,6 +109,21 @@ constexpr Row kRows[] = {
      &CoreCounters::produce_timeouts},
     {"coordinator_refused_total", "requests beyond what a coordinator keeps parked", false,
      &CoreCounters::coordinator_refused},
+    {"isr_shrinks_total", "changes asked for that take replicas out of an ISR", false,
+     &CoreCounters::isr_shrinks},
+    {"isr_expands_total", "changes asked for that take replicas into an ISR", false,
+     &CoreCounters::isr_expands},
+    {"replication_sent_bytes_total", "bytes of batches handed to followers", false,
+     &CoreCounters::replication_bytes_out},
+    {"replication_received_bytes_total", "bytes of batches appended as follower", false,
+     &CoreCounters::replication_bytes_in},
+    {"replica_fetches_total", "fetches from leaders", false, &CoreCounters::replica_fetches},
+    {"replica_fetch_errors_total", "fetches from leaders, or partitions of them, that failed",
+     false, &CoreCounters::replica_fetch_errors},
+    {"replica_truncations_total", "logs cut because they had diverged from their leader's", false,
+     &CoreCounters::replica_truncations},
+    {"replica_throttled_total", "fetches from leaders that left partitions out to keep the rate",
+     false, &CoreCounters::replica_throttled},
     {"partitions", "partitions owned", true, &CoreCounters::partitions},
     {"partitions_offline", "partitions damaged or failed", true, &CoreCounters::partitions_offline},
     {"partitions_uncleanable", "partitions not compacted because of damage", true,
@@ -245,6 +260,17 @@ void put_logs(Exposition& out, const Scrape& scrape) {
     put("log_size_bytes", "bytes of all logs", logs.size_bytes);
     put("partitions_waiting_for_flush", "partitions with produce requests that wait for a flush",
         logs.partitions_waiting);
+    put("partitions_led", "partitions that this broker leads", logs.partitions_led);
+    put("partitions_under_replicated", "led partitions with replicas that are not in sync",
+        logs.under_replicated);
+    put("partitions_under_min_isr", "led partitions with fewer in sync than min.insync.replicas",
+        logs.under_min_isr);
+    put("partitions_at_min_isr", "led partitions with just min.insync.replicas in sync",
+        logs.at_min_isr);
+    put("partitions_without_leader", "partitions with a replica here that nobody leads",
+        logs.partitions_unfollowed);
+    put("replica_lag_records_max", "records that the follower most behind lacks, of led partitions",
+        logs.replica_lag_records);
     uint64_t dirty = 0;
     for (const CoreCounters* core : scrape.cores) {
         dirty = std::max(dirty, core->dirty_permille.value());

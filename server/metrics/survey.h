@@ -3,6 +3,7 @@
 // CoreSurvey; values that travel by mail.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -14,8 +15,21 @@ struct LogSurvey {
     uint64_t segments = 0;
     uint64_t size_bytes = 0;
     uint64_t partitions_waiting = 0; // with appends that wait for their flush
+    // Replication; of leaders here but the last.
+    uint64_t partitions_led = 0;
+    uint64_t under_replicated = 0;      // the ISR is smaller than the replicas
+    uint64_t under_min_isr = 0;         // the ISR is below min.insync.replicas
+    uint64_t at_min_isr = 0;            // one replica less, and it would be
+    uint64_t replica_lag_records = 0;   // of the follower that is most behind
+    uint64_t partitions_unfollowed = 0; // followers here that cannot fetch: nobody leads
 
     void add(const LogSurvey& other) {
+        partitions_led += other.partitions_led;
+        under_replicated += other.under_replicated;
+        under_min_isr += other.under_min_isr;
+        at_min_isr += other.at_min_isr;
+        replica_lag_records = std::max(replica_lag_records, other.replica_lag_records);
+        partitions_unfollowed += other.partitions_unfollowed;
         segments += other.segments;
         size_bytes += other.size_bytes;
         partitions_waiting += other.partitions_waiting;

@@ -17,6 +17,11 @@ constexpr Duration kFlushRetryInterval = 100ms; // when there was no descriptor 
 constexpr Duration kSpareFilesInterval = 1s;    // how often closing all that can be helps
 constexpr Duration kMaintainMax = 60s;          // idle files are released at least this often
 
+bool is_replica(const metadata::PartitionImage& partition, BrokerId id) {
+    return std::find(partition.replicas.begin(), partition.replicas.end(), id) !=
+           partition.replicas.end();
+}
+
 } // namespace
 
 Manager::Manager(Setup setup)
@@ -32,6 +37,7 @@ void Manager::set_options(const ManagerOptions& options) {
     setup_.options = options;
     for (auto& [key, entry] : partitions_) {
         entry.partition->set_producer_id_expiration(options.producer_id_expiration_ms);
+        entry.partition->set_replica_lag(options.replica_lag_max);
     }
     if (maintain_at_ != kMonoNever) {
         maintain_at_ = std::min(maintain_at_, now + maintain_interval());
@@ -55,11 +61,18 @@ void Manager::apply(const metadata::Image& image, const metadata::Delta& delta, 
             if (!setup_.is_mine(PartitionKey{topic.id, index})) {
                 continue;
             }
-            if (Partition* known = find(PartitionKey{topic.id, index})) {
-                known->apply(topic, out);
-                touch(*known); // write.caching off: what is unsynced wants a flush now
-            } else {
+            const bool is_here = is_replica(topic.partitions[i], setup_.self);
+            const auto at = partitions_.find(PartitionKey{topic.id, index});
+            if (at != partitions_.end() && !is_here) { // reassigned, and the others have it
+                remove_partition(at, Code::not_leader, out);
+            } else if (at != partitions_.end()) {
+                Partition& known = *at->second.partition;
+                known.apply(topic, setup_.ports.clock->mono(), out);
+                follow_role(at->second, image);
+                touch(known); // write.caching off: what is unsynced wants a flush now
+            } else if (is_here) {
                 open(topic, index, arrival, out);
+                follow_role(partitions_.at(PartitionKey{topic.id, index}), image);
             }
         }
     };
@@ -76,6 +89,7 @@ void Manager::apply(const metadata::Image& image, const metadata::Delta& delta, 
             }
         }
     }
+    follow_brokers(image, delta, is_first);
     setup_.counters->partitions.set(partitions_.size());
     if (maintain_at_ == kMonoNever) {
         maintain_at_ = setup_.ports.clock->mono() + maintain_interval();
@@ -95,17 +109,24 @@ void Manager::open(const metadata::TopicImage& topic, PartitionIndex index,
         if (dir.is_offline()) {
             return dir.failure();
         }
+        // What the start found says nothing of a replica that came (back) since.
+        storage::OpenHint hint;
+        hint.key = key;
+        if (arrival == storage::LogDirs::Arrival::known) {
+            hint = dir.data()->hint(topic.id, index);
+        }
         return storage::Log::open(
             *setup_.ports.disk, dir.data()->partition_path(topic.name, index),
-            make_log_config(topic.effective, setup_.options.producer_id_expiration_ms),
-            dir.data()->hint(topic.id, index), setup_.ports.clock->wall());
+            make_log_config(topic.effective, setup_.options.producer_id_expiration_ms), hint,
+            setup_.ports.clock->wall());
     }();
     entry.partition =
         std::make_unique<Partition>(key, std::move(name), setup_.self, std::move(log),
                                     setup_.options.producer_id_expiration_ms, *setup_.counters);
     entry.partition->set_log_dir(entry.dir ? static_cast<int32_t>(*entry.dir) : -1);
     note_failure(entry);
-    entry.partition->apply(topic, out);
+    entry.partition->set_replica_lag(setup_.options.replica_lag_max);
+    entry.partition->apply(topic, setup_.ports.clock->mono(), out);
     if (arrival == storage::LogDirs::Arrival::known) {
         resume_move(entry);
     }
@@ -114,21 +135,27 @@ void Manager::open(const metadata::TopicImage& topic, PartitionIndex index,
 void Manager::remove_topic(const TopicId& id, Outbox& out) {
     auto at = partitions_.lower_bound(PartitionKey{id, PartitionIndex(0)});
     while (at != partitions_.end() && at->first.topic_id == id) {
-        Partition& partition = *at->second.partition;
-        partition.release_waiters(Code::unknown_topic, out);
-        if (storage::Log* log = partition.log()) {
-            mover_.drop(partition);
-            if (Result<void> removed = log->remove_all(); !removed) {
-                log_line(LogLevel::warn, "partition_files_kept",
-                         {{"partition", partition.name()}, {"error", to_string(removed.error())}});
-            }
-        }
-        if (at->second.dir) {
-            setup_.log_dirs->leave(*at->second.dir);
-        }
-        with_parked_.erase(at->first);
-        at = partitions_.erase(at);
+        at = remove_partition(at, Code::unknown_topic, out);
     }
+}
+
+// With its files. Who waits is told `code`.
+Manager::Entries::iterator Manager::remove_partition(Entries::iterator at, Code code, Outbox& out) {
+    Partition& partition = *at->second.partition;
+    stop_fetching(at->second);
+    partition.release_waiters(code, out);
+    if (storage::Log* log = partition.log()) {
+        mover_.drop(partition);
+        if (Result<void> removed = log->remove_all(); !removed) {
+            log_line(LogLevel::warn, "partition_files_kept",
+                     {{"partition", partition.name()}, {"error", to_string(removed.error())}});
+        }
+    }
+    if (at->second.dir) {
+        setup_.log_dirs->leave(*at->second.dir);
+    }
+    with_parked_.erase(at->first);
+    return partitions_.erase(at);
 }
 
 Manager::Entry* Manager::find_entry(const PartitionKey& key) {
@@ -156,6 +183,7 @@ void Manager::note_failure(Entry& entry) {
         return;
     }
     entry.is_failure_noted = true;
+    stop_fetching(entry);
     if (entry.dir && entry.partition->offline_reason().code == Code::storage_io) {
         setup_.log_dirs->note_failure(*entry.dir, entry.partition->offline_reason());
     }
@@ -174,6 +202,7 @@ void Manager::follow_failures(Outbox& out) {
         }
         if (const storage::LogDir& dir = setup_.log_dirs->at(*entry.dir); dir.is_offline()) {
             entry.partition->take_offline(dir.failure(), out);
+            stop_fetching(entry);
             note_moved(*entry.partition);
             entry.is_failure_noted = true;
         }
@@ -212,7 +241,10 @@ void Manager::look_at_space(const Entry& entry) {
 void Manager::handle(PartitionRequest& request, CoreId from, Outbox& out) {
     Entry* entry = find_entry(request.key);
     if (entry == nullptr) {
-        const Code code = is_closed_ ? Code::shutting_down : Code::unknown_partition;
+        const bool is_elsewhere = setup_.is_known && setup_.is_known(request.key);
+        const Code code = is_closed_     ? Code::shutting_down
+                          : is_elsewhere ? Code::not_leader
+                                         : Code::unknown_partition;
         out.answers.push_back({from, PartitionReply{request.request, request.index, Error(code)}});
         return;
     }
@@ -226,6 +258,15 @@ void Manager::handle(PartitionRequest& request, CoreId from, Outbox& out) {
         return;
     }
     const auto* append = std::get_if<AppendOp>(&request.op);
+    const bool is_marker = std::holds_alternative<WriteMarkerOp>(request.op);
+    if ((append != nullptr || is_marker) && is_session_over()) {
+        out.answers.push_back(
+            {from, PartitionReply{request.request, request.index,
+                                  Error(Code::not_leader, partition.name() +
+                                                              ": the session with the metadata "
+                                                              "store is over")}});
+        return;
+    }
     if (append != nullptr) {
         look_at_space(*entry);
     }
@@ -239,8 +280,13 @@ void Manager::handle(PartitionRequest& request, CoreId from, Outbox& out) {
     if (std::holds_alternative<DescribeOp>(request.op) && out.answers.back().reply.result) {
         describe_move(request.key, std::get<DescribeResult>(*out.answers.back().reply.result));
     }
-    const bool is_marker = std::holds_alternative<WriteMarkerOp>(request.op);
     if (append == nullptr && !is_marker) {
+        const auto* read = std::get_if<ReadOp>(&request.op);
+        if (read != nullptr &&
+            read->replica) { // the high watermark may have risen, and the ISR grow
+            note_moved(partition);
+            isr_to_look_at_.push_back(request.key);
+        }
         return;
     }
     touch(partition);
@@ -254,6 +300,10 @@ void Manager::handle(PartitionRequest& request, CoreId from, Outbox& out) {
 }
 
 Result<storage::AppendInfo> Manager::append_own(Partition& partition, ByteSpan batch, Outbox& out) {
+    if (is_session_over()) {
+        return Error(Code::not_coordinator,
+                     partition.name() + ": the session with the metadata store is over");
+    }
     Result<storage::AppendInfo> appended =
         partition.append_own(batch, setup_.ports.clock->mono(), setup_.ports.clock->wall(), out);
     if (Entry* entry = find_entry(partition.key())) {
@@ -367,22 +417,33 @@ Duration Manager::maintain_interval() const {
 }
 
 MonoTime Manager::next_due() const {
-    return std::min({expire_at_, flush_at_, maintain_at_, recovery_points_at_,
-                     compactor_.next_due(), mover_.next_due()});
+    MonoTime due = std::min({expire_at_, flush_at_, maintain_at_, recovery_points_at_,
+                             lag_check_at_, compactor_.next_due(), mover_.next_due()});
+    for (const auto& [leader, fetcher] : fetchers_) {
+        due = std::min(due, fetcher.next_due());
+    }
+    return due;
 }
 
 void Manager::on_time(Outbox& out) {
     const MonoTime now = setup_.ports.clock->mono();
     if (expire_at_ <= now) {
+        const bool is_over = is_session_over();
         for (auto at = with_parked_.begin(); at != with_parked_.end();) {
             Partition* partition = find(*at);
             if (partition != nullptr) {
                 partition->expire(now, out);
+                if (is_over) { // somebody else may lead it now, and have other records
+                    partition->release_appends(Code::not_leader, out);
+                }
             }
             at = partition == nullptr || !partition->has_parked() ? with_parked_.erase(at)
                                                                   : std::next(at);
         }
         expire_at_ = with_parked_.empty() ? kMonoNever : now + kExpireInterval;
+    }
+    if (lag_check_at_ <= now) {
+        check_lag(out);
     }
     if (flush_at_ <= now) {
         flush_at_ = kMonoNever;
@@ -443,18 +504,6 @@ void Manager::compact(Outbox& out) {
         partition->note_log_failure(out);
         note_moved(*partition);
     }
-}
-
-metrics::LogSurvey Manager::survey() const {
-    metrics::LogSurvey survey;
-    for (const auto& [key, entry] : partitions_) {
-        if (storage::Log* log = entry.partition->log()) {
-            survey.segments += log->segment_count();
-            survey.size_bytes += log->size_bytes();
-        }
-        survey.partitions_waiting += entry.partition->has_parked() ? 1 : 0;
-    }
-    return survey;
 }
 
 void Manager::write_recovery_points() {

@@ -8,6 +8,7 @@
 #include "server/metrics/survey.h"
 #include "server/port/core_events.h"
 #include "server/replica/compactor.h"
+#include "server/replica/fetcher.h"
 #include "server/replica/mover.h"
 #include "server/replica/partition.h"
 #include "server/storage/log_dirs.h"
@@ -21,10 +22,15 @@
 
 namespace qtool::replica {
 
+/// Of one call of Manager::take_isr_proposals: what one metadata operation takes.
+inline constexpr size_t kIsrProposalsMax = 64;
+
 /// Options of the broker that concern its partitions; what its cores share is this core's part.
 struct ManagerOptions {
     Duration retention_check_interval = 5min;
     int64_t producer_id_expiration_ms = 86'400'000;
+    Duration replica_lag_max = Partition::kReplicaLagMax; // replica.lag.time.max.ms
+    FetcherOptions fetcher;
     CompactorOptions compactor;
     MoverOptions mover;
 
@@ -39,6 +45,10 @@ public:
         storage::LogDirs* log_dirs = nullptr;
         metrics::CoreCounters* counters = nullptr;
         std::function<bool(const PartitionKey&)> is_mine; // does this core own it
+        /// Does the image have it; nothing: no partition is without a replica here.
+        std::function<bool(const PartitionKey&)> is_known;
+        /// Until then this broker may take it that nobody else leads what it leads; nothing: ever.
+        std::function<MonoTime()> session_valid_until;
         ManagerOptions options;
     };
     explicit Manager(Setup setup);
@@ -59,6 +69,23 @@ public:
     /// The partitions with watch_moves() whose log, high watermark or health may have changed since
     /// the last call; some may come twice, or be gone.
     std::vector<PartitionKey> take_moved() { return std::exchange(moved_, {}); }
+
+    /// ISR changes that its leaders want, at most kIsrProposalsMax; each is to be answered. Fetches
+    /// of followers and time bring new ones.
+    std::vector<IsrProposal> take_isr_proposals();
+    /// Errors: see LeaderState::on_proposal_ended.
+    void on_isr_proposal_ended(const PartitionKey& key, LeaderEpoch epoch,
+                               const Result<void>& result, Outbox& out);
+
+    /// A fetch to be sent to a leader; on_replica_fetch_answer follows.
+    struct ReplicaFetch {
+        BrokerId leader;
+        std::vector<std::byte> body; // encoded, kReplicaFetchVersion
+    };
+    /// Those that are due: called once at the end of a turn.
+    std::vector<ReplicaFetch> take_replica_fetches();
+    /// The encoded response (valid during the call), or why there is none.
+    void on_replica_fetch_answer(BrokerId leader, const Result<ByteView>& body, Outbox& out);
 
     /// Starts a flush for each partition that wants one: called once at the end of a turn, so that
     /// all appends of the turn share it (group commit).
@@ -96,7 +123,10 @@ private:
         uint64_t epoch = 0;
         std::optional<size_t> dir; // nothing: it lives in a directory that did not open
         bool is_failure_noted = false;
+        BrokerId fetched_from = kNoBroker; // has it in its fetcher, in this epoch
+        LeaderEpoch fetched_epoch = kNoLeaderEpoch;
     };
+    class Followers; // FollowerLogs; manager_replication.cc
 
     Entry* find_entry(const PartitionKey& key);
     void open(const metadata::TopicImage& topic, PartitionIndex index,
@@ -107,10 +137,19 @@ private:
     void look_at_space(const Entry& entry);
     void close_spare_files();
     void remove_topic(const TopicId& id, Outbox& out);
+    using Entries = std::map<PartitionKey, Entry>;
+    Entries::iterator remove_partition(Entries::iterator at, Code code, Outbox& out);
     void touch(Partition& partition);
     [[nodiscard]] Duration maintain_interval() const;
     void write_recovery_points();
     void compact(Outbox& out);
+
+    // manager_replication.cc
+    void follow_brokers(const metadata::Image& image, const metadata::Delta& delta, bool is_first);
+    void follow_role(Entry& entry, const metadata::Image& image);
+    void stop_fetching(Entry& entry);
+    [[nodiscard]] bool is_session_over() const;
+    void check_lag(Outbox& out);
 
     // manager_moves.cc
     Result<PartitionResult> start_move(Entry& entry, const MoveOp& op);
@@ -120,14 +159,18 @@ private:
     void step_moves(Outbox& out);
 
     Setup setup_;
-    std::map<PartitionKey, Entry> partitions_;
+    Entries partitions_;
     SlotMap<Flush> flushes_;
     Compactor compactor_;
     std::vector<PartitionKey> moved_;
     Mover mover_;
-    std::vector<PartitionKey> dirty_;       // may want a flush; checked at turn end
-    std::set<PartitionKey> with_parked_;    // to be checked for expired appends
-    std::set<PartitionKey> with_unflushed_; // write caching with flush.ms: to be flushed in time
+    std::vector<PartitionKey> dirty_;          // may want a flush; checked at turn end
+    std::set<PartitionKey> with_parked_;       // to be checked for expired appends
+    std::set<PartitionKey> with_unflushed_;    // write caching with flush.ms: to be flushed in time
+    std::vector<PartitionKey> isr_to_look_at_; // led here; their followers moved
+    MonoTime lag_check_at_ = kMonoNever;
+    std::map<BrokerId, Fetcher> fetchers_;
+    Revision self_epoch_{}; // broker epoch, of the last image
     uint64_t next_epoch_ = 1;
     uint64_t failures_seen_ = 0; // LogDirs::failure_count
     bool is_first_image_ = true;

@@ -2,6 +2,7 @@
 
 #include "lib/base/assert.h"
 #include "lib/base/log.h"
+#include "server/metadata/partition_change.h"
 #include "server/replica/log_config.h"
 
 #include <algorithm>
@@ -11,21 +12,8 @@ namespace qtool::replica {
 
 namespace {
 
-// Special timestamps of ListOffsets (KIP-79, KIP-405, KIP-734, KIP-1005).
-constexpr int64_t kLatest = -1;
-constexpr int64_t kEarliest = -2;
-constexpr int64_t kMaxTimestamp = -3;
-constexpr int64_t kEarliestLocal = -4;
-constexpr int64_t kLatestTiered = -5;
-constexpr int64_t kEarliestPendingUpload = -6;
-
 // A partition that nobody touched for this long closes its files.
 constexpr Duration kIdleFilesMax = 60s;
-
-bool breaks_the_log(Code code) {
-    return code == Code::storage_io || code == Code::storage_offline ||
-           code == Code::storage_damaged;
-}
 
 } // namespace
 
@@ -42,6 +30,9 @@ Partition::Partition(PartitionKey key, std::string name, BrokerId self,
         return;
     }
     log_ = *std::move(log);
+    // The checkpoint may be behind a log that was cut, or moved on.
+    high_watermark_ =
+        std::clamp(log_->known_high_watermark(), log_->log_start_offset(), log_->log_end_offset());
     if (log_->failure()) {
         set_offline(*log_->failure());
     }
@@ -53,19 +44,20 @@ Partition::~Partition() {
     }
 }
 
-void Partition::apply(const metadata::TopicImage& topic, Outbox& out) {
+bool Partition::breaks_the_log(Code code) {
+    return code == Code::storage_io || code == Code::storage_offline ||
+           code == Code::storage_damaged;
+}
+
+// ---- roles --------------------------------------------------------------------------------------
+
+void Partition::apply(const metadata::TopicImage& topic, MonoTime now, Outbox& out) {
+    now_ = now;
     const auto index = static_cast<size_t>(key_.index.value());
     QT_ASSERT(index < topic.partitions.size());
     const metadata::PartitionImage& image = topic.partitions[index];
     QT_ASSERT(image.leader_epoch >= leader_epoch_);
-    leader_ = image.leader;
-    leader_epoch_ = image.leader_epoch;
-    isr_size_ = static_cast<uint32_t>(image.isr.size());
-    min_insync_replicas_ =
-        std::min(topic.effective.min_insync_replicas, static_cast<int32_t>(image.replicas.size()));
-    if (write_caching_ && !topic.effective.write_caching && log_) {
-        cached_end_ = log_->log_end_offset(); // the high watermark never falls
-    }
+    min_insync_replicas_ = static_cast<int32_t>(metadata::min_isr(topic, image));
     write_caching_ = topic.effective.write_caching;
     is_internal_ = topic.is_internal();
     flush_messages_ = topic.effective.flush_messages;
@@ -74,15 +66,90 @@ void Partition::apply(const metadata::TopicImage& topic, Outbox& out) {
     if (log_) {
         log_->set_config(log_config_);
     }
-    advance(out); // write.caching may have been switched on while appends are parked
+
+    const bool is_replica =
+        std::find(image.replicas.begin(), image.replicas.end(), self_) != image.replicas.end();
+    const Role role = image.leader == self_ ? Role::leader
+                      : is_replica          ? Role::follower
+                                            : Role::none;
+    const bool is_new_epoch =
+        role != role_ || image.leader_epoch != leader_epoch_ || image.leader != leader_;
+    if (role_ == Role::leader && role != Role::leader) {
+        resign(out);
+    }
+    role_ = role;
+    leader_ = image.leader;
+    leader_epoch_ = image.leader_epoch;
+    if (role != Role::leader) {
+        leading_.reset();
+    } else if (is_new_epoch) {
+        become_leader(image, now);
+    } else {
+        leading_->apply(image, now);
+    }
+    if (is_new_epoch) { // who watches is to learn it
+        for (const Asker& asker : watches_.take_all()) {
+            out.wakes.push_back({asker.core, PartitionWake{asker.request, asker.index}});
+        }
+    }
+    advance(out); // the ISR may be smaller, or write.caching be on while appends are parked
 }
 
-Offset Partition::high_watermark() const {
-    if (!log_) {
-        return Offset{0};
+// What was parked in an earlier epoch of this leader stays: its records are in the log.
+void Partition::become_leader(const metadata::PartitionImage& image, MonoTime now) {
+    leading_.emplace(self_, image, log_ ? log_->log_end_offset() : Offset{0}, now);
+}
+
+void Partition::resign(Outbox& out) {
+    release_waiters(Code::not_leader, out);
+}
+
+void Partition::set_broker(BrokerId id, bool is_live, Revision epoch) {
+    if (leading_) {
+        leading_->set_broker(id, is_live, epoch);
     }
-    return write_caching_ ? log_->log_end_offset()
-                          : std::max(log_->synced_end_offset(), cached_end_);
+}
+
+std::optional<IsrProposal> Partition::propose_isr(MonoTime now) {
+    now_ = now;
+    if (!leading_ || !log_ || offline_) {
+        return std::nullopt;
+    }
+    std::optional<IsrProposal> proposal =
+        leading_->propose(log_->log_end_offset(), high_watermark_, now, lag_max_);
+    if (proposal) {
+        proposal->key = key_;
+    }
+    return proposal;
+}
+
+void Partition::on_isr_proposal_ended(LeaderEpoch epoch, const Result<void>& result, MonoTime now,
+                                      Outbox& out) {
+    now_ = now;
+    if (leading_ && epoch == leader_epoch_) {
+        leading_->on_proposal_ended(result, now);
+        advance(out);
+    }
+}
+
+void Partition::on_lag_check(MonoTime now, Outbox& out) {
+    now_ = now;
+    advance(out);
+}
+
+// The end of what is on this broker's disk (with write caching: in its hands), and of what the
+// others have.
+void Partition::raise_high_watermark() {
+    if (!leading_ || !log_ || offline_) {
+        return; // a follower's rises with what it fetches
+    }
+    const Offset own_end = write_caching_ ? log_->log_end_offset() : log_->synced_end_offset();
+    if (const std::optional<Offset> end =
+            leading_->committed_end(own_end, min_insync_replicas_, now_, lag_max_);
+        end && *end > high_watermark_) {
+        high_watermark_ = *end;
+        static_cast<void>(log_->first_unstable_offset(high_watermark_)); // for the checkpoint
+    }
 }
 
 Offset Partition::last_stable_offset() const {
@@ -124,7 +191,7 @@ Result<void> Partition::check_request(const PartitionRequest& request) const {
                              std::to_string(leader_epoch_.value()));
         }
     }
-    if (!is_leader()) {
+    if (!is_leader() && !may_be_asked_follower(request.op)) {
         return Error(Code::not_leader, name_ + ": this broker does not lead the partition");
     }
     if (offline_) {
@@ -133,8 +200,19 @@ Result<void> Partition::check_request(const PartitionRequest& request) const {
     return {};
 }
 
+bool Partition::may_be_asked_follower(const PartitionOp& op) const {
+    if (role_ != Role::follower) {
+        return false;
+    }
+    if (const auto* read = std::get_if<ReadOp>(&op)) {
+        return read->may_ask_follower && !read->replica && leader_ != kNoBroker; // KIP-392
+    }
+    return std::holds_alternative<DescribeOp>(op) || std::holds_alternative<LagOp>(op);
+}
+
 void Partition::handle(PartitionRequest& request, CoreId from, MonoTime now, WallTime wall,
                        Outbox& out) {
+    now_ = now;
     if (!std::holds_alternative<LagOp>(request.op)) { // a scrape does not keep files open
         last_used_ = now;
     }
@@ -153,7 +231,7 @@ void Partition::handle(PartitionRequest& request, CoreId from, MonoTime now, Wal
     Result<PartitionResult> result = [&]() -> Result<PartitionResult> {
         QT_TRY(check_request(request));
         if (const auto* op = std::get_if<ReadOp>(&request.op)) {
-            return read(request, *op, from);
+            return read(request, *op, from, now, out);
         }
         if (const auto* op = std::get_if<ListOffsetOp>(&request.op)) {
             return list_offset(*op);
@@ -170,7 +248,7 @@ void Partition::handle(PartitionRequest& request, CoreId from, MonoTime now, Wal
         if (const auto* op = std::get_if<LagOp>(&request.op)) {
             return lag(*op);
         }
-        return describe();
+        return describe(now);
     }();
     if (!result && breaks_the_log(result.error().code) && !offline_) {
         go_offline(result.error(), out);
@@ -180,10 +258,12 @@ void Partition::handle(PartitionRequest& request, CoreId from, MonoTime now, Wal
 }
 
 Result<void> Partition::check_min_isr() const {
-    if (static_cast<int64_t>(isr_size_) < min_insync_replicas_) {
+    QT_ASSERT(leading_.has_value());
+    if (static_cast<int64_t>(leading_->isr_size()) < min_insync_replicas_) {
         return Error(Code::not_enough_replicas,
-                     name_ + ": " + std::to_string(isr_size_) + " replicas are in sync, " +
-                         std::to_string(min_insync_replicas_) + " are needed");
+                     name_ + ": " + std::to_string(leading_->isr_size()) +
+                         " replicas are in sync, " + std::to_string(min_insync_replicas_) +
+                         " are needed");
     }
     return {};
 }
@@ -227,7 +307,7 @@ Result<storage::AppendInfo> Partition::account(Result<storage::AppendInfo> appen
 
 Result<storage::AppendInfo> Partition::append_own(ByteSpan batch, MonoTime now, WallTime wall,
                                                   Outbox& out) {
-    last_used_ = now;
+    now_ = last_used_ = now;
     if (!is_leader()) {
         return Error(Code::not_coordinator, name_ + ": this broker does not lead the partition");
     }
@@ -277,6 +357,7 @@ void Partition::append(PartitionRequest& request, const AppendOp& op, CoreId fro
     result.log_start_offset = log_->log_start_offset();
     // A duplicate of acks=all is acknowledged under the same rule as its first copy: a batch whose
     // first acknowledgement was lost may still be waiting for its flush.
+    raise_high_watermark();
     if (op.acks == -1 && appended->last_offset >= high_watermark()) {
         parked_.park(ParkedAppend{Asker{from, request.request, request.index},
                                   appended->last_offset, op.deadline, now, result, false});
@@ -304,150 +385,6 @@ void Partition::write_marker(const PartitionRequest& request, const WriteMarkerO
     parked_.park(
         ParkedAppend{asker, appended->last_offset, op.deadline, now, AppendResult{}, true});
     advance(out); // answers it, with write caching
-}
-
-Result<PartitionResult> Partition::read(const PartitionRequest& request, const ReadOp& op,
-                                        CoreId from) {
-    ReadResult result;
-    result.high_watermark = high_watermark();
-    result.last_stable_offset = last_stable_offset();
-    result.log_start_offset = log_->log_start_offset();
-    if (op.last_fetched_epoch >= LeaderEpoch{0}) {
-        QT_TRY_ASSIGN(const storage::EpochEnd end, log_->epoch_end(op.last_fetched_epoch));
-        if (end.epoch < LeaderEpoch{0}) { // the reader knows an epoch that this leader never had
-            return Error(Code::offset_out_of_range,
-                         name_ + ": epoch " + std::to_string(op.last_fetched_epoch.value()) +
-                             " is not known here");
-        }
-        if (end.end_offset < op.fetch_offset || end.epoch < op.last_fetched_epoch) {
-            result.diverging.emplace(end.epoch, end.end_offset);
-            return PartitionResult(std::move(result));
-        }
-    }
-    if (op.fetch_offset < log_->log_start_offset() || op.fetch_offset > log_->log_end_offset()) {
-        return Error(Code::offset_out_of_range,
-                     name_ + ": offset " + std::to_string(op.fetch_offset.value()) +
-                         " is outside [" + std::to_string(log_->log_start_offset().value()) + ", " +
-                         std::to_string(log_->log_end_offset().value()) + "]");
-    }
-    const Offset end = readable_end(op.isolation);
-    if (op.fetch_offset < end) {
-        QT_TRY_ASSIGN(storage::ReadInfo info, log_->read(op.fetch_offset, end, op.bytes_max));
-        if (op.isolation == Isolation::read_committed) {
-            QT_TRY_ASSIGN(const std::vector<storage::AbortedTransaction> aborted,
-                          log_->aborted_in(op.fetch_offset, info));
-            for (const storage::AbortedTransaction& transaction : aborted) {
-                result.aborted.push_back({transaction.producer_id, transaction.first_offset});
-            }
-        }
-        result.range = std::move(info.range);
-        result.first_batch_size = info.first_batch_size;
-        counters_.fetch_bytes.add(result.range.size);
-    }
-    if (result.range.size < op.watch_below_bytes) {
-        counters_.fetch_watches.add();
-        watches_.arm(Watch{Asker{from, request.request, request.index}, op.isolation, end});
-    }
-    return PartitionResult(std::move(result));
-}
-
-Result<PartitionResult> Partition::list_offset(const ListOffsetOp& op) {
-    ListOffsetResult result;
-    const Offset end = readable_end(op.isolation);
-    switch (op.timestamp_ms) {
-    case kLatest:
-        result.offset = end;
-        result.leader_epoch = leader_epoch_; // also of a log that has no batch of it yet
-        return PartitionResult(result);
-    case kEarliest:
-    case kEarliestLocal: // without tiered storage the local log is the whole log
-        result.offset = log_->log_start_offset();
-        result.leader_epoch = log_->epoch_at(result.offset);
-        return PartitionResult(result);
-    case kLatestTiered:
-    case kEarliestPendingUpload:
-        return PartitionResult(result); // nothing is tiered: offset -1, epoch -1
-    default:
-        break;
-    }
-    std::optional<storage::TimestampOffset> found;
-    if (op.timestamp_ms == kMaxTimestamp) {
-        QT_TRY_ASSIGN(found, log_->max_timestamp_offset());
-    } else {
-        QT_TRY_ASSIGN(found, log_->find_by_time(op.timestamp_ms, end));
-    }
-    if (found && found->offset < end) {
-        result.offset = found->offset;
-        result.timestamp_ms = found->timestamp_ms;
-        result.leader_epoch = found->leader_epoch;
-    }
-    return PartitionResult(result);
-}
-
-Result<PartitionResult> Partition::delete_records(const DeleteRecordsOp& op, Outbox& out) {
-    const Offset high = high_watermark();
-    const Offset before = op.before_offset == Offset{-1} ? high : op.before_offset;
-    if (before < Offset{0} || before > high) {
-        return Error(Code::offset_out_of_range,
-                     name_ + ": cannot delete before offset " + std::to_string(before.value()) +
-                         ", the high watermark is " + std::to_string(high.value()));
-    }
-    QT_TRY(log_->advance_log_start(before));
-    advance(out);
-    return PartitionResult(DeleteRecordsResult{log_->log_start_offset()});
-}
-
-Result<PartitionResult> Partition::epoch_end(const EpochEndOp& op) {
-    EpochEndResult result;
-    QT_TRY_ASSIGN(const storage::EpochEnd end, log_->epoch_end(op.epoch));
-    result.epoch = end.epoch;
-    result.end_offset = end.end_offset;
-    return PartitionResult(result);
-}
-
-Result<PartitionResult> Partition::producers(WallTime wall) {
-    QT_TRY_ASSIGN(const std::vector<storage::ProducerState::Description> known,
-                  log_->producers(wall));
-    ProducersResult result;
-    for (const storage::ProducerState::Description& producer : known) {
-        result.producers.push_back({producer.id, producer.epoch, producer.last_sequence,
-                                    producer.last_timestamp_ms, producer.coordinator_epoch,
-                                    producer.transaction_start});
-    }
-    return PartitionResult(std::move(result));
-}
-
-Result<PartitionResult> Partition::describe() {
-    DescribeResult result;
-    result.log_start_offset = log_->log_start_offset();
-    result.log_end_offset = log_->log_end_offset();
-    result.high_watermark = high_watermark();
-    result.size_bytes = log_->size_bytes();
-    result.log_dir = log_dir_;
-    return PartitionResult(result);
-}
-
-Result<PartitionResult> Partition::lag(const LagOp& op) {
-    LagResult result;
-    result.high_watermark = high_watermark();
-    const Offset from = std::max(op.committed, log_->log_start_offset());
-    if (from >= result.high_watermark) {
-        return PartitionResult(result);
-    }
-    QT_TRY_ASSIGN(const storage::ReadInfo info, log_->read(from, result.high_watermark, 1));
-    std::array<std::byte, protocol::kBatchHeaderSize> bytes;
-    if (info.range.size < bytes.size()) { // the rest was compacted away
-        return PartitionResult(result);
-    }
-    QT_TRY_ASSIGN(const size_t size, info.range.file->read_at(bytes, info.range.position));
-    if (size != bytes.size()) {
-        return Error(Code::storage_io, name_ + ": the log ended while it was read");
-    }
-    QT_TRY_ASSIGN(const protocol::BatchHeader header, protocol::parse_batch_header(bytes));
-    const bool is_one_time = header.has_delete_horizon() ||
-                             header.timestamp_type() == protocol::TimestampType::log_append_time;
-    result.timestamp_ms = is_one_time ? header.max_timestamp : header.base_timestamp;
-    return PartitionResult(result);
 }
 
 bool Partition::wants_flush() const {
@@ -481,6 +418,7 @@ std::optional<storage::FlushWork> Partition::begin_flush(Outbox& out) {
 void Partition::on_flushed(const storage::FlushWork& work, const Result<void>& result, MonoTime now,
                            Outbox& out) {
     QT_ASSERT(flush_in_flight_);
+    now_ = now;
     flush_in_flight_ = false;
     if (offline_) {
         return;
@@ -501,6 +439,7 @@ void Partition::advance(Outbox& out, MonoTime flushed_at) {
     if (!log_ || offline_) {
         return;
     }
+    raise_high_watermark();
     const Offset high = high_watermark();
     for (ParkedAppend& done : parked_.take_below(high)) {
         if (flushed_at != kMonoNever) {
@@ -513,7 +452,8 @@ void Partition::advance(Outbox& out, MonoTime flushed_at) {
                                                                std::move(result)}});
     }
     if (!watches_.empty()) {
-        for (const Asker& asker : watches_.take_ready(high, last_stable_offset())) {
+        for (const Asker& asker :
+             watches_.take_ready({log_->log_end_offset(), high, last_stable_offset()})) {
             out.wakes.push_back({asker.core, PartitionWake{asker.request, asker.index}});
         }
     }
@@ -525,9 +465,9 @@ void Partition::expire(MonoTime now, Outbox& out) {
         out.answers.push_back(
             {late.asker.core,
              PartitionReply{late.asker.request, late.asker.index,
-                            Error(Code::timed_out, name_ +
-                                                       ": not yet on disk at the deadline of "
-                                                       "the request; the data stays in the log")}});
+                            Error(Code::timed_out,
+                                  name_ + ": not yet on the disks of all in-sync replicas at the "
+                                          "deadline of the request; the data stays in the log")}});
     }
 }
 
@@ -546,6 +486,7 @@ void Partition::maintain(WallTime wall, MonoTime now, Outbox& out) {
         return;
     }
     counters_.segments_deleted.add(*deleted);
+    advance(out); // retention may have synced the log
     if (now - last_used_ > kIdleFilesMax && !flush_in_flight_) {
         log_->release_idle();
     }
@@ -592,13 +533,17 @@ void Partition::go_offline(Error error, Outbox& out) {
     release_waiters(offline_->code, out);
 }
 
-void Partition::release_waiters(Code code, Outbox& out) {
+void Partition::release_appends(Code code, Outbox& out) {
     for (ParkedAppend& parked : parked_.take_all()) {
         out.answers.push_back(
             {parked.asker.core, PartitionReply{parked.asker.request, parked.asker.index,
                                                Error(code, name_ + ": the append was written but "
                                                                    "not confirmed")}});
     }
+}
+
+void Partition::release_waiters(Code code, Outbox& out) {
+    release_appends(code, out);
     for (const Asker& asker : watches_.take_all()) {
         out.wakes.push_back({asker.core, PartitionWake{asker.request, asker.index}});
     }

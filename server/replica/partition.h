@@ -1,17 +1,25 @@
-// Partition: one partition as a replicated thing: who leads it, how far it is durable (high
-// watermark), who waits for that. Today always a leader with itself as the only in-sync replica;
-// followers come with the cluster issue.
+// Partition: one partition as a replicated thing: which role this broker has in it, how far it is
+// committed (high watermark), who waits for that.
 //
-// Lives on the core that owns the partition; owned by Manager. Transitions:
+// Lives on the core that owns the partition; owned by Manager. Roles, as images say:
+//   none --assigned--> follower <--leader epoch--> leader       (LeaderState: of one leader epoch)
+//   leader --resigns--> follower: what is parked is answered not_leader
+//   any --no replica any more--> none: Manager takes the partition away
+// The high watermark never falls, whatever the role; but below a log that was cut by an unclean
+// election. Health:
 //   online  --write, flush or read finds the log broken-->  offline   (every answer:
 //   storage_offline
 //                                                                      or storage_damaged)
 // There is no way back but a restart of the broker.
+//
+// Files: partition.cc (requests that write, flushes, roles), partition_read.cc (those that read),
+// partition_follower.cc (what a follower does with what it fetched).
 #pragma once
 
 #include "lib/base/ids.h"
 #include "server/metadata/image.h"
 #include "server/metrics/counters.h"
+#include "server/replica/leader_state.h"
 #include "server/replica/requests.h"
 #include "server/replica/waiters.h"
 #include "server/storage/log.h"
@@ -37,8 +45,12 @@ struct Outbox {
     std::vector<Wake> wakes;
 };
 
+enum class Role : uint8_t { none, leader, follower };
+
 class Partition {
 public:
+    static constexpr Duration kReplicaLagMax = 30s; // default of replica.lag.time.max.ms
+
     /// `log` may be an error: the partition then exists, offline, and says why.
     Partition(PartitionKey key, std::string name, BrokerId self,
               Result<std::unique_ptr<storage::Log>> log, int64_t producer_id_expiration_ms,
@@ -47,8 +59,45 @@ public:
     Partition(const Partition&) = delete;
     Partition& operator=(const Partition&) = delete;
 
-    /// Takes leadership facts and configuration from a new image.
-    void apply(const metadata::TopicImage& topic, Outbox& out);
+    /// Takes its role, leadership facts and configuration from a new image.
+    void apply(const metadata::TopicImage& topic, MonoTime now, Outbox& out);
+    /// What an image says of the broker of another replica.
+    void set_broker(BrokerId id, bool is_live, Revision epoch);
+    /// replica.lag.time.max.ms.
+    void set_replica_lag(Duration lag_max) { lag_max_ = lag_max; }
+
+    // Of the leader: changes of the ISR, see LeaderState.
+    std::optional<IsrProposal> propose_isr(MonoTime now);
+    void on_isr_proposal_ended(LeaderEpoch epoch, const Result<void>& result, MonoTime now,
+                               Outbox& out);
+
+    // Of a follower: partition_follower.cc.
+    struct FetchPosition {
+        Offset offset; // all below is on the disk, unless with write caching
+        LeaderEpoch last_epoch = kNoLeaderEpoch;
+        Offset log_start;
+    };
+    /// Where to fetch from next. Nothing: not a follower, offline, or a flush is to come first.
+    [[nodiscard]] std::optional<FetchPosition> fetch_position() const;
+    /// What the leader of an epoch answered.
+    struct Fetched {
+        LeaderEpoch leader_epoch;
+        Offset fetch_offset; // what it was asked
+        Offset high_watermark;
+        Offset log_start = kNoOffset;
+        std::optional<std::pair<LeaderEpoch, Offset>> diverging;
+        ByteView records; // batches, the last of them maybe cut short
+    };
+    /// Appends, or cuts what diverges, and learns the high watermark. Errors: not_leader (that
+    /// epoch is over, or the log does not end where it was asked from: fetch again); corrupt,
+    /// malformed, invalid_record (what the leader sent is of no use); internal (it diverges where
+    /// nothing is left to cut); those of storage.
+    Result<void> on_fetched(const Fetched& fetched, MonoTime now, WallTime wall, Outbox& out);
+    /// The leader of that epoch does not have the offset it was asked for: its log begins behind
+    /// where this one ends, which begins there now, empty. Errors: as above; offset_out_of_range,
+    /// when that is not so.
+    Result<void> on_out_of_range(LeaderEpoch leader_epoch, Offset leader_log_start, MonoTime now,
+                                 WallTime wall, Outbox& out);
 
     /// Handles one request; the answer is in `out` now, or comes later (parked append).
     void handle(PartitionRequest& request, CoreId from, MonoTime now, WallTime wall, Outbox& out);
@@ -75,6 +124,8 @@ public:
     void note_log_failure(Outbox& out);
     /// The log was synced from outside.
     void note_synced(Outbox& out) { advance(out); }
+    /// Time went on: who does not catch up holds the high watermark no longer.
+    void on_lag_check(MonoTime now, Outbox& out);
     /// Retention and release of idle files.
     void maintain(WallTime wall, MonoTime now, Outbox& out);
 
@@ -99,26 +150,55 @@ public:
     /// Its log directory has less free than the reserve: what clients produce is refused with
     /// storage_full, unless the topic is internal.
     void set_low_space(bool is_low);
-    [[nodiscard]] Offset high_watermark() const;
+    [[nodiscard]] Offset high_watermark() const { return high_watermark_; }
+    /// Leads, and has committed all that was there when its epoch began: only then it knows what
+    /// is committed (KIP-207).
+    [[nodiscard]] bool is_settled_leader() const {
+        return leading_ && high_watermark_ >= leading_->epoch_start();
+    }
+    [[nodiscard]] Role role() const { return role_; }
+    [[nodiscard]] BrokerId leader() const { return leader_; }
+    /// nullptr: this broker does not lead it.
+    [[nodiscard]] const LeaderState* leading() const { return leading_ ? &*leading_ : nullptr; }
+    [[nodiscard]] int32_t min_insync_replicas() const { return min_insync_replicas_; }
     /// Below it all transactions are decided, durably: where readers of committed data stop.
     [[nodiscard]] Offset last_stable_offset() const;
     [[nodiscard]] LeaderEpoch leader_epoch() const { return leader_epoch_; }
     [[nodiscard]] const PartitionKey& key() const { return key_; }
     [[nodiscard]] const std::string& name() const { return name_; }
+    [[nodiscard]] Offset log_start() const { return log_ ? log_->log_start_offset() : Offset{0}; }
+    [[nodiscard]] Offset log_end() const { return log_ ? log_->log_end_offset() : Offset{0}; }
     /// nullptr when the log could not be opened.
     [[nodiscard]] storage::Log* log() { return log_.get(); }
 
     /// Everything parked is answered with `code` (topic deleted, broker stopping).
     void release_waiters(Code code, Outbox& out);
+    /// The appends among it alone.
+    void release_appends(Code code, Outbox& out);
 
 private:
-    Result<PartitionResult> read(const PartitionRequest& request, const ReadOp& op, CoreId from);
+    // partition_read.cc
+    Result<PartitionResult> read(const PartitionRequest& request, const ReadOp& op, CoreId from,
+                                 MonoTime now, Outbox& out);
+    [[nodiscard]] BrokerId preferred_replica(const ReadOp& op) const;
     Result<PartitionResult> list_offset(const ListOffsetOp& op);
     Result<PartitionResult> delete_records(const DeleteRecordsOp& op, Outbox& out);
+    Result<storage::EpochEnd> end_of_epoch(LeaderEpoch epoch) const;
     Result<PartitionResult> epoch_end(const EpochEndOp& op);
-    Result<PartitionResult> describe();
+    Result<PartitionResult> describe(MonoTime now);
     Result<PartitionResult> producers(WallTime wall);
     Result<PartitionResult> lag(const LagOp& op);
+    [[nodiscard]] Offset end_in_sight(Sight sight) const;
+
+    // partition_follower.cc
+    [[nodiscard]] Result<void> check_follower(LeaderEpoch leader_epoch) const;
+    Result<void> truncate(LeaderEpoch epoch, Offset end, WallTime wall);
+    [[nodiscard]] Result<void> check_epochs(const Fetched& fetched) const;
+    void take_high_watermark(Offset of_leader);
+
+    void become_leader(const metadata::PartitionImage& image, MonoTime now);
+    void resign(Outbox& out);
+    void raise_high_watermark();
     [[nodiscard]] Result<void> check_min_isr() const;
     Result<storage::AppendInfo> account(Result<storage::AppendInfo> appended, size_t size_bytes,
                                         MonoTime now, Outbox& out);
@@ -127,26 +207,28 @@ private:
     void append(PartitionRequest& request, const AppendOp& op, CoreId from, MonoTime now,
                 WallTime wall, Outbox& out);
     Result<void> check_request(const PartitionRequest& request) const;
-    [[nodiscard]] Offset readable_end(Isolation isolation) const {
-        return isolation == Isolation::read_committed ? last_stable_offset() : high_watermark();
-    }
+    [[nodiscard]] bool may_be_asked_follower(const PartitionOp& op) const;
     void advance(Outbox& out, MonoTime flushed_at = kMonoNever);
     void go_offline(Error error, Outbox& out);
+    static bool breaks_the_log(Code code);
     void set_offline(Error error);
-    [[nodiscard]] bool is_leader() const { return leader_ == self_; }
+    [[nodiscard]] bool is_leader() const { return role_ == Role::leader; }
 
     PartitionKey key_;
     std::string name_; // "topic-3", for messages
     BrokerId self_;
     BrokerId leader_ = kNoBroker;
     LeaderEpoch leader_epoch_{0};
-    uint32_t isr_size_ = 0;
+    Role role_ = Role::none;
+    std::optional<LeaderState> leading_; // exactly while it leads
+    Offset high_watermark_{0};
+    Duration lag_max_ = kReplicaLagMax;
+    MonoTime now_{};                  // of the last call that said
     int32_t min_insync_replicas_ = 1; // already min(option, replica count)
     bool write_caching_ = false;
     bool is_internal_ = false;
     bool is_watched_ = false;
     int32_t log_dir_ = -1;
-    Offset cached_end_{0}; // write caching was switched off here: readers have seen up to it
     bool flush_in_flight_ = false;
     uint32_t batches_since_flush_ = 0;
     int64_t records_since_flush_ = 0;

@@ -42,16 +42,33 @@ struct AppendResult {
 
 enum class Isolation : uint8_t { read_uncommitted, read_committed };
 
-/// Reads from `fetch_offset` up to what the isolation level may see. No bytes are read: the answer
-/// names a file range. With `watch_below_bytes` > 0 and fewer readable bytes than that, the
-/// partition also arms a one-shot watch: PartitionWake follows as soon as more is readable (or on
-/// error).
+/// A broker that fetches for its replica of the partition.
+struct ReplicaReader {
+    BrokerId id;
+    Revision broker_epoch{}; // 0: it did not say
+    Offset log_start = kNoOffset;
+    /// The first read of a fetch: its offset is what the follower has on its disk. Read again after
+    /// a wake, it is no news.
+    bool is_progress = true;
+    Offset told_high_watermark = kNoOffset; // a higher one is worth an answer
+};
+
+/// Reads from `fetch_offset` up to what the isolation level may see; a replica: up to the log end.
+/// No bytes are read: the answer names a file range. With `watch_below_bytes` > 0 and fewer
+/// readable bytes than that, the partition also arms a one-shot watch: PartitionWake follows as
+/// soon as more is readable (or on error; or, for a replica, when the high watermark rises).
+/// Errors of a replica's: unknown_leader_epoch (it is none), not_leader (its broker epoch is over).
 struct ReadOp {
     Offset fetch_offset;
     uint32_t bytes_max = 0;
     Isolation isolation = Isolation::read_uncommitted;
     LeaderEpoch last_fetched_epoch = kNoLeaderEpoch; // -1: no divergence check
     uint32_t watch_below_bytes = 0;
+    std::optional<ReplicaReader> replica = std::nullopt; // nothing: a consumer
+    bool may_ask_follower = false; // of a consumer: a follower may answer, too (KIP-392)
+    /// The leader names one of these instead of reading, if it is in sync and has the offset: the
+    /// replicas near the consumer, best first.
+    std::vector<BrokerId> near = {};
 };
 struct ReadResult {
     Offset high_watermark = kNoOffset;
@@ -60,6 +77,9 @@ struct ReadResult {
     port::FileRange range;         // size 0: nothing readable
     uint32_t first_batch_size = 0; // bytes of the first whole batch in range
     std::optional<std::pair<LeaderEpoch, Offset>> diverging; // epoch and its end offset
+    BrokerId preferred_replica = kNoBroker; // to be read from instead; nothing was read
+    /// Of a replica: the log does not have its offset. It needs to know where the log begins.
+    bool is_out_of_range = false;
     /// read_committed: aborted transactions that overlap `range`, in the order they ended.
     struct Aborted {
         ProducerId producer_id;
@@ -144,6 +164,14 @@ struct DescribeResult {
     int32_t future_log_dir = -1; // where it is being moved; -1: nowhere
     uint64_t future_size_bytes = 0;
     int64_t future_offset_lag = 0; // records that are not there yet
+    /// Of the leader: how far the others are, as it knows.
+    struct Follower {
+        BrokerId id;
+        Offset end = kNoOffset; // -1: it has not fetched from this leader
+        int64_t behind_ms = -1; // since it had all; -1: never
+    };
+    bool is_leader = false;
+    std::vector<Follower> followers;
 };
 
 /// How far a reader that committed `committed` is behind, in records and in time.

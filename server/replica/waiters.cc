@@ -62,12 +62,14 @@ void Watches::cancel(CoreId core, Token request) {
     });
 }
 
-std::vector<Asker> Watches::take_ready(Offset high_watermark, Offset last_stable_offset) {
+std::vector<Asker> Watches::take_ready(const ReadEnds& ends) {
     std::vector<Asker> ready;
     std::erase_if(watches_, [&](const Watch& w) {
-        const Offset readable_end =
-            w.isolation == Isolation::read_committed ? last_stable_offset : high_watermark;
-        if (w.seen_end < readable_end) {
+        const Offset readable_end = w.sight == Sight::log_end          ? ends.log_end
+                                    : w.sight == Sight::high_watermark ? ends.high_watermark
+                                                                       : ends.last_stable;
+        if (w.seen_end < readable_end ||
+            (w.seen_high_watermark && *w.seen_high_watermark < ends.high_watermark)) {
             ready.push_back(w.asker);
             return true;
         }

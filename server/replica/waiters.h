@@ -7,6 +7,7 @@
 #include "server/replica/requests.h"
 
 #include <deque>
+#include <optional>
 #include <vector>
 
 namespace qtool::replica {
@@ -43,10 +44,21 @@ private:
     std::deque<ParkedAppend> parked_; // sorted by last_offset
 };
 
+/// Ends of a log that readers may see.
+struct ReadEnds {
+    Offset log_end;
+    Offset high_watermark;
+    Offset last_stable;
+};
+/// Who sees how far.
+enum class Sight : uint8_t { log_end, high_watermark, last_stable };
+
 struct Watch {
     Asker asker;
-    Isolation isolation = Isolation::read_uncommitted;
+    Sight sight = Sight::high_watermark;
     Offset seen_end; // fires when the readable end rises above this
+    /// Of a replica: fires also when the high watermark rises above this.
+    std::optional<Offset> seen_high_watermark;
 };
 
 class Watches {
@@ -54,9 +66,8 @@ public:
     /// Replaces an earlier watch of the same asker.
     void arm(Watch watch);
     void cancel(CoreId core, Token request);
-    /// Removes and returns the askers that may read further now, each to the end that its isolation
-    /// level sees.
-    std::vector<Asker> take_ready(Offset high_watermark, Offset last_stable_offset);
+    /// Removes and returns the askers that may read further now, each to the end that it sees.
+    std::vector<Asker> take_ready(const ReadEnds& ends);
     std::vector<Asker> take_all();
     [[nodiscard]] bool empty() const { return watches_.empty(); }
 

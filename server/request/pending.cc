@@ -21,6 +21,7 @@ void Pending::on_deadline(Services&) {
     QT_UNREACHABLE();
 }
 void Pending::on_draining(Services&) {}
+void Pending::on_partitions_changed(Services&) {}
 void Pending::on_abandoned(Services&) {}
 
 } // namespace qtool::request

@@ -28,6 +28,9 @@ public:
     virtual void on_deadline(Services& services);
     /// The broker stops: answer now what can be answered (a long poll ends early).
     virtual void on_draining(Services& services);
+    /// Leaders or replicas changed (Services::image): a fetch of a follower ends early, since its
+    /// broker will have other partitions to ask for.
+    virtual void on_partitions_changed(Services& services);
     /// The connection is gone, so no answer can be sent; the object is destroyed after this call.
     /// What was submitted still completes elsewhere and its answers find no token.
     virtual void on_abandoned(Services& services);

@@ -33,6 +33,8 @@ public:
 
     /// The newest image this core has applied. Keep the reference for as long as views are used.
     [[nodiscard]] virtual const metadata::ImageRef& image() const = 0;
+    /// When an image came last that changed leaders or replicas.
+    [[nodiscard]] virtual MonoTime partitions_changed_at() const = 0;
     /// In force now, options set at run time included. Valid as long as image() stays the same.
     [[nodiscard]] virtual const config::BrokerConfig& config() const = 0;
     [[nodiscard]] virtual BrokerId broker_id() const = 0;

@@ -147,6 +147,7 @@ Result<void> Log::restart_at(Offset offset, WallTime now) {
 Result<void> Log::drop_segments_from(Offset offset) {
     std::deque<Segment>& segments = hot_->segments;
     truncations_++;
+    rewrite_count_++;
     is_clean_ = false;
     while (!segments.empty() && segments.back().base_offset() >= offset) {
         Segment& last = segments.back();
@@ -222,6 +223,7 @@ Result<void> Log::restart_files(Offset offset) {
     QT_TRY(write_log_start(disk_, directory_, offset));
     log_start_ = offset;
     log_end_ = offset;
+    synced_end_ = offset;     // there is nothing to flush
     high_watermark_ = offset; // the leader's log begins there, so it is committed
     epochs_ = EpochCache();
     return after_truncation(last_wall_);

@@ -5,6 +5,9 @@
 //      |  ^
 //      |  +--wake: that partition is read again
 //      +--too little--> waiting --deadline--> answered
+//
+// A broker that fetches for its replicas comes here, too: it reads to the log end, what it asks for
+// is what it has (replica::ReadOp), and no quota of clients holds for it.
 #include "lib/protocol/msg/fetch.h"
 
 #include "lib/base/units.h"
@@ -25,9 +28,15 @@ using protocol::FetchResponse;
 constexpr int16_t kSessionsVersionMin = 7;   // KIP-227
 constexpr int16_t kTopicIdsVersionMin = 13;  // KIP-516
 constexpr int16_t kEndpointsVersionMin = 16; // KIP-951
+constexpr int16_t kFollowersVersionMin = 11; // KIP-392
+constexpr int16_t kReplicaStateVersionMin = 15;
 constexpr int32_t kWaitMaxMs = 5 * 60 * 1000;
 // Of one answer, whose frame has an int32 length; the rest is room for the partitions' headers.
 constexpr uint64_t kRecordsBytesMax = INT32_MAX - 256 * MiB;
+
+// Right after a change of leaders a follower has other partitions to ask for in a moment.
+constexpr Duration kChangeSettlesMax = 1s;
+constexpr int32_t kFollowerWaitAfterChangeMs = 20;
 
 constexpr int32_t kFinalEpoch = -1;  // session epoch: no session, or close the one named
 constexpr int32_t kInitialEpoch = 0; // session epoch: open one
@@ -41,12 +50,22 @@ public:
           sessions_(context.sessions),
           throttle_(context.throttle),
           client_id_(context.client_id),
-          request_(std::move(request)) {}
+          request_(std::move(request)) {
+        const bool has_state = head_.api_version >= kReplicaStateVersionMin;
+        const int32_t id = has_state ? request_.replica_state.replica_id : request_.replica_id;
+        if (id >= 0) {
+            const int64_t epoch = has_state ? request_.replica_state.replica_epoch : -1;
+            replica_.emplace();
+            replica_->id = BrokerId(id);
+            replica_->broker_epoch = Revision(std::max<int64_t>(epoch, 0));
+        }
+    }
 
     void start(Token self, request::Services& services) override {
         self_ = self;
         image_ = services.image();
         const bool is_overdrawn =
+            !replica_ &&
             throttle_.is_overdrawn(quota::Kind::fetch, client_id_, services, counters_);
         if (is_overdrawn && request_.session_epoch <= kInitialEpoch) {
             sessions_.close(request_.session_id); // no new one for an empty answer
@@ -61,9 +80,12 @@ public:
             answer_nothing(services);
             return;
         }
-        const auto wait_ms = std::clamp(request_.max_wait_ms, 0, kWaitMaxMs);
+        auto wait_ms = std::clamp(request_.max_wait_ms, 0, kWaitMaxMs);
+        if (replica_ && services.now() - services.partitions_changed_at() < kChangeSettlesMax) {
+            wait_ms = std::min(wait_ms, kFollowerWaitAfterChangeMs);
+        }
         may_wait_ = wait_ms > 0 && request_.min_bytes > 0 && !reads_.empty();
-        resolve();
+        resolve(services.config());
         deadline_ = services.now() + std::chrono::milliseconds(wait_ms);
         std::vector<uint32_t> all;
         for (uint32_t index = 0; index < reads_.size(); index++) {
@@ -99,6 +121,11 @@ public:
         settle(services);
     }
     void on_draining(request::Services& services) override { on_deadline(services); }
+    void on_partitions_changed(request::Services& services) override {
+        if (replica_) {
+            on_deadline(services);
+        }
+    }
     void on_abandoned(request::Services& services) override { cancel_watches(services); }
 
 private:
@@ -106,8 +133,10 @@ private:
     struct Read {
         FetchItem item;
         PartitionKey key;
+        std::vector<BrokerId> near; // replicas in the consumer's rack
         bool failed = false;
         bool is_watched = false;
+        bool was_read = false;
         Error error;
         replica::ReadResult result;
     };
@@ -206,6 +235,7 @@ private:
                 item.bytes_max = partition.partition_max_bytes;
                 item.current_leader_epoch = partition.current_leader_epoch;
                 item.last_fetched_epoch = partition.last_fetched_epoch;
+                item.log_start_offset = partition.log_start_offset;
             }
         }
         return items;
@@ -213,7 +243,10 @@ private:
 
     // ---- reading ----------------------------------------------------------------------------
 
-    void resolve() {
+    void resolve(const config::BrokerConfig& config) {
+        const bool is_near_wanted = !replica_ && config.is_replica_selector_rack_aware &&
+                                    head_.api_version >= kFollowersVersionMin &&
+                                    !request_.rack_id.empty();
         for (Read& read : reads_) {
             const FetchKey& key = read.item.key;
             const metadata::TopicImage* topic =
@@ -225,8 +258,23 @@ private:
                 fail(read, Error(Code::unknown_partition));
             } else {
                 read.key = PartitionKey{topic->id, PartitionIndex(key.partition)};
+                if (is_near_wanted) {
+                    const auto index = static_cast<size_t>(key.partition);
+                    read.near = near(topic->partitions[index]);
+                }
             }
         }
+    }
+
+    [[nodiscard]] std::vector<BrokerId> near(const metadata::PartitionImage& partition) const {
+        std::vector<BrokerId> found;
+        for (const BrokerId id : partition.replicas) {
+            const metadata::BrokerImage* broker = image_->find_broker(id);
+            if (broker != nullptr && broker->is_live() && broker->rack == request_.rack_id) {
+                found.push_back(id);
+            }
+        }
+        return found;
     }
 
     [[nodiscard]] uint32_t watch_below() const {
@@ -250,6 +298,17 @@ private:
                                                          : replica::Isolation::read_committed;
             op.last_fetched_epoch = LeaderEpoch(item.last_fetched_epoch);
             op.watch_below_bytes = may_wait_ ? watch_below() : 0;
+            op.may_ask_follower = !replica_ && head_.api_version >= kFollowersVersionMin;
+            op.near = reads_[index].near;
+            if (replica_) {
+                op.isolation = replica::Isolation::read_uncommitted;
+                op.replica = replica_;
+                op.replica->log_start = Offset(item.log_start_offset);
+                op.replica->is_progress = !std::exchange(reads_[index].was_read, true);
+                // Without a session nothing is remembered, and nothing is news.
+                op.replica->told_high_watermark =
+                    Offset(session_id_ != 0 ? item.told_high_watermark : INT64_MAX);
+            }
             // Set before the answer: whoever gives up meanwhile must cancel what is being armed.
             reads_[index].is_watched = may_wait_;
             ask.op = op;
@@ -270,7 +329,11 @@ private:
         uint64_t readable = 0;
         bool urgent = !may_wait_;
         for (const Read& read : reads_) {
-            urgent = urgent || read.failed || read.result.diverging.has_value();
+            urgent = urgent || read.failed || read.result.diverging ||
+                     read.result.is_out_of_range || read.result.preferred_replica != kNoBroker;
+            // Its high watermark should not wait for the next records.
+            urgent = urgent || (replica_ && session_id_ != 0 &&
+                                read.result.high_watermark.value() > read.item.told_high_watermark);
             readable += std::min<uint64_t>(read.result.range.size,
                                            static_cast<uint64_t>(std::max(read.item.bytes_max, 1)));
         }
@@ -324,13 +387,14 @@ private:
 
     [[nodiscard]] static bool is_news(const Read& read) {
         return read.failed || read.result.range.size > 0 || read.result.diverging ||
+               read.result.is_out_of_range || read.result.preferred_replica != kNoBroker ||
                read.result.high_watermark.value() != read.item.told_high_watermark ||
                read.result.log_start_offset.value() != read.item.told_log_start;
     }
 
     void answer(request::Services& services) {
         cancel_watches(services);
-        if (deadline_is_set_) {
+        if (deadline_is_set_ && !replica_) {
             counters_.stage(metrics::Stage::fetch_wait).observe(services.now() - waiting_since_);
         }
         FetchResponse response;
@@ -341,8 +405,10 @@ private:
         uint64_t left = std::min(
             kRecordsBytesMax, static_cast<uint64_t>(std::clamp(request_.max_bytes, 0,
                                                                services.config().fetch_bytes_max)));
-        if (const auto allowed = throttle_.allowance(quota::Kind::fetch, client_id_, services)) {
-            left = std::min(left, *allowed); // else one answer would be years of a small quota
+        if (!replica_) {
+            // Else one answer would be years of a small quota.
+            left = std::min(
+                left, throttle_.allowance(quota::Kind::fetch, client_id_, services).value_or(left));
         }
         uint64_t served = 0;
         bool is_first = true;
@@ -370,7 +436,9 @@ private:
         if (head_.api_version >= kEndpointsVersionMin) {
             hints.fill_endpoints(response.node_endpoints);
         }
-        throttle_.take(quota::Kind::fetch, client_id_, static_cast<double>(served), services);
+        if (!replica_) {
+            throttle_.take(quota::Kind::fetch, client_id_, static_cast<double>(served), services);
+        }
         services.finish(self_, make_pieces(response, std::move(ranges)));
     }
 
@@ -380,8 +448,9 @@ private:
             return; // forgotten by a later request of the same connection
         }
         // After an error -1, so that the partition is in the next answer whatever it holds.
-        item->told_high_watermark = read.failed ? -1 : read.result.high_watermark.value();
-        item->told_log_start = read.failed ? -1 : read.result.log_start_offset.value();
+        const bool is_error = read.failed || read.result.is_out_of_range;
+        item->told_high_watermark = is_error ? -1 : read.result.high_watermark.value();
+        item->told_log_start = is_error ? -1 : read.result.log_start_offset.value();
         if (read.result.range.size > 0) {
             session.move_to_end(read.item.key);
         }
@@ -422,6 +491,13 @@ private:
             }
             return;
         }
+        if (read.result.is_out_of_range) {
+            out.error_code = error_code(Code::offset_out_of_range);
+            out.high_watermark = -1;
+            out.log_start_offset = read.result.log_start_offset.value(); // for a replica: see there
+            return;
+        }
+        out.preferred_read_replica = read.result.preferred_replica.value();
         out.high_watermark = read.result.high_watermark.value();
         out.last_stable_offset = read.result.last_stable_offset.value();
         out.log_start_offset = read.result.log_start_offset.value();
@@ -463,7 +539,8 @@ private:
     FetchRequest request_;
     Token self_;
     metadata::ImageRef image_;
-    int32_t session_id_ = 0; // 0: without a session
+    std::optional<replica::ReplicaReader> replica_; // nothing: a consumer
+    int32_t session_id_ = 0;                        // 0: without a session
     bool is_incremental_ = false;
     bool may_wait_ = false;
     MonoTime deadline_{};
@@ -477,12 +554,7 @@ private:
 
 Outcome handle_fetch(const Context& context) {
     KAFKA_DECODE(FetchRequest, request, context);
-    const int32_t replica =
-        context.head.api_version >= 15 ? request.replica_state.replica_id : request.replica_id;
-    const bool is_consumer = replica < 0;
-    const bool isolation_known = request.isolation_level == 0 || request.isolation_level == 1;
-    if (!is_consumer || !isolation_known) {
-        // Followers do not exist before the cluster issue; saying so beats serving them wrongly.
+    if (request.isolation_level != 0 && request.isolation_level != 1) {
         FetchResponse response;
         response.error_code = error_code(Code::invalid_request);
         return Answer{make_answer(context.head, response)};

@@ -37,7 +37,7 @@ struct Fixture {
             hint.key, "t-0", BrokerId(1),
             storage::Log::open(disk, "/data/t-0", storage::LogConfig{}, hint, wall(kNowMs)),
             86'400'000, counters);
-        partition->apply(topic, out);
+        partition->apply(topic, MonoTime{}, out);
     }
 
     /// The index the answer will carry.
@@ -202,10 +202,10 @@ TEST_CASE_FIXTURE(Fixture, "markers are refused as appends are, and by their epo
     second.marker.coordinator_epoch = 0;
     CHECK(refused(second) == Code::coordinator_fenced);
     topic.partitions[0].isr.clear();
-    partition->apply(topic, out);
+    partition->apply(topic, MonoTime{}, out);
     CHECK(refused(marker(7, protocol::ControlType::commit, 3)) == Code::not_enough_replicas);
     topic.partitions[0].leader = BrokerId(2);
-    partition->apply(topic, out);
+    partition->apply(topic, MonoTime{}, out);
     CHECK(refused(marker(7, protocol::ControlType::commit, 3)) == Code::not_leader);
 }
 
@@ -238,7 +238,7 @@ TEST_CASE_FIXTURE(Fixture, "producers are described with their transactions") {
 
 TEST_CASE_FIXTURE(Fixture, "with write caching a marker is done when it is written") {
     topic.effective.write_caching = true;
-    partition->apply(topic, out);
+    partition->apply(topic, MonoTime{}, out);
     write({.producer = 7});
     CHECK(latest(kCommitted) == 0);
     CHECK(answer(ask(marker(7, protocol::ControlType::commit))));

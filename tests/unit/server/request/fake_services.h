@@ -159,6 +159,7 @@ public:
 
     // ---- request::Services --------------------------------------------------------------------
     [[nodiscard]] const metadata::ImageRef& image() const override { return image_; }
+    [[nodiscard]] MonoTime partitions_changed_at() const override { return MonoTime{}; }
     [[nodiscard]] const config::BrokerConfig& config() const override { return config_; }
     [[nodiscard]] BrokerId broker_id() const override { return BrokerId(1); }
     [[nodiscard]] CoreId core_id() const override { return CoreId(0); }
