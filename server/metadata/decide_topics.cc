@@ -104,6 +104,17 @@ private:
     bool loaded_ = false;
 };
 
+// Somebody must lead a new partition.
+Result<void> check_some_live(const Image& image, int32_t partition,
+                             const std::vector<BrokerId>& replicas) {
+    if (std::any_of(replicas.begin(), replicas.end(),
+                    [&](BrokerId broker) { return image.is_live(broker); })) {
+        return {};
+    }
+    return Error(Code::invalid_replica_assignment, "partition " + std::to_string(partition) +
+                                                       ": none of the assigned brokers is live");
+}
+
 Result<Placed> assigned_replicas(const NewTopic& topic, const Image& image) {
     if (topic.partition_count != -1 || topic.replication_factor != -1) {
         return Error(Code::invalid_request,
@@ -121,6 +132,7 @@ Result<Placed> assigned_replicas(const NewTopic& topic, const Image& image) {
                              ", each once");
         }
         QT_TRY(check_replicas(image.brokers, assignment.partition, assignment.replicas));
+        QT_TRY(check_some_live(image, assignment.partition, assignment.replicas));
         placed[index] = assignment.replicas;
     }
     for (const std::vector<BrokerId>& replicas : placed) {
@@ -164,20 +176,21 @@ Result<Placed> replicas_of(const NewTopic& topic, const Image& image,
     return place_replicas(image.brokers, wanted.first, wanted.second, random);
 }
 
-PartitionImage new_partition(const std::vector<BrokerId>& replicas) {
+PartitionImage new_partition(const Image& image, const std::vector<BrokerId>& replicas) {
     PartitionImage partition;
     partition.replicas = replicas;
-    partition.isr = replicas;
-    partition.leader = replicas.front();
+    std::copy_if(replicas.begin(), replicas.end(), std::back_inserter(partition.isr),
+                 [&](BrokerId broker) { return image.is_live(broker); });
+    partition.leader = partition.isr.front();
     return partition;
 }
 
-void write_partitions(const TopicId& id, int32_t first, const Placed& placed,
+void write_partitions(const Image& image, const TopicId& id, int32_t first, const Placed& placed,
                       port::StoreTransaction& transaction) {
     int32_t index = first;
     for (const std::vector<BrokerId>& replicas : placed) {
         transaction.writes.push_back(
-            {partition_key(id, index), encode_partition(new_partition(replicas))});
+            {partition_key(id, index), encode_partition(new_partition(image, replicas))});
         index++;
     }
 }
@@ -230,7 +243,7 @@ port::StoreTransaction CreateTopics::decide(const Image& image, port::Random& ra
             return {};
         }
         transaction.guards.push_back({topic_key(topic.name), Revision{0}});
-        write_partitions(created.id, 0, placed, transaction);
+        write_partitions(image, created.id, 0, placed, transaction);
         if (!created.configs.empty()) {
             transaction.writes.push_back(
                 {topic_configs_key(created.id), encode_configs(created.configs)});
@@ -366,6 +379,7 @@ Result<Placed> added_replicas(const MorePartitions& more, const TopicImage& topi
     int32_t index = count;
     for (const std::vector<BrokerId>& replicas : *more.assignments) {
         QT_TRY(check_replicas(image.brokers, index, replicas));
+        QT_TRY(check_some_live(image, index, replicas));
         if (replicas.size() != factor) {
             return Error(Code::invalid_replica_assignment,
                          "partition " + std::to_string(index) + ": " +
@@ -400,7 +414,7 @@ port::StoreTransaction CreatePartitions::decide(const Image& image, port::Random
             return {};
         }
         transaction.guards.push_back({topic_key(topic->name), topic->mod_revision});
-        write_partitions(topic->id, static_cast<int32_t>(topic->partitions.size()), placed,
+        write_partitions(image, topic->id, static_cast<int32_t>(topic->partitions.size()), placed,
                          transaction);
         transaction.writes.push_back(
             {topic_key(topic->name), encode_topic({topic->id, more.count})});

@@ -29,7 +29,9 @@ void add_missing(Brokers& brokers, const Brokers& more) {
 
 size_t min_isr(const TopicImage& topic, const PartitionImage& partition) {
     const auto wanted = static_cast<size_t>(std::max(topic.effective.min_insync_replicas, 1));
-    return std::min(wanted, partition.replicas.size());
+    // Replicas that are still being added would only make writes wait for them.
+    const size_t there = without(partition.replicas, partition.adding_replicas).size();
+    return std::min(wanted, std::max<size_t>(there, 1));
 }
 
 bool contains(const std::vector<BrokerId>& brokers, BrokerId broker) {
@@ -61,6 +63,10 @@ void PartitionChange::set_elr(const Brokers& candidates) {
     now_.elr = without(candidates, now_.isr);
 }
 
+void PartitionChange::clear_elr_if_idle() {
+    set_elr(now_.elr);
+}
+
 void PartitionChange::leave_isr(const IsLive& stays) {
     Brokers left;
     std::copy_if(now_.isr.begin(), now_.isr.end(), std::back_inserter(left), stays);
@@ -90,7 +96,15 @@ bool PartitionChange::lose_copy(BrokerId broker) {
 
 // ---- leader -------------------------------------------------------------------------------------
 
-void PartitionChange::elect(const IsLive& is_live, bool unclean) {
+void PartitionChange::elect(const IsLive& is_live) {
+    elect_one(is_live, topic_.effective.unclean_leader_election_enable);
+}
+
+void PartitionChange::elect_unclean(const IsLive& is_live) {
+    elect_one(is_live, true);
+}
+
+void PartitionChange::elect_one(const IsLive& is_live, bool unclean) {
     if (now_.leader != kNoBroker && contains(now_.isr, now_.leader) && is_live(now_.leader)) {
         return;
     }

@@ -20,7 +20,8 @@
 
 namespace qtool::metadata {
 
-/// min.insync.replicas as it holds for a partition: at most its replicas.
+/// min.insync.replicas as it holds for a partition: at least 1, at most its replicas, those that
+/// are being added apart.
 size_t min_isr(const TopicImage& topic, const PartitionImage& partition);
 
 /// Whether the broker is one of them.
@@ -37,6 +38,8 @@ public:
 
     /// Not empty; replicas only.
     void set_isr(std::vector<BrokerId> isr);
+    /// Clears the ELR when the ISR is large enough: min.insync.replicas may have been lowered.
+    void clear_elr_if_idle();
     /// Takes brokers out of the ISR, but never the last one. Where all would go, all stay: each
     /// of them holds what is committed.
     void leave_isr(const IsLive& stays);
@@ -44,8 +47,10 @@ public:
     /// held what is committed, and stays in the ISR so that nobody starts from nothing unasked.
     bool lose_copy(BrokerId broker);
 
-    /// Keeps a live leader of the ISR; else elects as above. `unclean`: also by losing records.
-    void elect(const IsLive& is_live, bool unclean);
+    /// Keeps a live leader of the ISR; else elects as above.
+    void elect(const IsLive& is_live);
+    /// As elect, and where that finds nobody, any live replica, whatever the topic says.
+    void elect_unclean(const IsLive& is_live);
     /// Makes the broker leader, which must be a member of the ISR.
     void set_leader(BrokerId broker);
     /// A new term of the leader there is.
@@ -65,6 +70,7 @@ public:
     [[nodiscard]] std::optional<PartitionImage> result() const;
 
 private:
+    void elect_one(const IsLive& is_live, bool unclean);
     void set_elr(const std::vector<BrokerId>& candidates);
 
     const TopicImage& topic_;
