@@ -2,7 +2,7 @@
 
 #include "lib/base/assert.h"
 #include "lib/base/log.h"
-#include "server/metadata/partition_change.h"
+#include "lib/config/broker_config.h"
 #include "server/metadata/placement.h"
 #include "server/metadata/record_codec.h"
 

@@ -17,6 +17,7 @@
 #include "lib/base/slot_map.h"
 #include "lib/base/time.h"
 #include "server/metadata/image.h"
+#include "server/metadata/partition_change.h"
 #include "server/port/metadata_store.h"
 
 #include <map>
@@ -25,8 +26,6 @@
 
 namespace qtool::metadata {
 
-/// With a guard each and one more they fit a transaction of any store (etcd: 128).
-inline constexpr size_t kBatchPartitionsMax = 120;
 /// Enough to keep a store busy that answers in a few milliseconds.
 inline constexpr size_t kBatchesInFlightMax = 8;
 /// Wait after a conflict or while the store is away; a newer image comes sooner mostly.

@@ -39,7 +39,7 @@ bool contains(const std::vector<BrokerId>& brokers, BrokerId broker) {
 }
 
 PartitionChange::PartitionChange(const TopicImage& topic, const PartitionImage& before)
-    : topic_(topic),
+    : topic_(&topic),
       before_(before),
       now_(before) {}
 
@@ -56,7 +56,7 @@ void PartitionChange::set_isr(Brokers isr) {
 
 // Of the candidates, each of which holds all that is committed, those the ISR does not have.
 void PartitionChange::set_elr(const Brokers& candidates) {
-    if (now_.isr.size() >= min_isr(topic_, now_)) {
+    if (now_.isr.size() >= min_isr(*topic_, now_)) {
         now_.elr.clear();
         return;
     }
@@ -84,20 +84,22 @@ bool PartitionChange::lose_copy(BrokerId broker) {
     if (left.empty()) {
         // Who is in the ELR holds all that is committed, too.
         left = now_.elr;
-        if (left.empty()) {
-            return false;
-        }
     }
+    const bool is_left = !left.empty();
     const Brokers candidates = now_.elr;
     now_.isr = std::move(left);
     set_elr(candidates);
-    return true;
+    return is_left;
 }
 
 // ---- leader -------------------------------------------------------------------------------------
 
 void PartitionChange::elect(const IsLive& is_live) {
-    elect_one(is_live, topic_.effective.unclean_leader_election_enable);
+    elect_one(is_live, topic_->effective.unclean_leader_election_enable);
+}
+
+void PartitionChange::elect_clean(const IsLive& is_live) {
+    elect_one(is_live, false);
 }
 
 void PartitionChange::elect_unclean(const IsLive& is_live) {
@@ -219,7 +221,6 @@ std::optional<PartitionImage> PartitionChange::result() const {
     if (after.leader != kNoBroker) {
         QT_ASSERT(contains(after.isr, after.leader));
     }
-    QT_ASSERT(!after.isr.empty());
     return after;
 }
 

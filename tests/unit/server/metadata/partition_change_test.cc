@@ -135,7 +135,14 @@ TEST_CASE("partition change: a copy that is lost is in no ISR and ELR, unless it
     CHECK(from_elr.now().isr == ids({3}));
     PartitionChange last(of, partition({1, 2, 3}, {1}, 1));
     CHECK_FALSE(last.lose_copy(BrokerId(1)));
-    CHECK(last.now().isr == ids({1}));
+    last.elect(live({1, 2, 3}));
+    const PartitionImage lost = last.result().value();
+    CHECK(lost.isr.empty());
+    CHECK(lost.leader == kNoBroker);
+    CHECK(lost.last_known_leader == BrokerId(1));
+    PartitionChange asked(of, lost);
+    asked.elect_unclean(live({2, 3}));
+    CHECK(asked.result()->leader == BrokerId(2));
 }
 
 TEST_CASE("partition change: a reassignment ends when all new replicas are in sync") {
