@@ -36,7 +36,13 @@ void ChangeRunner::on_committed(Token token, Result<Revision> result, MonoTime n
         return; // timed out or abandoned meanwhile
     }
     if (result) {
-        finish(token, {});
+        if (!change->operation->advance()) {
+            finish(token, {});
+            return;
+        }
+        change->attempts = 0;
+        change->decide_at = now;
+        alarms_.push(now, token);
         return;
     }
     if (result.error().code == Code::store_conflict && change->attempts < kChangeAttemptsMax) {

@@ -5,6 +5,7 @@
 //   deciding --writes--> committing --success--> done
 //      |  ^                  |
 //      |  +---- conflict ----+   (after a short wait, at most kChangeAttemptsMax times)
+//      |  +---- a part of it is done: the next (at once)
 //      +---no writes---> done          any state --deadline--> done (timed_out)
 #pragma once
 

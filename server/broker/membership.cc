@@ -154,12 +154,11 @@ void Membership::retake(const metadata::Image& image, MonoTime now) {
                 topic.partitions[static_cast<size_t>(index.value())].replicas.size() > 1;
             return is_lost_ || is_cut || (is_partly_lost_ && !disks_.holds(topic.name, key));
         });
-    sweep_ = sweep.get();
     run(std::move(sweep), image, now + kRegisterMax);
 }
 
 void Membership::note_lost_copies() const {
-    const auto& sweep = static_cast<const metadata::RetakeReplicas&>(*sweep_);
+    const auto& sweep = static_cast<const metadata::RetakeReplicas&>(*operation_);
     for (const std::string& partition : sweep.last_copies()) {
         log_line(LogLevel::error, "last_copy_lost",
                  {{"partition", partition},
@@ -200,10 +199,7 @@ void Membership::resign(const metadata::Image& image, MonoTime now) {
         return;
     }
     state_ = State::resigning;
-    resign_until_ = now + kResignMax;
-    auto sweep = std::make_unique<metadata::ResignReplicas>(setup_.self);
-    sweep_ = sweep.get();
-    run(std::move(sweep), image, resign_until_);
+    run(std::make_unique<metadata::ResignReplicas>(setup_.self), image, now + kResignMax);
 }
 
 // ---- events -------------------------------------------------------------------------------------
@@ -212,10 +208,6 @@ void Membership::run(std::unique_ptr<metadata::PlainOperation> operation,
                      const metadata::Image& image, MonoTime deadline) {
     QT_ASSERT(!is_running_);
     operation_ = std::move(operation);
-    rerun(image, deadline);
-}
-
-void Membership::rerun(const metadata::Image& image, MonoTime deadline) {
     is_running_ = true;
     setup_.changes->start(kRequest, *operation_, deadline, image, *setup_.random);
 }
@@ -238,11 +230,6 @@ void Membership::on_finished(const metadata::Image& image, MonoTime now) {
             try_again(outcome.error(), now);
             return;
         }
-        sweep_->advance();
-        if (!sweep_->is_done()) {
-            rerun(image, now + kRegisterMax);
-            return;
-        }
         note_lost_copies();
         state_ = State::registering;
         enroll(image, now);
@@ -258,17 +245,8 @@ void Membership::on_finished(const metadata::Image& image, MonoTime now) {
         }
         return;
     case State::resigning:
-        if (outcome) {
-            sweep_->advance();
-        }
-        if (now < resign_until_ && !sweep_->is_done()) {
-            rerun(image, resign_until_);
-            return;
-        }
-        if (!sweep_->is_done()) {
-            log_line(
-                LogLevel::warn, "leaderships_kept",
-                {{"reason", outcome ? std::string("time is over") : to_string(outcome.error())}});
+        if (!outcome) {
+            log_line(LogLevel::warn, "leaderships_kept", {{"reason", to_string(outcome.error())}});
         }
         state_ = State::resigned;
         return;
@@ -328,7 +306,7 @@ void Membership::on_time(const metadata::Image& image, MonoTime now) {
         } else if (state_ == State::registering) {
             enroll(image, now);
         } else if (state_ == State::retaking && !is_running_) {
-            rerun(image, now + kRegisterMax);
+            retake(image, now);
         }
     }
     if (state_ == State::checking && give_up_at_ <= now) {

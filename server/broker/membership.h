@@ -111,7 +111,6 @@ private:
     void enroll(const metadata::Image& image, MonoTime now);
     void run(std::unique_ptr<metadata::PlainOperation> operation, const metadata::Image& image,
              MonoTime deadline);
-    void rerun(const metadata::Image& image, MonoTime deadline);
     void on_registered(const metadata::Image& image);
     void note_lost_copies() const;
     void fail(Error error);
@@ -128,12 +127,10 @@ private:
     bool was_member_ = false;
     Revision claim_{0};
     std::unique_ptr<metadata::PlainOperation> operation_; // running, or the last one
-    metadata::PartitionSweep* sweep_ = nullptr;           // operation_, while it is one
     bool is_running_ = false;
     std::optional<Error> failure_;
     MonoTime give_up_at_ = kMonoNever; // checking: the other process must be gone by then
     MonoTime again_at_ = kMonoNever;
-    MonoTime resign_until_ = kMonoNever;
 };
 
 } // namespace qtool::broker

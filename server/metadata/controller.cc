@@ -3,6 +3,7 @@
 #include "lib/base/assert.h"
 #include "lib/base/log.h"
 #include "lib/config/broker_config.h"
+#include "server/metadata/decide_reassign.h"
 #include "server/metadata/placement.h"
 #include "server/metadata/record_codec.h"
 
@@ -26,16 +27,6 @@ size_t wanted_replicas(const Image& image, const TopicImage& topic) {
     return static_cast<size_t>(topic.name == kGroupTopic
                                    ? image.broker->offsets_topic_replication_factor
                                    : image.broker->transaction_state_replication_factor);
-}
-
-// The first replica in the end: whom a reassignment removes does not count.
-BrokerId preferred_leader(const PartitionImage& partition) {
-    for (const BrokerId broker : partition.replicas) {
-        if (!contains(partition.removing_replicas, broker)) {
-            return broker;
-        }
-    }
-    return kNoBroker;
 }
 
 } // namespace

@@ -76,9 +76,6 @@ port::StoreTransaction FenceBroker::decide(const Image& image, port::Random&) {
 port::StoreTransaction PartitionSweep::decide(const Image& image, port::Random&) {
     port::StoreTransaction transaction;
     end_.reset();
-    if (!begin_) {
-        return transaction;
-    }
     auto topic = image.topics_by_id.lower_bound(begin_->topic_id);
     for (; topic != image.topics_by_id.end(); ++topic) {
         const bool is_begun = topic->first == begin_->topic_id;

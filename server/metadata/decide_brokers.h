@@ -32,23 +32,22 @@ private:
     bool is_finished_ = false;
 };
 
-/// Goes through all partitions in runs of at most kBatchPartitionsMax changes: run it, advance(),
-/// and again until is_done().
+/// Goes through all partitions in parts of at most kBatchPartitionsMax changes.
 class PartitionSweep : public PlainOperation {
 public:
     port::StoreTransaction decide(const Image& image, port::Random& random) final;
-    /// The last run succeeded: the next one goes on behind it.
-    void advance() { begin_ = end_; }
-    /// As of the last advance.
-    [[nodiscard]] bool is_done() const { return !begin_; }
+    bool advance() final {
+        begin_ = end_;
+        return begin_.has_value();
+    }
 
 private:
     /// What becomes of a partition; nothing: it stays.
     virtual std::optional<PartitionImage> change(const Image& image, const TopicImage& topic,
                                                  size_t index) = 0;
 
-    std::optional<PartitionKey> begin_ = PartitionKey{}; // of the next run; nothing: the end
-    std::optional<PartitionKey> end_;                    // of the last run
+    std::optional<PartitionKey> begin_ = PartitionKey{}; // of the next part
+    std::optional<PartitionKey> end_; // of the last part; nothing: it was the last of all
 };
 
 /// Gives the cluster an id when it has none yet. Brokers that start together agree: one wins, the

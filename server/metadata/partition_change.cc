@@ -157,7 +157,8 @@ void PartitionChange::renew_leader() {
 void PartitionChange::reassign(const Brokers& target) {
     QT_ASSERT(!target.empty());
     // What is being added is not there yet: a new wish starts from the replicas before.
-    const Brokers before = without(now_.replicas, now_.adding_replicas);
+    const Brokers all = now_.replicas;
+    const Brokers before = without(all, now_.adding_replicas);
     now_.adding_replicas = without(target, before);
     now_.removing_replicas = without(before, target);
     now_.replicas = target;
@@ -171,6 +172,7 @@ void PartitionChange::reassign(const Brokers& target) {
         now_.isr = kept;
     }
     now_.elr = without(now_.elr, without(now_.elr, now_.replicas));
+    is_new_term_ = is_new_term_ || !without(all, now_.replicas).empty();
     set_elr(now_.elr);
 }
 
@@ -186,6 +188,7 @@ bool PartitionChange::cancel_reassignment() {
     now_.replicas = replicas;
     now_.isr = isr;
     now_.elr = without(now_.elr, now_.adding_replicas);
+    is_new_term_ = is_new_term_ || !now_.adding_replicas.empty();
     now_.adding_replicas.clear();
     now_.removing_replicas.clear();
     set_elr(now_.elr);
@@ -203,6 +206,7 @@ bool PartitionChange::finish_reassignment() {
     now_.replicas = without(now_.replicas, now_.removing_replicas);
     now_.isr = isr;
     now_.elr = without(now_.elr, now_.removing_replicas);
+    is_new_term_ = is_new_term_ || !now_.removing_replicas.empty();
     now_.adding_replicas.clear();
     now_.removing_replicas.clear();
     set_elr(now_.elr);

@@ -9,7 +9,8 @@
 //         the ISR; else none, ISR and ELR kept; else, where the topic allows to lose records, any
 //         live replica
 //
-// Each change of leader raises the leader epoch by one, each change at all the partition epoch.
+// Each change of leader raises the leader epoch by one, and so do replicas that leave: no fetch of
+// theirs is then of this epoch. Each change at all raises the partition epoch by one.
 // Pure; for any thread. Source: Kafka's PartitionChangeBuilder; KIP-966, KIP-455.
 #pragma once
 

@@ -538,8 +538,11 @@ private:
             const PartitionImage& is = *world_.image->partition(key);
             CHECK_FALSE(is.isr.empty());
             CHECK(is.partition_epoch == was.partition_epoch + 1);
-            CHECK(is.leader_epoch.value() ==
-                  was.leader_epoch.value() + (is.leader == was.leader ? 0 : 1));
+            const bool is_new_term =
+                is.leader != was.leader || is.replicas.size() < was.replicas.size();
+            CHECK(is.leader_epoch >= was.leader_epoch);
+            CHECK(is.leader_epoch.value() <= was.leader_epoch.value() + 1);
+            CHECK((!is_new_term || is.leader_epoch > was.leader_epoch));
             for (const BrokerId broker : is.elr) {
                 CHECK_FALSE(contains(is.isr, broker));
             }
