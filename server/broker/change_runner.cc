@@ -11,6 +11,7 @@ void ChangeRunner::start(Token request, metadata::Operation& operation, MonoTime
     change.request = request;
     change.operation = &operation;
     change.deadline = deadline;
+    operation.set_writes_max(writes_max_);
     decide(token, change, image, random);
     if (changes_.find(token) != nullptr) { // else it is finished: nothing to write
         alarms_.push(deadline, token);

@@ -29,6 +29,7 @@ MetadataCore::MetadataCore(port::CorePorts ports, Shared& shared, port::Metadata
       replay_(shared.config),
       image_(std::make_shared<metadata::Image>()),
       log_level_(shared.config.log_level),
+      changes_(shared.store_writes_max),
       applied_(shared.core_count),
       membership_([&] {
           Membership::Setup setup;

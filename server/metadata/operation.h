@@ -9,6 +9,9 @@
 #include "server/port/metadata_store.h"
 #include "server/port/random.h"
 
+#include <cstddef>
+#include <cstdint>
+
 namespace qtool::metadata {
 
 class Operation {
@@ -29,6 +32,15 @@ public:
     /// (store_unavailable, storage_full, timed_out; store_conflict after the last retry). On
     /// failure the operation turns the items it meant to write into that error.
     virtual void finish(Result<void> result) = 0;
+
+    /// Writes, and guards, that one transaction may have: set before the first decision.
+    void set_writes_max(size_t max) { writes_max_ = max; }
+
+protected:
+    [[nodiscard]] size_t writes_max() const { return writes_max_; }
+
+private:
+    size_t writes_max_ = SIZE_MAX;
 };
 
 } // namespace qtool::metadata
