@@ -40,11 +40,9 @@ ClusterInfo view_cluster(const metadata::Image& image, BrokerId self) {
     ClusterInfo info;
     info.cluster_id = image.cluster_id;
     info.broker_id = self.value();
-    if (!image.brokers.empty()) {
-        // Any live broker serves admin requests; the one that answers names itself.
-        info.controller_id =
-            image.brokers.contains(self) ? self.value() : image.brokers.begin()->first.value();
-    }
+    // While there is none, the one that answers serves admin requests as any other would.
+    info.controller_id =
+        image.is_live(image.controller.id) ? image.controller.id.value() : self.value();
     for (const auto& [id, broker] : image.brokers) {
         BrokerInfo& out = info.brokers.emplace_back();
         out.id = id.value();
@@ -58,7 +56,7 @@ ClusterInfo view_cluster(const metadata::Image& image, BrokerId self) {
         info.topic_count++;
         for (const metadata::PartitionImage& partition : topic->partitions) {
             info.partition_count++;
-            info.offline_partition_count += image.brokers.contains(partition.leader) ? 0 : 1;
+            info.offline_partition_count += image.is_live(partition.leader) ? 0 : 1;
             info.under_replicated_partition_count +=
                 partition.isr.size() < partition.replicas.size() ? 1 : 0;
         }

@@ -23,6 +23,7 @@ struct Shared {
     uint16_t core_count = 1;     // data cores; the metadata core has this number as its CoreId
     std::vector<std::unique_ptr<metrics::CoreCounters>> counters; // one per data core
     storage::LogDirs* log_dirs = nullptr;
+    size_t store_writes_max = SIZE_MAX;        // of one transaction of the metadata store
     std::unique_ptr<quota::Meter> quotas;      // made before the cores start
     std::atomic<uint64_t> connections_open{0}; // for max.connections over all cores
     std::atomic<uint32_t> fetch_sessions_open{0};
