@@ -170,7 +170,7 @@ LogDirs::quarantine_unlisted(const std::function<bool(const PartitionName&)>& is
         for (const std::string& name : names) {
             moved.push_back(dirs_[i]->path() + "/" + name);
         }
-        QT_TRY(take_futures(i, was_deleted));
+        QT_TRY(take_futures(i, may_go));
         QT_TRY_ASSIGN(const std::vector<std::string> partitions,
                       dirs_[i]->data()->partition_directories());
         for (const std::string& name : partitions) {
@@ -255,7 +255,7 @@ LogDirectoryIs LogDirs::look(const Uuid& id) const {
 
 // Moves that were asked for, and how many of them of one partition.
 Result<void> LogDirs::take_futures(size_t i,
-                                   const std::function<bool(const TopicId&)>& was_deleted) {
+                                   const std::function<bool(const PartitionKey&)>& may_go) {
     const DataDir& dir = *dirs_[i]->data();
     QT_TRY_ASSIGN(const std::vector<port::DirectoryEntry> entries, dir.disk().list(dir.path()));
     for (const port::DirectoryEntry& entry : entries) {
@@ -266,7 +266,7 @@ Result<void> LogDirs::take_futures(size_t i,
         if (!key || !*key || !entry.name.ends_with(future_directory_name("", **key))) {
             continue; // not ours, or made by a crash just then: it only takes a name
         }
-        if (was_deleted((*key)->topic_id)) {
+        if (may_go(**key)) {
             remove_future(i, entry.name, **key);
         } else {
             futures_[**key].push_back({i, entry.name});

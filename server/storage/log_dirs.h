@@ -119,7 +119,7 @@ private:
     Result<void> write_known(port::Disk& disk, const Setup& setup);
     void add(const Setup& setup, const std::string& path, Result<std::unique_ptr<DataDir>> data);
     [[nodiscard]] LogDirectoryIs look(const Uuid& id) const;
-    Result<void> take_futures(size_t i, const std::function<bool(const TopicId&)>& was_deleted);
+    Result<void> take_futures(size_t i, const std::function<bool(const PartitionKey&)>& may_go);
     void remove_future(size_t i, const std::string& name, const PartitionKey& key);
     void settle_futures();
     void settle_moves();

@@ -147,7 +147,6 @@ Result<void> Log::restart_at(Offset offset, WallTime now) {
 Result<void> Log::drop_segments_from(Offset offset) {
     std::deque<Segment>& segments = hot_->segments;
     truncations_++;
-    rewrite_count_++;
     is_clean_ = false;
     while (!segments.empty() && segments.back().base_offset() >= offset) {
         Segment& last = segments.back();
