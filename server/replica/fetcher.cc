@@ -130,9 +130,20 @@ std::optional<std::vector<std::byte>> Fetcher::next(const FetcherOptions& option
         }
         asked.emplace_back(key, *position);
     }
+    bool is_throttled = false;
     const PartitionKey* last = nullptr;
     for (const auto& [key, position] : asked) {
         Item& item = items_.at(key);
+        if (logs.is_throttled(key)) {
+            is_throttled = true;
+            if (std::exchange(item.is_in_session, false)) {
+                forgotten_.insert(key);
+            }
+            item.not_before = now + kBackoffMin;
+            resting_.insert(key);
+            dirty_.erase(key);
+            continue;
+        }
         if (last == nullptr || last->topic_id != key.topic_id) {
             request.topics.emplace_back().topic_id = key.topic_id;
         }
@@ -148,6 +159,12 @@ std::optional<std::vector<std::byte>> Fetcher::next(const FetcherOptions& option
         item.asked_offset = position.offset;
         item.is_in_session = true;
         dirty_.erase(key);
+    }
+    if (is_throttled) {
+        counters_.replica_throttled.add();
+    }
+    if (items_.size() == resting_.size()) {
+        return std::nullopt; // what is to be forgotten waits for the next request
     }
     for (const PartitionKey& key : std::exchange(forgotten_, {})) {
         if (session_epoch_ == 0) {
