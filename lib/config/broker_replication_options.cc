@@ -5,7 +5,25 @@
 namespace qtool::config {
 namespace {
 
+constexpr std::string_view kUnlimited = "9223372036854775807";
+
 constexpr OptionRow kRows[] = {
+    {.name = "follower.replication.throttled.rate",
+     .type = OptionType::int64,
+     .default_text = kUnlimited,
+     .valid = at_least(0),
+     .unit = "bytes",
+     .update = UpdateMode::live,
+     .meaning = "Bytes a second that followers of this broker fetch, of the partitions named by "
+                "follower.replication.throttled.replicas that are not in sync."},
+    {.name = "leader.replication.throttled.rate",
+     .type = OptionType::int64,
+     .default_text = kUnlimited,
+     .valid = at_least(0),
+     .unit = "bytes",
+     .update = UpdateMode::live,
+     .meaning = "Bytes a second that leaders of this broker send to followers not in sync, of the "
+                "partitions named by leader.replication.throttled.replicas."},
     {.name = "replica.fetch.backoff.ms",
      .type = OptionType::int32,
      .default_text = "1000",

@@ -6,7 +6,6 @@ namespace {
 constexpr std::string_view kNever = "9223372036854775807";
 
 constexpr std::string_view kNoTiering = "qbroker has no remote storage yet";
-constexpr std::string_view kNoThrottle = "qbroker does not throttle replication yet";
 
 // Facts: Kafka 4.3.1. An option that is kept at its default here has, at that default, exactly the
 // effect the broker has.
@@ -83,9 +82,7 @@ constexpr OptionRow kRows[] = {
      .type = OptionType::list,
      .default_text = "",
      .update = UpdateMode::live,
-     .served = Served::default_only,
-     .reason = kNoThrottle,
-     .meaning = "Followers, as partition:broker, whose replication is throttled."},
+     .meaning = "Followers, as partition:broker, or *, whose replication is throttled."},
     {.name = "index.interval.bytes",
      .type = OptionType::int32,
      .default_text = "4096",
@@ -98,9 +95,7 @@ constexpr OptionRow kRows[] = {
      .type = OptionType::list,
      .default_text = "",
      .update = UpdateMode::live,
-     .served = Served::default_only,
-     .reason = kNoThrottle,
-     .meaning = "Leaders, as partition:broker, whose replication is throttled."},
+     .meaning = "Leaders, as partition:broker, or *, whose replication is throttled."},
     {.name = "local.retention.bytes",
      .type = OptionType::int64,
      .default_text = "-2",

@@ -1,6 +1,9 @@
 #include "server/broker/manager_options.h"
 
 #include <algorithm>
+#include <charconv>
+#include <string>
+#include <string_view>
 
 namespace qtool::broker {
 
@@ -8,7 +11,15 @@ replica::ManagerOptions manager_options(const config::BrokerConfig& config, uint
     const auto part = [&](int64_t whole) {
         return static_cast<uint64_t>(std::max<int64_t>(1, whole / core_count));
     };
+    const auto rate = [&](std::string_view option) {
+        const std::string text = config.value(option).value();
+        uint64_t whole = 0; // the table's bounds hold
+        std::from_chars(text.data(), text.data() + text.size(), whole);
+        return whole == INT64_MAX ? UINT64_MAX : (whole + core_count - 1) / core_count;
+    };
     replica::ManagerOptions options;
+    options.leader_rate_max = rate("leader.replication.throttled.rate");
+    options.follower_rate_max = rate("follower.replication.throttled.rate");
     options.retention_check_interval = clamped_ms(config.retention_check_interval_ms);
     options.producer_id_expiration_ms = config.producer_id_expiration_ms;
     options.replica_lag_max = clamped_ms(config.replica_lag_max_ms);

@@ -130,9 +130,20 @@ std::optional<std::vector<std::byte>> Fetcher::next(const FetcherOptions& option
         }
         asked.emplace_back(key, *position);
     }
+    bool is_throttled = false;
     const PartitionKey* last = nullptr;
     for (const auto& [key, position] : asked) {
         Item& item = items_.at(key);
+        if (logs.is_throttled(key)) {
+            is_throttled = true;
+            if (std::exchange(item.is_in_session, false)) {
+                forgotten_.insert(key);
+            }
+            item.not_before = now + kBackoffMin;
+            resting_.insert(key);
+            dirty_.erase(key);
+            continue;
+        }
         if (last == nullptr || last->topic_id != key.topic_id) {
             request.topics.emplace_back().topic_id = key.topic_id;
         }
@@ -148,6 +159,12 @@ std::optional<std::vector<std::byte>> Fetcher::next(const FetcherOptions& option
         item.asked_offset = position.offset;
         item.is_in_session = true;
         dirty_.erase(key);
+    }
+    if (is_throttled) {
+        counters_.replica_throttled.add();
+    }
+    if (items_.size() == resting_.size()) {
+        return std::nullopt; // what is to be forgotten waits for the next request
     }
     for (const PartitionKey& key : std::exchange(forgotten_, {})) {
         if (session_epoch_ == 0) {
@@ -217,13 +234,14 @@ void Fetcher::take(const PartitionKey& key, const Data& data, const FetcherOptio
     if (at == items_.end() || at->second.epoch != at->second.asked_epoch) {
         return; // dropped or in a new epoch since it was asked for
     }
-    Item& item = at->second;
+    const LeaderEpoch epoch = at->second.asked_epoch;
     const auto error = static_cast<KafkaError>(data.error_code);
+    bool has_moved = false;
     Result<void> done;
     if (error == KafkaError::none) {
         Partition::Fetched fetched;
-        fetched.leader_epoch = item.asked_epoch;
-        fetched.fetch_offset = item.asked_offset;
+        fetched.leader_epoch = epoch;
+        fetched.fetch_offset = at->second.asked_offset;
         fetched.high_watermark = Offset(data.high_watermark);
         fetched.log_start = Offset(data.log_start_offset);
         if (data.diverging_epoch.epoch >= 0 || data.diverging_epoch.end_offset >= 0) {
@@ -234,15 +252,20 @@ void Fetcher::take(const PartitionKey& key, const Data& data, const FetcherOptio
             fetched.records = data.records->bytes;
         }
         done = logs.on_fetched(key, fetched);
-        const bool has_moved = fetched.diverging || !fetched.records.empty();
-        if (has_moved || !done) {
-            dirty_.insert(key);
-        }
+        has_moved = fetched.diverging || !fetched.records.empty();
     } else if (error == KafkaError::offset_out_of_range) {
-        done = logs.on_out_of_range(key, item.asked_epoch, Offset(data.log_start_offset));
-        dirty_.insert(key);
+        done = logs.on_out_of_range(key, epoch, Offset(data.log_start_offset));
+        has_moved = true;
     } else {
         done = Error(Code::not_leader, std::string(protocol::to_string(error)));
+    }
+    const auto after = items_.find(key);
+    if (after == items_.end()) {
+        return; // its log broke, and it was dropped
+    }
+    Item& item = after->second;
+    if (has_moved) {
+        dirty_.insert(key);
     }
     if (done) {
         item.backoff = Duration{};

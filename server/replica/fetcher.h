@@ -47,6 +47,8 @@ public:
     virtual Result<void> on_fetched(const PartitionKey& key, const Partition::Fetched& fetched) = 0;
     virtual Result<void> on_out_of_range(const PartitionKey& key, LeaderEpoch leader_epoch,
                                          Offset leader_log_start) = 0;
+    /// The rate of throttled followers is used up: it is left out for a moment (KIP-73).
+    virtual bool is_throttled(const PartitionKey& key) = 0;
 };
 
 class Fetcher {

@@ -27,7 +27,10 @@ bool is_replica(const metadata::PartitionImage& partition, BrokerId id) {
 Manager::Manager(Setup setup)
     : setup_(std::move(setup)),
       compactor_(setup_.options.compactor, setup_.ports.random, *setup_.counters),
-      mover_(setup_.options.mover, setup_.ports.disk, setup_.log_dirs) {}
+      mover_(setup_.options.mover, setup_.ports.disk, setup_.log_dirs) {
+    leader_rate_.set_rate(setup_.options.leader_rate_max, MonoTime{});
+    follower_rate_.set_rate(setup_.options.follower_rate_max, MonoTime{});
+}
 
 void Manager::set_options(const ManagerOptions& options) {
     if (options == setup_.options) {
@@ -35,6 +38,8 @@ void Manager::set_options(const ManagerOptions& options) {
     }
     const MonoTime now = setup_.ports.clock->mono();
     setup_.options = options;
+    leader_rate_.set_rate(options.leader_rate_max, now);
+    follower_rate_.set_rate(options.follower_rate_max, now);
     for (auto& [key, entry] : partitions_) {
         entry.partition->set_producer_id_expiration(options.producer_id_expiration_ms);
         entry.partition->set_replica_lag(options.replica_lag_max);
@@ -126,6 +131,7 @@ void Manager::open(const metadata::TopicImage& topic, PartitionIndex index,
     entry.partition->set_log_dir(entry.dir ? static_cast<int32_t>(*entry.dir) : -1);
     note_failure(entry);
     entry.partition->set_replica_lag(setup_.options.replica_lag_max);
+    entry.partition->set_leader_rate(&leader_rate_);
     entry.partition->apply(topic, setup_.ports.clock->mono(), out);
     if (arrival == storage::LogDirs::Arrival::known) {
         resume_move(entry);

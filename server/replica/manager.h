@@ -31,6 +31,8 @@ struct ManagerOptions {
     int64_t producer_id_expiration_ms = 86'400'000;
     Duration replica_lag_max = Partition::kReplicaLagMax; // replica.lag.time.max.ms
     FetcherOptions fetcher;
+    uint64_t leader_rate_max = UINT64_MAX;   // leader.replication.throttled.rate, a second
+    uint64_t follower_rate_max = UINT64_MAX; // follower.replication.throttled.rate
     CompactorOptions compactor;
     MoverOptions mover;
 
@@ -170,6 +172,8 @@ private:
     std::vector<PartitionKey> isr_to_look_at_; // led here; their followers moved
     MonoTime lag_check_at_ = kMonoNever;
     std::map<BrokerId, Fetcher> fetchers_;
+    RateLimit leader_rate_;
+    RateLimit follower_rate_;
     Revision self_epoch_{}; // broker epoch, of the last image
     uint64_t next_epoch_ = 1;
     uint64_t failures_seen_ = 0; // LogDirs::failure_count

@@ -88,6 +88,10 @@ public:
         if (!done && storage::is_out_of_descriptors(done.error())) {
             manager_.close_spare_files();
         }
+        if (entry.partition->is_throttled_follower()) {
+            manager_.follower_rate_.take(fetched.records.size(),
+                                         manager_.setup_.ports.clock->mono());
+        }
         if (entry.dir && !fetched.records.empty()) {
             manager_.setup_.log_dirs->at(*entry.dir).note_written(fetched.records.size());
         }
@@ -102,6 +106,11 @@ public:
             manager_.setup_.ports.clock->wall(), out_);
         settle(entry);
         return done;
+    }
+
+    bool is_throttled(const PartitionKey& key) override {
+        return manager_.find(key)->is_throttled_follower() &&
+               manager_.follower_rate_.is_used_up(manager_.setup_.ports.clock->mono());
     }
 
 private:

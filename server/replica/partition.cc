@@ -49,6 +49,27 @@ bool Partition::breaks_the_log(Code code) {
            code == Code::storage_damaged;
 }
 
+// Of `<direction>.replication.throttled.replicas`: "partition:broker,...", or "*" for all (KIP-73).
+bool Partition::is_named_throttled(const metadata::TopicImage& topic,
+                                   const std::string& option) const {
+    const auto set = topic.configs.find(option);
+    if (set == topic.configs.end()) {
+        return false;
+    }
+    const std::string wanted =
+        std::to_string(key_.index.value()) + ":" + std::to_string(self_.value());
+    std::string_view rest = set->second;
+    while (!rest.empty()) {
+        const size_t comma = std::min(rest.find(','), rest.size());
+        const std::string_view entry = rest.substr(0, comma);
+        if (entry == "*" || entry == wanted) {
+            return true;
+        }
+        rest.remove_prefix(std::min(comma + 1, rest.size()));
+    }
+    return false;
+}
+
 // ---- roles --------------------------------------------------------------------------------------
 
 void Partition::apply(const metadata::TopicImage& topic, MonoTime now, Outbox& out) {
@@ -60,6 +81,9 @@ void Partition::apply(const metadata::TopicImage& topic, MonoTime now, Outbox& o
     min_insync_replicas_ = static_cast<int32_t>(metadata::min_isr(topic, image));
     write_caching_ = topic.effective.write_caching;
     is_internal_ = topic.is_internal();
+    is_leader_throttled_ = is_named_throttled(topic, "leader.replication.throttled.replicas");
+    is_follower_throttled_ = is_named_throttled(topic, "follower.replication.throttled.replicas");
+    is_in_isr_ = metadata::contains(image.isr, self_);
     flush_messages_ = topic.effective.flush_messages;
     flush_ms_ = topic.effective.flush_ms;
     log_config_ = make_log_config(topic.effective, producer_id_expiration_ms_);

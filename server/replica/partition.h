@@ -20,6 +20,7 @@
 #include "server/metadata/image.h"
 #include "server/metrics/counters.h"
 #include "server/replica/leader_state.h"
+#include "server/replica/rate_limit.h"
 #include "server/replica/requests.h"
 #include "server/replica/waiters.h"
 #include "server/storage/log.h"
@@ -63,6 +64,12 @@ public:
     void apply(const metadata::TopicImage& topic, MonoTime now, Outbox& out);
     /// What an image says of the broker of another replica.
     void set_broker(BrokerId id, bool is_live, Revision epoch);
+    /// What followers that are not in sync may read of throttled partitions; nullptr: no limit.
+    void set_leader_rate(RateLimit* rate) { leader_rate_ = rate; }
+    /// As follower: it is throttled, and not in sync.
+    [[nodiscard]] bool is_throttled_follower() const {
+        return is_follower_throttled_ && !is_in_isr_;
+    }
     /// replica.lag.time.max.ms.
     void set_replica_lag(Duration lag_max) { lag_max_ = lag_max; }
 
@@ -190,12 +197,16 @@ private:
     Result<PartitionResult> lag(const LagOp& op);
     [[nodiscard]] Offset end_in_sight(Sight sight) const;
 
+    [[nodiscard]] bool read_is_throttled(const ReadOp& op, MonoTime now) const;
+
     // partition_follower.cc
     [[nodiscard]] Result<void> check_follower(LeaderEpoch leader_epoch) const;
     Result<void> truncate(LeaderEpoch epoch, Offset end, WallTime wall);
     [[nodiscard]] Result<void> check_epochs(const Fetched& fetched) const;
     void take_high_watermark(Offset of_leader);
 
+    [[nodiscard]] bool is_named_throttled(const metadata::TopicImage& topic,
+                                          const std::string& option) const;
     void become_leader(const metadata::PartitionImage& image, MonoTime now);
     void resign(Outbox& out);
     void raise_high_watermark();
@@ -223,6 +234,10 @@ private:
     std::optional<LeaderState> leading_; // exactly while it leads
     Offset high_watermark_{0};
     Duration lag_max_ = kReplicaLagMax;
+    bool is_in_isr_ = false; // this broker, as the image says
+    bool is_leader_throttled_ = false;
+    bool is_follower_throttled_ = false;
+    RateLimit* leader_rate_ = nullptr;
     MonoTime now_{};                  // of the last call that said
     int32_t min_insync_replicas_ = 1; // already min(option, replica count)
     bool write_caching_ = false;

@@ -85,6 +85,9 @@ Result<PartitionResult> Partition::read(const PartitionRequest& request, const R
                         : op.isolation == Isolation::read_uncommitted ? Sight::high_watermark
                                                                       : Sight::last_stable;
     const Offset end = end_in_sight(sight);
+    if (op.fetch_offset < end && read_is_throttled(op, now)) {
+        return PartitionResult(std::move(result)); // it asks again after its wait
+    }
     if (op.fetch_offset < end) {
         QT_TRY_ASSIGN(storage::ReadInfo info, log_->read(op.fetch_offset, end, op.bytes_max));
         if (op.isolation == Isolation::read_committed) {
@@ -98,6 +101,9 @@ Result<PartitionResult> Partition::read(const PartitionRequest& request, const R
         result.first_batch_size = info.first_batch_size;
         (op.replica ? counters_.replication_bytes_out : counters_.fetch_bytes)
             .add(result.range.size);
+        if (op.replica && is_leader_throttled_ && leader_rate_ != nullptr) {
+            leader_rate_->take(result.range.size, now);
+        }
     }
     const bool is_news = op.replica && result.high_watermark > op.replica->told_high_watermark;
     if (result.range.size < op.watch_below_bytes && !is_news) {
@@ -109,6 +115,14 @@ Result<PartitionResult> Partition::read(const PartitionRequest& request, const R
         watches_.arm(watch);
     }
     return PartitionResult(std::move(result));
+}
+
+bool Partition::read_is_throttled(const ReadOp& op, MonoTime now) const {
+    if (!op.replica || !is_leader_throttled_ || leader_rate_ == nullptr) {
+        return false;
+    }
+    const FollowerProgress* follower = leading_->find(op.replica->id);
+    return !follower->is_in_sync && leader_rate_->is_used_up(now);
 }
 
 // KIP-392: a replica in the reader's rack that has what it asks for.

@@ -47,6 +47,8 @@ const std::map<std::string, Case, std::less<>> kCases = {
     {"log.level", {"error", SeenBy::each_use}},
     {"log.message.timestamp.after.max.ms", {"7", SeenBy::topic}},
     {"log.message.timestamp.before.max.ms", {"7", SeenBy::topic}},
+    {"follower.replication.throttled.rate", {"70000", SeenBy::manager}},
+    {"leader.replication.throttled.rate", {"70000", SeenBy::manager}},
     {"log.message.timestamp.type", {"LogAppendTime", SeenBy::topic}},
     {"log.retention.bytes", {"7", SeenBy::topic}},
     {"log.retention.ms", {"7", SeenBy::topic}},

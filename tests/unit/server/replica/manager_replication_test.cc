@@ -1,0 +1,216 @@
+// Proves what the manager of a core does for replication around its partitions: it fetches for
+// followers from brokers that live and stops when they do not, asks for ISRs, takes partitions away
+// that were reassigned, and confirms nothing when the session with the metadata store is over.
+#include "lib/protocol/msg/fetch.h"
+#include "server/replica/manager.h"
+#include "tests/unit/server/storage/log_fixture.h"
+
+using namespace qtool;
+using namespace qtool::replica;
+using storage::test::kNowMs;
+using storage::test::make_batch;
+using storage::test::topic_id;
+using storage::test::wall;
+
+namespace {
+
+constexpr CoreId kCore{0};
+
+struct TestClock final : port::Clock {
+    MonoTime now{std::chrono::seconds(100)};
+    [[nodiscard]] MonoTime mono() const override { return now; }
+    [[nodiscard]] WallTime wall() const override { return storage::test::wall(kNowMs); }
+};
+
+struct TestRandom final : port::Random {
+    uint64_t next() override { return 4; }
+};
+
+struct Fixture {
+    storage::test::MemoryDisk memory;
+    TestClock clock;
+    TestRandom random;
+    metrics::CoreCounters counters;
+    std::unique_ptr<storage::LogDirs> dirs;
+    std::unique_ptr<Manager> manager;
+    metadata::Image image;
+    metadata::TopicImage topic;
+    MonoTime session_end = kMonoNever;
+    Outbox out;
+
+    Fixture() {
+        set_log_sink([](LogLevel, std::string_view) {});
+        topic.name = std::string("t");
+        topic.id = topic_id(1);
+        for (int i = 0; i < 2; i++) {
+            metadata::PartitionImage& partition = topic.partitions.emplace_back();
+            partition.replicas = partition.isr = {BrokerId(1), BrokerId(2)};
+            partition.leader = BrokerId(i == 0 ? 1 : 2); // one led, one followed
+        }
+        for (const int id : {1, 2}) {
+            metadata::BrokerImage broker;
+            broker.id = BrokerId(id);
+            broker.epoch = Revision(100 + id);
+            image.brokers[broker.id] = broker;
+        }
+        auto opened = storage::LogDirs::open(
+            memory, {{"/data"}, BrokerId(1), -1, [] { return topic_id(100); }});
+        REQUIRE(opened);
+        dirs = *std::move(opened);
+        REQUIRE(dirs->quarantine_unlisted([](const storage::PartitionName&) { return true; },
+                                          [](const TopicId&) { return false; }));
+        Manager::Setup setup;
+        setup.ports.id = kCore;
+        setup.ports.clock = &clock;
+        setup.ports.disk = &memory;
+        setup.ports.random = &random;
+        setup.self = BrokerId(1);
+        setup.log_dirs = dirs.get();
+        setup.counters = &counters;
+        setup.is_mine = [](const PartitionKey&) { return true; };
+        setup.is_known = [this](const PartitionKey& key) {
+            return key.topic_id == topic.id && key.index.value() < 2;
+        };
+        setup.session_valid_until = [this] { return session_end; };
+        manager = std::make_unique<Manager>(std::move(setup));
+        publish({});
+    }
+
+    PartitionKey key(int index) const { return {topic.id, PartitionIndex(index)}; }
+    void publish(metadata::Delta delta) {
+        const auto shared = std::make_shared<metadata::TopicImage>(topic);
+        image.topics_by_id[topic.id] = shared;
+        image.topics_by_name[topic.name] = shared;
+        manager->apply(image, delta, out);
+    }
+    void publish_topic() {
+        metadata::Delta delta;
+        delta.topics_changed = {topic.id};
+        publish(delta);
+    }
+    void publish_brokers() {
+        metadata::Delta delta;
+        delta.brokers_changed = {BrokerId(2)};
+        publish(delta);
+    }
+    void ask(int index, PartitionOp op) {
+        PartitionRequest request;
+        request.key = key(index);
+        request.op = std::move(op);
+        manager->handle(request, kCore, out);
+    }
+    std::string last_answer() {
+        if (out.answers.empty()) {
+            return "none";
+        }
+        const auto& result = out.answers.back().reply.result;
+        std::string text = result ? "ok" : std::string(to_string(result.error().code));
+        out.answers.clear();
+        return text;
+    }
+    std::string produce(int index) {
+        std::vector<std::byte> batch = make_batch();
+        ask(index, AppendOp{batch, -1, clock.now + 10s, 0, 0});
+        return last_answer();
+    }
+    void fetched_by_2(int64_t offset) {
+        ReadOp op;
+        op.fetch_offset = Offset(offset);
+        op.replica.emplace();
+        op.replica->id = BrokerId(2);
+        op.replica->broker_epoch = Revision(102);
+        ask(0, op);
+        out.answers.pop_back();
+    }
+};
+
+} // namespace
+
+TEST_CASE_FIXTURE(Fixture, "manager: it fetches what a live broker leads, with its own epoch") {
+    auto fetches = manager->take_replica_fetches();
+    REQUIRE(fetches.size() == 1);
+    CHECK(fetches[0].leader == BrokerId(2));
+    const auto request = protocol::FetchRequest::decode(fetches[0].body, kReplicaFetchVersion);
+    REQUIRE(request);
+    CHECK(request->replica_state.replica_id == 1);
+    CHECK(request->replica_state.replica_epoch == 101);
+    REQUIRE(request->topics.size() == 1);
+    REQUIRE(request->topics[0].partitions.size() == 1);
+    CHECK(request->topics[0].partitions[0].partition == 1);
+    CHECK(manager->take_replica_fetches().empty());
+    manager->on_replica_fetch_answer(BrokerId(2), Error(Code::connection_failed), out);
+    CHECK(manager->next_due() <= clock.now + 20ms);
+    clock.now += 20ms;
+
+    image.brokers[BrokerId(2)].epoch = Revision(0);
+    publish_brokers();
+    CHECK(manager->take_replica_fetches().empty());
+    image.brokers[BrokerId(2)].epoch = Revision(200);
+    publish_brokers();
+    CHECK(manager->take_replica_fetches().size() == 1);
+}
+
+TEST_CASE_FIXTURE(Fixture, "manager: a partition that is led here now is fetched no longer") {
+    REQUIRE(manager->take_replica_fetches().size() == 1);
+    topic.partitions[1].leader = BrokerId(1);
+    topic.partitions[1].leader_epoch = LeaderEpoch(1);
+    topic.partitions[1].partition_epoch = 1;
+    publish_topic();
+    manager->on_replica_fetch_answer(BrokerId(2), Error(Code::connection_failed), out);
+    clock.now += 1s;
+    CHECK(manager->take_replica_fetches().empty());
+    CHECK(produce(1) == "none"); // parked
+}
+
+TEST_CASE_FIXTURE(Fixture, "manager: ISRs are asked for after fetches and by time") {
+    CHECK(manager->take_isr_proposals().empty());
+    CHECK(produce(0) == "none");
+    clock.now += 31s;
+    CHECK(manager->next_due() <= clock.now);
+    manager->on_time(out);
+    auto proposals = manager->take_isr_proposals();
+    REQUIRE(proposals.size() == 1);
+    CHECK(proposals[0].key == key(0));
+    CHECK(describe(proposals[0]) == "1");
+    manager->on_isr_proposal_ended(key(0), LeaderEpoch(0), {}, out);
+    topic.partitions[0].isr = {BrokerId(1)};
+    topic.partitions[0].partition_epoch = 1;
+    publish_topic();
+    fetched_by_2(1);
+    proposals = manager->take_isr_proposals();
+    REQUIRE(proposals.size() == 1);
+    CHECK(describe(proposals[0]) == "1,2");
+    CHECK(proposals[0].isr[1].broker_epoch == Revision(102));
+    CHECK(counters.isr_shrinks.value() == 1);
+    CHECK(counters.isr_expands.value() == 1);
+}
+
+TEST_CASE_FIXTURE(Fixture, "manager: without a session nothing is confirmed, and reads go on") {
+    CHECK(produce(0) == "none");
+    session_end = clock.now;
+    CHECK(produce(0) == "not_leader");
+    clock.now += 100ms;
+    manager->on_time(out);
+    CHECK(last_answer() == "not_leader"); // what was parked
+    ask(0, ReadOp{Offset(0), 1000, Isolation::read_uncommitted});
+    CHECK(last_answer() == "ok");
+    CHECK(manager->take_isr_proposals().empty());
+    session_end = clock.now + 10s;
+    CHECK(produce(0) == "none");
+}
+
+TEST_CASE_FIXTURE(Fixture, "manager: a partition that is elsewhere is not led here, its files go") {
+    CHECK(produce(0) == "none");
+    CHECK(memory.has("/data/t-0"));
+    topic.partitions[0].replicas = topic.partitions[0].isr = {BrokerId(2)};
+    topic.partitions[0].leader = BrokerId(2);
+    topic.partitions[0].leader_epoch = LeaderEpoch(1);
+    topic.partitions[0].partition_epoch = 1;
+    publish_topic();
+    CHECK(last_answer() == "not_leader"); // what was parked
+    CHECK_FALSE(memory.has("/data/t-0"));
+    CHECK(produce(0) == "not_leader");
+    CHECK(produce(7) == "unknown_partition");
+    CHECK(manager->find(key(0)) == nullptr);
+    CHECK(manager->take_replica_fetches().size() == 1); // the other one
+}
