@@ -6,6 +6,7 @@
 #include "lib/config/broker_config.h"
 #include "lib/config/help.h"
 #include "server/broker/broker.h"
+#include "server/migrate.h"
 #include "server/open_store.h"
 #include "server/uv/allocator.h"
 #include "server/uv/uv_world.h"
@@ -244,12 +245,15 @@ int main_checked(int argc, char** argv) {
                 ->type_name(std::string(flag.argument));
         }
     }
+    bool is_migration = false;
+    app.add_flag("--migrate-to-etcd", is_migration,
+                 "Move this broker's metadata into etcd (--etcd, --cluster), then exit");
     bool list_options = false;
     app.add_flag("--help-options", list_options, "Every option that --set and --config take");
-    app.footer(
-        "Examples:\n  qbroker\n  qbroker --data-dir /var/lib/qbroker --listen :9092 "
-        "--advertise HOST:9092 "
-        "--insecure-allow-remote\n  qbroker --set log.retention.hours=24 --ready-file ready");
+    app.footer("Examples:\n  qbroker\n  qbroker --data-dir /var/lib/qbroker --listen :9092 "
+               "--advertise HOST:9092 "
+               "--insecure-allow-remote\n  qbroker --etcd http://HOST:2379 --node-id 2\n  qbroker "
+               "--set log.retention.hours=24 --ready-file ready");
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
@@ -285,6 +289,17 @@ int main_checked(int argc, char** argv) {
     if (!config) {
         complain(config.error());
         return kExitUsage;
+    }
+    if (is_migration) {
+        const Result<size_t> moved = migrate_to_etcd(*config);
+        if (!moved) {
+            complain(moved.error());
+            return kExitFailed;
+        }
+        std::printf("moved: %zu keys into etcd as cluster '%s'; start the broker with --etcd from "
+                    "now on\n",
+                    *moved, config->etcd.cluster.c_str());
+        return 0;
     }
     if (Result<void> result = run(*config); !result) {
         complain(result.error());
