@@ -61,27 +61,63 @@ ExitCode disks(Context& context) {
     return printed != ExitCode::done || healthy ? printed : ExitCode::check_failed;
 }
 
+std::string brokers_text(const admin::ClusterInfo& cluster) {
+    Table table(
+        {"BROKER", "ADDRESS", "RACK", "ADMIN", "STATE", "LEADS", "REPLICAS", "IN SYNC", "ROLE"});
+    for (const auto& broker : cluster.brokers) {
+        table.add({std::to_string(broker.id), to_string(config::Endpoint{broker.host, broker.port}),
+                   broker.rack.empty() ? "-" : broker.rack,
+                   to_string(config::Endpoint{broker.admin_host, broker.admin_port}),
+                   !broker.live      ? "dead"
+                   : broker.cordoned ? "cordoned"
+                                     : "live",
+                   std::to_string(broker.leader_count), std::to_string(broker.replica_count),
+                   std::to_string(broker.in_sync_count),
+                   broker.id == cluster.controller_id ? "controller" : "-"});
+    }
+    return table.to_text();
+}
+
+std::string problems_text(const admin::ClusterInfo& cluster) {
+    std::string out;
+    for (const std::string& problem : cluster.problems) {
+        append_for_terminal(out, problem);
+        out.append("\n");
+    }
+    return out;
+}
+
+ExitCode brokers(Context& context) {
+    const auto cluster = context.admin().cluster();
+    if (!cluster) {
+        return context.fail(cluster.error());
+    }
+    return context.print(context.is_json() ? admin::encode_brokers(*cluster) + "\n"
+                                           : brokers_text(*cluster));
+}
+
+ExitCode health(Context& context) {
+    const auto cluster = context.admin().cluster();
+    if (!cluster) {
+        return context.fail(cluster.error());
+    }
+    const bool healthy = cluster->problems.empty();
+    const ExitCode printed = context.print(context.is_json() ? admin::encode_health(*cluster) + "\n"
+                                           : healthy         ? "healthy\n"
+                                                             : problems_text(*cluster));
+    return printed != ExitCode::done || healthy ? printed : ExitCode::check_failed;
+}
+
 ExitCode status(Context& context) {
     const auto cluster = context.admin().cluster();
     if (!cluster) {
         return context.fail(cluster.error());
     }
-    const bool has_bad_dir =
-        std::any_of(cluster->log_dirs.begin(), cluster->log_dirs.end(), is_bad);
-    const bool healthy = cluster->offline_partition_count == 0 &&
-                         cluster->under_replicated_partition_count == 0 && !has_bad_dir;
+    const bool healthy = cluster->problems.empty();
     std::string out;
     if (context.is_json()) {
         out = admin::encode(*cluster) + "\n";
     } else {
-        Table table({"BROKER", "ADDRESS", "RACK", "ADMIN", "ROLE"});
-        for (const auto& broker : cluster->brokers) {
-            table.add({std::to_string(broker.id),
-                       to_string(config::Endpoint{broker.host, broker.port}),
-                       broker.rack.empty() ? "-" : broker.rack,
-                       to_string(config::Endpoint{broker.admin_host, broker.admin_port}),
-                       broker.id == cluster->controller_id ? "controller" : "-"});
-        }
         append_for_terminal(out,
                             "cluster " + cluster->cluster_id + "  version " + cluster->version);
         out.append("  ").append(healthy ? "healthy" : "NOT HEALTHY").append("\n");
@@ -89,18 +125,8 @@ ExitCode status(Context& context) {
         out.append(std::to_string(cluster->partition_count)).append(" partitions, ");
         out.append(std::to_string(cluster->offline_partition_count)).append(" without a leader, ");
         out.append(std::to_string(cluster->under_replicated_partition_count));
-        out.append(" under-replicated\n").append(table.to_text());
-        for (const admin::LogDirInfo& dir : cluster->log_dirs) {
-            if (!dir.error.empty()) {
-                append_for_terminal(out, "log directory " + dir.path + " is offline: " + dir.error);
-                out.append("\n");
-            } else if (dir.low_space) {
-                append_for_terminal(out, "log directory " + dir.path + " is low on space (" +
-                                             std::to_string(dir.free_bytes) +
-                                             " bytes free): produce is refused");
-                out.append("\n");
-            }
-        }
+        out.append(" under-replicated\n").append(brokers_text(*cluster));
+        out.append(problems_text(*cluster));
     }
     const ExitCode printed = context.print(out);
     return printed != ExitCode::done || healthy ? printed : ExitCode::check_failed;
@@ -114,10 +140,21 @@ void add_cluster(CLI::App& root, Run& run) {
     CLI::App* app =
         cluster->add_subcommand("status", "Brokers, and whether all partitions are served");
     app->footer(
-        "Exit status 8 when a partition has no leader or too few in-sync replicas, or a log\n"
-        "directory of the broker that answers is offline or low on space.\n\n"
+        "Exit status 8 when something is wrong, which is said below the brokers; see health.\n\n"
         "Examples:\n  qtool cluster status\n  qtool cluster status -o json | jq .version");
     app->callback([&run] { run = &status; });
+    CLI::App* brokers_app = cluster->add_subcommand(
+        "brokers", "The brokers: where they are, whether they live, what they lead and have");
+    brokers_app->footer("Examples:\n  qtool cluster brokers\n"
+                        "  qtool cluster brokers -o json | jq '.brokers[] | select(.live | not)'");
+    brokers_app->callback([&run] { run = &brokers; });
+    CLI::App* health_app = cluster->add_subcommand("health", "What is wrong, in words");
+    health_app->footer(
+        "Exit status 8 when a partition has no leader, fewer in-sync replicas than\n"
+        "min.insync.replicas or than replicas, a broker with replicas is not there, there is no\n"
+        "controller, or a log directory of the broker that answers is offline or low on space.\n\n"
+        "Examples:\n  qtool cluster health\n  until qtool cluster health; do sleep 1; done");
+    health_app->callback([&run] { run = &health; });
     CLI::App* disks_app = cluster->add_subcommand(
         "disks",
         "Log directories of the broker that answers, their free bytes, what moves between them");

@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <iostream>
 
 namespace qtool::cli {
@@ -107,6 +108,32 @@ std::string or_dash(const std::optional<int64_t>& value) {
     return value ? std::to_string(*value) : "-";
 }
 
+// How far each replica is; of a topic with one replica the partitions say it already.
+std::string replicas_text(const admin::TopicDescription& topic) {
+    Table table({"PARTITION", "REPLICA", "ROLE", "STATE", "END", "LAG", "BYTES"});
+    bool is_replicated = false;
+    for (const auto& p : topic.partitions) {
+        is_replicated = is_replicated || p.replica_states.size() > 1;
+        const auto is_in = [](const std::vector<int32_t>& ids, int32_t id) {
+            return std::find(ids.begin(), ids.end(), id) != ids.end();
+        };
+        for (const admin::ReplicaState& replica : p.replica_states) {
+            const char* role = replica.broker == p.leader                   ? "leader"
+                               : is_in(p.adding_replicas, replica.broker)   ? "adding"
+                               : is_in(p.removing_replicas, replica.broker) ? "removing"
+                                                                            : "follower";
+            const char* state = !replica.live                  ? "dead"
+                                : replica.in_sync              ? "in sync"
+                                : is_in(p.elr, replica.broker) ? "eligible"
+                                                               : "behind";
+            table.add({std::to_string(p.partition), std::to_string(replica.broker), role, state,
+                       or_dash(replica.log_end_offset), or_dash(replica.lag),
+                       or_dash(replica.size_bytes)});
+        }
+    }
+    return is_replicated ? table.to_text() : std::string();
+}
+
 std::string describe_text(const admin::TopicDescription& topic, bool all_configs) {
     std::string out;
     append_for_terminal(out, topic.name);
@@ -120,7 +147,7 @@ std::string describe_text(const admin::TopicDescription& topic, bool all_configs
                         or_dash(p.log_start_offset), or_dash(p.log_end_offset),
                         or_dash(p.high_watermark), or_dash(p.size_bytes)});
     }
-    out.append(partitions.to_text());
+    out.append(partitions.to_text()).append(replicas_text(topic));
     for (const auto& p : topic.partitions) {
         if (p.future_log_dir) {
             append_for_terminal(out, "partition " + std::to_string(p.partition) + " moves from " +

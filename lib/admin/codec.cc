@@ -17,7 +17,13 @@ static Json to_json(const BrokerInfo& value) {
                 {"port", value.port},
                 {"rack", value.rack},
                 {"admin_host", value.admin_host},
-                {"admin_port", value.admin_port}};
+                {"admin_port", value.admin_port},
+                {"live", value.live},
+                {"cordoned", value.cordoned},
+                {"epoch", value.epoch},
+                {"leader_count", value.leader_count},
+                {"replica_count", value.replica_count},
+                {"in_sync_count", value.in_sync_count}};
 }
 
 static Result<void> read_object(const Json& json, BrokerInfo& out) {
@@ -26,7 +32,13 @@ static Result<void> read_object(const Json& json, BrokerInfo& out) {
     QT_TRY(need(json, "port", out.port));
     QT_TRY(maybe(json, "rack", out.rack));
     QT_TRY(need(json, "admin_host", out.admin_host));
-    return need(json, "admin_port", out.admin_port);
+    QT_TRY(need(json, "admin_port", out.admin_port));
+    QT_TRY(maybe(json, "live", out.live)); // answers of older brokers have none of these
+    QT_TRY(maybe(json, "cordoned", out.cordoned));
+    QT_TRY(maybe(json, "epoch", out.epoch));
+    QT_TRY(maybe(json, "leader_count", out.leader_count));
+    QT_TRY(maybe(json, "replica_count", out.replica_count));
+    return maybe(json, "in_sync_count", out.in_sync_count);
 }
 
 static Json to_json(const LogDirInfo& value) {
@@ -67,6 +79,21 @@ static Result<void> read_object(const Json& json, TopicSummary& out) {
     return need(json, "replication_factor", out.replication_factor);
 }
 
+static Json to_json(const ReplicaState& value) {
+    return Json{{"broker", value.broker},    {"live", value.live},
+                {"in_sync", value.in_sync},  {"log_end_offset", to_json(value.log_end_offset)},
+                {"lag", to_json(value.lag)}, {"size_bytes", to_json(value.size_bytes)}};
+}
+
+static Result<void> read_object(const Json& json, ReplicaState& out) {
+    QT_TRY(need(json, "broker", out.broker));
+    QT_TRY(need(json, "live", out.live));
+    QT_TRY(need(json, "in_sync", out.in_sync));
+    QT_TRY(maybe(json, "log_end_offset", out.log_end_offset));
+    QT_TRY(maybe(json, "lag", out.lag));
+    return maybe(json, "size_bytes", out.size_bytes);
+}
+
 static Json to_json(const PartitionDescription& value) {
     return Json{{"partition", value.partition},
                 {"leader", value.leader},
@@ -79,7 +106,11 @@ static Json to_json(const PartitionDescription& value) {
                 {"size_bytes", to_json(value.size_bytes)},
                 {"log_dir", to_json(value.log_dir)},
                 {"future_log_dir", to_json(value.future_log_dir)},
-                {"future_offset_lag", to_json(value.future_offset_lag)}};
+                {"future_offset_lag", to_json(value.future_offset_lag)},
+                {"elr", value.elr},
+                {"adding_replicas", value.adding_replicas},
+                {"removing_replicas", value.removing_replicas},
+                {"replica_states", to_json(value.replica_states)}};
 }
 
 static Result<void> read_object(const Json& json, PartitionDescription& out) {
@@ -94,7 +125,11 @@ static Result<void> read_object(const Json& json, PartitionDescription& out) {
     QT_TRY(maybe(json, "size_bytes", out.size_bytes));
     QT_TRY(maybe(json, "log_dir", out.log_dir));
     QT_TRY(maybe(json, "future_log_dir", out.future_log_dir));
-    return maybe(json, "future_offset_lag", out.future_offset_lag);
+    QT_TRY(maybe(json, "future_offset_lag", out.future_offset_lag));
+    QT_TRY(maybe(json, "elr", out.elr));
+    QT_TRY(maybe(json, "adding_replicas", out.adding_replicas));
+    QT_TRY(maybe(json, "removing_replicas", out.removing_replicas));
+    return maybe(json, "replica_states", out.replica_states);
 }
 
 static Json to_json(const MoveInfo& value) {
@@ -232,7 +267,17 @@ std::string encode(const ClusterInfo& value) {
                  {"partition_count", value.partition_count},
                  {"offline_partition_count", value.offline_partition_count},
                  {"under_replicated_partition_count", value.under_replicated_partition_count},
+                 {"under_min_isr_partition_count", value.under_min_isr_partition_count},
+                 {"problems", value.problems},
                  {"log_dirs", to_json(value.log_dirs)}});
+}
+
+std::string encode_brokers(const ClusterInfo& value) {
+    return dump({{"controller_id", value.controller_id}, {"brokers", to_json(value.brokers)}});
+}
+
+std::string encode_health(const ClusterInfo& value) {
+    return dump({{"healthy", value.problems.empty()}, {"problems", value.problems}});
 }
 
 std::string encode_disks(const ClusterInfo& cluster, const MoveList& moves) {
@@ -353,6 +398,8 @@ Result<ClusterInfo> decode<ClusterInfo>(std::string_view text) {
     QT_TRY(need(json, "offline_partition_count", out.offline_partition_count));
     QT_TRY(need(json, "under_replicated_partition_count", out.under_replicated_partition_count));
     QT_TRY(maybe(json, "log_dirs", out.log_dirs)); // answers of older brokers have none
+    QT_TRY(maybe(json, "under_min_isr_partition_count", out.under_min_isr_partition_count));
+    QT_TRY(maybe(json, "problems", out.problems));
     return out;
 }
 

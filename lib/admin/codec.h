@@ -17,6 +17,10 @@ namespace qtool::admin {
 inline constexpr size_t kJsonDepthMax = 32; // nesting of arrays and objects accepted
 
 std::string encode(const ClusterInfo& value);
+/// Controller id and brokers alone.
+std::string encode_brokers(const ClusterInfo& value);
+/// Problems alone, and whether there are none.
+std::string encode_health(const ClusterInfo& value);
 /// Of the cluster broker id and log_dirs alone; and the moves.
 std::string encode_disks(const ClusterInfo& cluster, const MoveList& moves);
 std::string encode(const TopicList& value);

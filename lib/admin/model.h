@@ -20,6 +20,12 @@ struct BrokerInfo {
     std::string rack;       // empty: none
     std::string admin_host; // its JSON door
     uint16_t admin_port = 0;
+    bool live = true;           // it has a session now
+    bool cordoned = false;      // gets no new replicas
+    int64_t epoch = 0;          // of its registration; 0: it is not live
+    uint32_t leader_count = 0;  // partitions it leads
+    uint32_t replica_count = 0; // replicas that are assigned to it
+    uint32_t in_sync_count = 0; // of these: in sync
 
     bool operator==(const BrokerInfo&) const = default;
 };
@@ -50,7 +56,9 @@ struct ClusterInfo {
     uint32_t partition_count = 0;
     uint32_t offline_partition_count = 0;          // without a leader
     uint32_t under_replicated_partition_count = 0; // in-sync replicas fewer than replicas
-    std::vector<LogDirInfo> log_dirs;              // of the broker who answered
+    uint32_t under_min_isr_partition_count = 0;    // fewer than min.insync.replicas
+    std::vector<std::string> problems; // what is wrong, in words, the worst first; empty: healthy
+    std::vector<LogDirInfo> log_dirs;  // of the broker who answered
 
     bool operator==(const ClusterInfo&) const = default;
 };
@@ -84,13 +92,25 @@ struct CreateTopicRequest {
     bool operator==(const CreateTopicRequest&) const = default;
 };
 
+/// One replica of a partition. What only its broker knows is absent when that did not answer.
+struct ReplicaState {
+    int32_t broker = -1;
+    bool live = false; // the broker
+    bool in_sync = false;
+    std::optional<int64_t> log_end_offset;
+    std::optional<int64_t> lag; // records it does not have and the leader has
+    std::optional<int64_t> size_bytes;
+
+    bool operator==(const ReplicaState&) const = default;
+};
+
 struct PartitionDescription {
     int32_t partition = 0;
     int32_t leader = -1; // -1: none
     int32_t leader_epoch = 0;
     std::vector<int32_t> replicas;
     std::vector<int32_t> isr;
-    // Known only where the partition's log is; absent (null) otherwise.
+    // Of the leader; absent (null) when there is none or it did not answer.
     std::optional<int64_t> log_start_offset;
     std::optional<int64_t> log_end_offset;
     std::optional<int64_t> high_watermark;
@@ -98,6 +118,10 @@ struct PartitionDescription {
     std::optional<std::string> log_dir;
     std::optional<std::string> future_log_dir; // where it is going; absent: nowhere
     std::optional<int64_t> future_offset_lag;  // records that are not there yet
+    std::vector<int32_t> elr = {};             // eligible leaders outside the ISR (KIP-966)
+    std::vector<int32_t> adding_replicas = {};
+    std::vector<int32_t> removing_replicas = {};
+    std::vector<ReplicaState> replica_states = {}; // in the order of replicas
 
     bool operator==(const PartitionDescription&) const = default;
 };

@@ -29,6 +29,16 @@ RouteOutcome get_cluster(Exchange exchange) {
     request::Services& services = exchange.services;
     ClusterInfo info = view_cluster(*services.image(), services.broker_id());
     info.log_dirs = view_log_dirs(services.log_dirs());
+    for (const LogDirInfo& dir : info.log_dirs) {
+        const std::string name =
+            "log directory " + dir.path + " of broker " + std::to_string(info.broker_id);
+        if (!dir.error.empty()) {
+            info.problems.push_back(name + " is offline: " + dir.error);
+        } else if (dir.low_space) {
+            info.problems.push_back(name + " is low on space (" + std::to_string(dir.free_bytes) +
+                                    " bytes free): produce is refused");
+        }
+    }
     info.version = kVersion;
     info.started_ms = services.started_at().time_since_epoch().count();
     return reply_json(200, encode(info));

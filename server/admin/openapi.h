@@ -536,7 +536,17 @@ inline constexpr std::string_view kOpenApi = R"json({
      "port": {"type": "integer"},
      "rack": {"type": "string", "description": "empty: none"},
      "admin_host": {"type": "string", "description": "where its JSON is served"},
-     "admin_port": {"type": "integer"}
+     "admin_port": {"type": "integer"},
+     "live": {"type": "boolean", "description": "it has a session now"},
+     "cordoned": {"type": "boolean", "description": "gets no new replicas"},
+     "epoch": {
+      "type": "integer",
+      "description": "of its registration; 0: it is not live",
+      "format": "int64"
+     },
+     "leader_count": {"type": "integer", "description": "partitions it leads"},
+     "replica_count": {"type": "integer", "description": "replicas assigned to it"},
+     "in_sync_count": {"type": "integer", "description": "of these: in sync"}
     }
    },
    "Cluster": {
@@ -580,6 +590,16 @@ inline constexpr std::string_view kOpenApi = R"json({
       "type": "integer",
       "description": "in-sync replicas fewer than replicas",
       "format": "int64"
+     },
+     "under_min_isr_partition_count": {
+      "type": "integer",
+      "description": "in-sync replicas fewer than min.insync.replicas",
+      "format": "int64"
+     },
+     "problems": {
+      "type": "array",
+      "description": "what is wrong, in words, the worst first; empty: healthy",
+      "items": {"type": "string"}
      },
      "log_dirs": {
       "type": "array",
@@ -688,6 +708,26 @@ inline constexpr std::string_view kOpenApi = R"json({
     },
     "additionalProperties": false
    },
+   "Replica": {
+    "type": "object",
+    "required": ["broker", "live", "in_sync", "log_end_offset", "lag", "size_bytes"],
+    "properties": {
+     "broker": {"type": "integer", "format": "int32"},
+     "live": {"type": "boolean", "description": "the broker"},
+     "in_sync": {"type": "boolean"},
+     "log_end_offset": {
+      "type": ["integer", "null"],
+      "format": "int64",
+      "description": "null when its broker does not answer"
+     },
+     "lag": {
+      "type": ["integer", "null"],
+      "format": "int64",
+      "description": "records that the leader has and it has not"
+     },
+     "size_bytes": {"type": ["integer", "null"], "format": "int64"}
+    }
+   },
    "Partition": {
     "type": "object",
     "required": [
@@ -742,6 +782,18 @@ inline constexpr std::string_view kOpenApi = R"json({
       "type": ["integer", "null"],
       "format": "int64",
       "description": "records that are not there yet; null when it is going nowhere"
+     },
+     "elr": {
+      "type": "array",
+      "description": "eligible leaders outside the ISR (KIP-966)",
+      "items": {"type": "integer", "format": "int32"}
+     },
+     "adding_replicas": {"type": "array", "items": {"type": "integer", "format": "int32"}},
+     "removing_replicas": {"type": "array", "items": {"type": "integer", "format": "int32"}},
+     "replica_states": {
+      "type": "array",
+      "description": "in the order of replicas",
+      "items": {"$ref": "#/components/schemas/Replica"}
      }
     }
    },

@@ -2,8 +2,11 @@
 
 #include "lib/config/dynamic_config.h"
 #include "lib/config/group_config.h"
+#include "server/admin/health.h"
 
 #include <algorithm>
+#include <map>
+#include <utility>
 
 namespace qtool::admin {
 
@@ -51,16 +54,37 @@ ClusterInfo view_cluster(const metadata::Image& image, BrokerId self) {
         out.rack = broker.rack;
         out.admin_host = broker.admin_host.empty() ? broker.host : broker.admin_host;
         out.admin_port = broker.admin_port == 0 ? broker.port : broker.admin_port;
+        out.live = id == self || broker.is_live();
+        out.cordoned = broker.is_cordoned;
+        out.epoch = broker.epoch.value();
     }
+    std::map<BrokerId, BrokerInfo*> brokers;
+    for (BrokerInfo& broker : info.brokers) {
+        brokers[BrokerId(broker.id)] = &broker;
+    }
+    const auto count = [&](BrokerId id, uint32_t BrokerInfo::*counter) {
+        if (const auto at = brokers.find(id); at != brokers.end()) {
+            at->second->*counter += 1;
+        }
+    };
     for (const auto& [name, topic] : image.topics_by_name) {
         info.topic_count++;
         for (const metadata::PartitionImage& partition : topic->partitions) {
             info.partition_count++;
-            info.offline_partition_count += image.is_live(partition.leader) ? 0 : 1;
-            info.under_replicated_partition_count +=
-                partition.isr.size() < partition.replicas.size() ? 1 : 0;
+            count(partition.leader, &BrokerInfo::leader_count);
+            for (const BrokerId id : partition.replicas) {
+                count(id, &BrokerInfo::replica_count);
+            }
+            for (const BrokerId id : partition.isr) {
+                count(id, &BrokerInfo::in_sync_count);
+            }
         }
     }
+    Health health = find_health(image, self);
+    info.offline_partition_count = health.offline_partitions;
+    info.under_replicated_partition_count = health.under_replicated_partitions;
+    info.under_min_isr_partition_count = health.under_min_isr_partitions;
+    info.problems = std::move(health.problems);
     return info;
 }
 
@@ -99,6 +123,9 @@ TopicDescription view_topic(const metadata::TopicImage& topic, const config::Bro
         partition.leader_epoch = from.leader_epoch.value();
         partition.replicas = numbers(from.replicas);
         partition.isr = numbers(from.isr);
+        partition.elr = numbers(from.elr);
+        partition.adding_replicas = numbers(from.adding_replicas);
+        partition.removing_replicas = numbers(from.removing_replicas);
     }
     out.configs = entries(config::describe_topic(topic.configs, broker));
     return out;

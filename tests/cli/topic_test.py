@@ -93,6 +93,13 @@ class ClusterTest(CliCase):
         text = self.qtool("cluster", "status").decode()
         self.assertIn("healthy", text)
         self.assertNotIn("NOT HEALTHY", text)
+        self.assertEqual(self.qtool("cluster", "health"), b"healthy\n")
+        self.assertEqual(json.loads(self.qtool("cluster", "health", "-o", "json")),
+                         {"healthy": True, "problems": []})
+        self.assertIn("controller", self.qtool("cluster", "brokers").decode())
+        brokers = json.loads(self.qtool("cluster", "brokers", "-o", "json"))["brokers"]
+        self.assertTrue(brokers[0]["live"])
+        self.assertEqual(brokers[0]["replica_count"], brokers[0]["leader_count"])
         cluster = json.loads(self.qtool("cluster", "status", "-o", "json"))
         self.assertEqual(cluster["offline_partition_count"], 0)
         self.assertEqual([b["id"] for b in cluster["brokers"]], [cluster["broker_id"]])

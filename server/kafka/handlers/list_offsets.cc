@@ -4,6 +4,7 @@
 #include "server/kafka/handlers/handlers.h"
 #include "server/kafka/handlers/partition_fan_out.h"
 
+#include <algorithm>
 #include <map>
 
 namespace qtool::kafka {
@@ -14,6 +15,10 @@ using protocol::ListOffsetsRequest;
 using protocol::ListOffsetsResponse;
 
 constexpr int16_t kOffsetNotAvailableVersionMin = 5; // before: LEADER_NOT_AVAILABLE (KIP-207)
+
+constexpr int32_t kAnyReplica = -2; // replica_id
+constexpr int64_t kLatest = -1;     // timestamps
+constexpr int64_t kEarliest = -2;
 
 // The version a special timestamp needs (KIP-734, KIP-405, KIP-1005, KIP-1023); 0: any.
 int16_t version_min_of(int64_t timestamp_ms) {
@@ -58,8 +63,8 @@ private:
 
     void ask_one(std::string_view topic,
                  const ListOffsetsRequest::ListOffsetsPartition& partition) {
-        // Followers do not exist before replication does; -2 is a tool that may ask any replica.
-        const bool is_client = request_.replica_id == -1 || request_.replica_id == -2;
+        // Followers have no need of this request: what they fetch tells them all.
+        const bool is_client = request_.replica_id == -1 || request_.replica_id == kAnyReplica;
         if (!is_client || request_.isolation_level < 0 || request_.isolation_level > 1) {
             refuse(Error(Code::invalid_request));
             return;
@@ -108,10 +113,67 @@ private:
     ListOffsetsRequest request_;
 };
 
+// A tool, or another broker for a tool, asks whoever has the partition, leader or not, where its
+// log begins and ends; not what consumers may see of it.
+class ListReplicaOffsetsPending final : public FanOut<replica::DescribeResult> {
+public:
+    ListReplicaOffsetsPending(const Context& context, ListOffsetsRequest request)
+        : FanOut(context),
+          request_(std::move(request)) {}
+
+    static bool is_for(const ListOffsetsRequest& request) {
+        return request.replica_id == kAnyReplica &&
+               std::all_of(request.topics.begin(), request.topics.end(), [](const auto& topic) {
+                   return std::all_of(topic.partitions.begin(), topic.partitions.end(),
+                                      [](const auto& partition) {
+                                          return partition.timestamp == kLatest ||
+                                                 partition.timestamp == kEarliest;
+                                      });
+               });
+    }
+
+private:
+    void ask_all() override {
+        for (const auto& topic : request_.topics) {
+            for (const auto& partition : topic.partitions) {
+                ask(topic.name, partition.partition_index,
+                    LeaderEpoch(partition.current_leader_epoch), replica::DescribeOp{});
+            }
+        }
+    }
+
+    std::vector<port::Piece> answer() override {
+        ListOffsetsResponse response;
+        size_t next = 0;
+        for (const auto& topic : request_.topics) {
+            auto& topic_out = response.topics.emplace_back();
+            topic_out.name = topic.name;
+            for (const auto& partition : topic.partitions) {
+                const Slot& slot = slots()[next++];
+                auto& out = topic_out.partitions.emplace_back();
+                out.partition_index = partition.partition_index;
+                if (slot.error) {
+                    out.error_code = error_code(slot.error->code);
+                    continue;
+                }
+                out.offset = (partition.timestamp == kLatest ? slot.result.log_end_offset
+                                                             : slot.result.log_start_offset)
+                                 .value();
+            }
+        }
+        return make_answer(head(), response);
+    }
+
+    ListOffsetsRequest request_;
+};
+
 } // namespace
 
 Outcome handle_list_offsets(const Context& context) {
     KAFKA_DECODE(ListOffsetsRequest, request, context);
+    if (ListReplicaOffsetsPending::is_for(request)) {
+        return std::make_unique<ListReplicaOffsetsPending>(context, std::move(request));
+    }
     return std::make_unique<ListOffsetsPending>(context, std::move(request));
 }
 

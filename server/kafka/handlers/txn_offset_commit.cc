@@ -42,6 +42,8 @@ int16_t verification_error(int16_t code, int16_t api_version) {
     case KafkaError::coordinator_load_in_progress:
     case KafkaError::coordinator_not_available:
     case KafkaError::not_coordinator:
+    case KafkaError::network_exception: // its broker could not be asked
+    case KafkaError::broker_not_available:
         return static_cast<int16_t>(KafkaError::coordinator_load_in_progress);
     default:
         return code;
@@ -72,6 +74,10 @@ public:
             return;
         }
         group_shard_ = shard_key(*groups, request_.group_id);
+        if (image->partition(group_shard_)->leader != services.broker_id()) {
+            refuse(services, static_cast<int16_t>(KafkaError::not_coordinator));
+            return; // before anything is added to the transaction
+        }
 
         AddPartitionsToTxnRequest add;
         auto& transaction = add.transactions.emplace_back();
@@ -117,7 +123,9 @@ private:
     // The error of the one partition asked about.
     static int16_t verified(ByteView body) {
         const auto response = AddPartitionsToTxnResponse::decode(body, kAddVersion);
-        QT_ASSERT(response.has_value()); // our own coordinator encoded it
+        if (!response) { // another broker's
+            return static_cast<int16_t>(KafkaError::unknown_server_error);
+        }
         if (response->error_code != 0) {
             return response->error_code;
         }
@@ -139,7 +147,11 @@ private:
         requests[0].key = shard;
         requests[0].op =
             replica::CoordinatorOp{api_key, api_version, client_id_, client_host_, std::move(body)};
-        services.submit(std::move(requests));
+        if (step == kVerify) { // the coordinator of the transaction may be another broker
+            services.submit_to_leaders(std::move(requests));
+        } else {
+            services.submit(std::move(requests));
+        }
     }
 
     void refuse(request::Services& services, int16_t error_code) {

@@ -21,30 +21,43 @@ void check_round_trip(const T& value) {
 } // namespace
 
 TEST_CASE("codec: each type comes back as it went") {
-    check_round_trip(
-        ClusterInfo{.cluster_id = "c",
-                    .broker_id = 1,
-                    .controller_id = -1,
-                    .version = "0.1",
-                    .started_ms = 1'700'000'000'000,
-                    .brokers = {{1, "h", 9092, "r", "h", 8080}, {2, "i", 1, "", "i", 2}},
-                    .topic_count = 3,
-                    .partition_count = 4,
-                    .offline_partition_count = 1,
-                    .under_replicated_partition_count = 2,
-                    .log_dirs = {{"/a", "id", "", 1, 2, 3, true, 4},
-                                 {"/b", "id2", "cannot read", 0, 0, 0, false, 0}}});
+    check_round_trip(ClusterInfo{.cluster_id = "c",
+                                 .broker_id = 1,
+                                 .controller_id = -1,
+                                 .version = "0.1",
+                                 .started_ms = 1'700'000'000'000,
+                                 .brokers = {{1, "h", 9092, "r", "h", 8080},
+                                             {2, "i", 1, "", "i", 2, false, true, 77, 3, 9, 8}},
+                                 .topic_count = 3,
+                                 .partition_count = 4,
+                                 .offline_partition_count = 1,
+                                 .under_replicated_partition_count = 2,
+                                 .under_min_isr_partition_count = 5,
+                                 .problems = {"all is \"lost\"", "b"},
+                                 .log_dirs = {{"/a", "id", "", 1, 2, 3, true, 4},
+                                              {"/b", "id2", "cannot read", 0, 0, 0, false, 0}}});
     check_round_trip(TopicList{});
     check_round_trip(TopicList{{{"a", "id", true, 1, 2}, {"b", "id2", false, 3, 1}}});
     check_round_trip(TopicSummary{"a\"\n", "id", false, 1, 1});
-    check_round_trip(TopicDescription{
-        .name = "t",
-        .id = "id",
-        .internal = false,
-        .partitions = {{0, 1, 7, {1, 2}, {1}, 0, 10, 9, 4096, "/a", "/b", 5},
-                       {1, -1, 0, {2}, {}, {}, {}, {}, {}, {}, {}, {}}},
-        .configs = {{"retention.ms", "-1", "topic", false, false, false, "doc"},
-                    {"password", std::nullopt, "default", true, true, true, ""}}});
+    check_round_trip(
+        TopicDescription{.name = "t",
+                         .id = "id",
+                         .internal = false,
+                         .partitions = {{0, 1, 7, {1, 2}, {1}, 0, 10, 9, 4096, "/a", "/b", 5},
+                                        {1, -1, 0, {2}, {}, {}, {}, {}, {}, {}, {}, {}}},
+                         .configs = {{"retention.ms", "-1", "topic", false, false, false, "doc"},
+                                     {"password", std::nullopt, "default", true, true, true, ""}}});
+    PartitionDescription replicated;
+    replicated.replicas = {1, 2, 3};
+    replicated.isr = {1};
+    replicated.elr = {2};
+    replicated.adding_replicas = {3};
+    replicated.removing_replicas = {2};
+    replicated.replica_states = {{1, true, true, 100, 0, 4096}, {2, false, false, {}, {}, {}}};
+    TopicDescription of_three;
+    of_three.name = "t";
+    of_three.partitions = {replicated};
+    check_round_trip(of_three);
     check_round_trip(CreateTopicRequest{.name = "t"});
     check_round_trip(CreateTopicRequest{"t", 12, 3, {{"cleanup.policy", "compact"}}, true});
     check_round_trip(AlterTopicRequest{});
