@@ -45,7 +45,7 @@ Core::Core(port::CorePorts ports, Shared& shared)
           BrokerId(shared.config.node_id), ports.net, ports.random, &counters_,
           // An answer holds at most one batch beyond what was asked for, and none is larger than
           // the request that brought it.
-          2 * static_cast<size_t>(shared.config.socket_request_bytes_max)}),
+          2 * static_cast<size_t>(shared.config.socket_request_bytes_max), ports.id == CoreId(0)}),
       image_(std::make_shared<metadata::Image>()) {
     request_mails_.resize(shared.core_count);
     reply_mails_.resize(shared.core_count);

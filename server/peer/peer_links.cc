@@ -54,6 +54,11 @@ void PeerLinks::apply(const metadata::Image& image, MonoTime now) {
         link.backoff = Duration{};
         pump(link, now);
     }
+    if (setup_.watches) {
+        for (const auto& [id, peer] : peers_) {
+            pump(link(id, Purpose::calls), now);
+        }
+    }
 }
 
 void PeerLinks::call(Call call, MonoTime now) {
@@ -104,7 +109,7 @@ void PeerLinks::connect(Link& link, MonoTime now) {
 
 // Sends what may be sent, after connecting where that is needed and allowed.
 void PeerLinks::pump(Link& link, MonoTime now) {
-    if (link.state == State::idle && !link.queued.empty()) {
+    if (link.state == State::idle && (!link.queued.empty() || is_watched(link))) {
         connect(link, now);
     }
     while (link.state == State::open && !link.queued.empty() &&

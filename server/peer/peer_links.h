@@ -12,7 +12,8 @@
 //   any --another address or epoch of the broker--> idle, or connecting if calls wait
 //
 // A link whose stream broke connects again even if nothing waits: a process that is gone refuses,
-// and take_refused tells of it within milliseconds of its end.
+// and take_refused tells of it within milliseconds of its end. One core of a broker watches: it has
+// a link to every live broker, called or not, so that no end goes unseen.
 #pragma once
 
 #include "lib/client/frame.h"
@@ -46,6 +47,7 @@ public:
         port::Random* random = nullptr;
         metrics::CoreCounters* counters = nullptr;
         size_t answer_size_max = 0; // bytes of one answer; a larger one breaks its connection
+        bool watches = false; // connected to every live broker, and again until it is not live
     };
     explicit PeerLinks(Setup setup);
     ~PeerLinks();
@@ -116,6 +118,10 @@ private:
 
     Link& link(BrokerId broker, Purpose purpose);
     void connect(Link& link, MonoTime now);
+    [[nodiscard]] bool is_watched(const Link& link) const {
+        return setup_.watches && link.key.second == Purpose::calls &&
+               peers_.count(link.key.first) > 0;
+    }
     void pump(Link& link, MonoTime now);
     void send(Link& link, Call call, MonoTime now);
     Result<void> take_frame(Link& link);

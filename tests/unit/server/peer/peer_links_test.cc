@@ -403,6 +403,40 @@ TEST_CASE("peer links: a broker that registered again is another process") {
     CHECK(world.net.connections.back().is_closed);
 }
 
+TEST_CASE("peer links: who watches is connected to all that live, until they do not") {
+    World world;
+    PeerLinks watch{{BrokerId(1), &world.net, &world.random, world.counters.get(), 1000, true}};
+    watch.apply(world.image, world.now);
+    REQUIRE(world.net.connections.size() == 2);
+    watch.on_connected(Token{0, 1}, world.now);
+    watch.on_connected(Token{1, 1}, world.now);
+    CHECK(watch.next_due() == kMonoNever); // nothing ticks
+    watch.on_closed(Token{1, 1}, world.now);
+    CHECK(watch.next_due() <= world.now + kBackoffMin);
+    size_t refusals = 0;
+    while (refusals < 3) { // as often as it takes
+        world.now = watch.next_due();
+        watch.on_time(world.now);
+        watch.on_connect_failed(world.last(), Error(Code::connection_refused), world.now);
+        const std::vector<Refused> refused = watch.take_refused();
+        REQUIRE(refused.size() == 1);
+        CHECK(refused[0].broker == BrokerId(3));
+        CHECK(refused[0].epoch == Revision(13));
+        refusals++;
+    }
+    world.set_broker(3, 9003, 0);
+    watch.apply(world.image, world.now);
+    CHECK(world.net.connections.size() == 5);
+    while (watch.next_due() != kMonoNever) {
+        world.now = watch.next_due();
+        watch.on_time(world.now);
+    }
+    CHECK(world.net.connections.size() == 5); // it is given up
+    world.set_broker(3, 9003, 99);
+    watch.apply(world.image, world.now);
+    CHECK(world.net.connections.size() == 6);
+}
+
 TEST_CASE("peer links: closing answers all") {
     World world;
     world.call(2, 1);
