@@ -3,8 +3,11 @@
 #   sim.sh --seed N [--trace]          one seed: a replay of what a run reported
 #   sim.sh [--seeds COUNT] [--first N] many (default 1000); 200 and more must hit every kind of fault
 #          [--verify-trace]            each twice: the same seed must give the same trace
-#   sim.sh --planted                   each planted bug must be caught within 300 seeds
-#   sim.sh --plant NAME [--seed N]     one planted bug
+#   sim.sh --cluster [...]             the same with one to seven brokers: --seed, --seeds, --first;
+#          [--jobs N] [--hours H]      N at a time (default: CPUs); for H hours instead of --seeds
+#          [--faults I,J]              with --seed: only these faults of its plan; none: -
+#   sim.sh --planted [--cluster]       each planted bug must be caught within 300 seeds
+#   sim.sh --plant NAME [--cluster] [--seed N]   one planted bug
 #   --preset NAME                      of CMakePresets.json (default release)
 #   sim.sh --help
 set -euo pipefail
@@ -16,11 +19,13 @@ preset=release
 plant=
 planted=false
 has_seeds=false
+cluster=false
+has_jobs=false
 arguments=()
 while [ $# -gt 0 ]; do
     case "$1" in
     -h | --help)
-        sed -n '2,9s/^# \{0,1\}//p' "$0"
+        sed -n '2,12s/^# \{0,1\}//p' "$0"
         exit 0
         ;;
     --preset | --plant)
@@ -29,6 +34,19 @@ while [ $# -gt 0 ]; do
         shift 2
         ;;
     --planted) planted=true; shift ;;
+    --cluster) cluster=true; arguments+=("$1"); shift ;;
+    --hours)
+        [ $# -ge 2 ] || { echo "sim.sh: $1 needs a value" >&2; exit 2; }
+        has_seeds=true
+        arguments+=(--minutes "$(awk -v hours="$2" 'BEGIN { printf "%d", hours * 60 + 0.999 }')")
+        shift 2
+        ;;
+    --jobs | --faults)
+        [ $# -ge 2 ] || { echo "sim.sh: $1 needs a value" >&2; exit 2; }
+        [ "$1" = --faults ] || has_jobs=true
+        arguments+=("$1" "$2")
+        shift 2
+        ;;
     --trace | --verify-trace) arguments+=("$1"); shift ;;
     --seed | --seeds | --first)
         [ $# -ge 2 ] || { echo "sim.sh: $1 needs a value" >&2; exit 2; }
@@ -65,12 +83,20 @@ run_plant() {
     fi
 }
 
+if $cluster && ! $has_jobs; then arguments+=(--jobs "$(nproc)"); fi
 if $planted; then
-    build qsim_plants
+    if $cluster; then
+        build qsim_cluster_plants
+        read -ra names <<<"$(python3 tests/sim/plants.py --list --cluster | cut -d' ' -f1 | tr '\n' ' ')"
+    else
+        build qsim_plants
+        read -ra names <<<"$(python3 tests/sim/plants.py --list | cut -d' ' -f1 | tr '\n' ' ')"
+        names=("${port_plants[@]}" "${names[@]}")
+    fi
     caught=0
     missed=0
-    for name in "${port_plants[@]}" $(python3 tests/sim/plants.py --list | cut -d' ' -f1); do
-        if output=$(run_plant "$name" --seeds "$plant_seeds" 2>&1); then
+    for name in "${names[@]}"; do
+        if output=$(run_plant "$name" "${arguments[@]}" --seeds "$plant_seeds" 2>&1); then
             caught=$((caught + 1))
         else
             missed=$((missed + 1))

@@ -10,6 +10,7 @@ namespace qtool::test {
 
 namespace {
 
+template <sim::StoreTruth::Kind kind>
 class SimStoreWorld {
 public:
     SimStoreWorld() { reopen(); }
@@ -23,15 +24,19 @@ public:
         }
         alive_ = std::make_shared<bool>(true);
         store_ = std::make_unique<sim::SimStore>(
-            world_, image_, alive_, [](const std::function<void()>& action) { action(); });
+            world_, truth_, kHost, alive_, [](const std::function<void()>& action) { action(); });
     }
 
 private:
+    static constexpr sim::HostId kHost = 1;
     sim::World world_{1};
-    sim::StoreImage image_;
+    sim::StoreTruth truth_{world_, kind};
     std::shared_ptr<bool> alive_;
     std::unique_ptr<sim::SimStore> store_;
 };
+
+using EmbeddedStoreWorld = SimStoreWorld<sim::StoreTruth::Kind::embedded>;
+using SharedStoreWorld = SimStoreWorld<sim::StoreTruth::Kind::shared>;
 
 } // namespace
 
@@ -62,7 +67,11 @@ TEST_CASE_TEMPLATE_INVOKE(net_connect_backpressure, SimPortWorld);
 TEST_CASE_TEMPLATE_INVOKE(net_connect_refused, SimPortWorld);
 TEST_CASE_TEMPLATE_INVOKE(net_connect_given_up, SimPortWorld);
 TEST_CASE_TEMPLATE_INVOKE(net_connect_unknown, SimPortWorld);
-TYPE_TO_STRING(SimStoreWorld);
-TEST_CASE_TEMPLATE_INVOKE(store_transactions, SimStoreWorld);
-TEST_CASE_TEMPLATE_INVOKE(store_order, SimStoreWorld);
-TEST_CASE_TEMPLATE_INVOKE(store_session, SimStoreWorld);
+TYPE_TO_STRING(EmbeddedStoreWorld);
+TEST_CASE_TEMPLATE_INVOKE(store_transactions, EmbeddedStoreWorld);
+TEST_CASE_TEMPLATE_INVOKE(store_order, EmbeddedStoreWorld);
+TEST_CASE_TEMPLATE_INVOKE(store_session, EmbeddedStoreWorld);
+TYPE_TO_STRING(SharedStoreWorld);
+TEST_CASE_TEMPLATE_INVOKE(store_transactions, SharedStoreWorld);
+TEST_CASE_TEMPLATE_INVOKE(store_order, SharedStoreWorld);
+TEST_CASE_TEMPLATE_INVOKE(store_session, SharedStoreWorld);

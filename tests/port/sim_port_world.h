@@ -20,7 +20,7 @@ public:
 
     explicit SimPortWorld(uint16_t data_core_count) {
         REQUIRE(device_.make_directory(directory()));
-        fabric_.add("127.0.0.1", network_);
+        server_.host = network_.add_host("127.0.0.1");
         server_.alive = alive_;
         server_.core_count = data_core_count;
         server_.deliver = [this](CoreId core, const std::function<void(port::CoreEvents&)>& call) {
@@ -51,8 +51,8 @@ public:
         world_.after(duration, [&] { passed = true; });
         world_.run_until(kMonoNever, [&] { return passed; });
     }
-    std::unique_ptr<Client> connect(const port::SocketAddress&) override {
-        return std::make_unique<StreamClient>(*this);
+    std::unique_ptr<Client> connect(const port::SocketAddress& address) override {
+        return std::make_unique<StreamClient>(*this, address);
     }
     void stop() override { *alive_ = false; }
 
@@ -83,9 +83,9 @@ private:
     };
     class StreamClient final : public Client, private sim::StreamEvents {
     public:
-        explicit StreamClient(SimPortWorld& world)
+        StreamClient(SimPortWorld& world, const port::SocketAddress& address)
             : network_(world.network_),
-              stream_(network_.connect(this)) {}
+              stream_(network_.connect(this, address.host, address.port)) {}
         ~StreamClient() override { close(); }
         StreamClient(const StreamClient&) = delete;
         StreamClient& operator=(const StreamClient&) = delete;
@@ -124,8 +124,7 @@ private:
 
     sim::World world_{1};
     sim::Device device_{world_};
-    sim::Fabric fabric_;
-    sim::Network network_{world_, &fabric_};
+    sim::Network network_{world_};
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
     sim::ServerSide server_;
     std::vector<std::unique_ptr<Ports>> ports_;

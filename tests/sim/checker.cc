@@ -96,6 +96,52 @@ void Checker::on_read(uint16_t partition, int64_t offset, Value value) {
     place(partition, offset, value, "read");
 }
 
+void Checker::on_led(uint16_t number, int64_t offset, const std::string& address) {
+    Partition& partition = partitions_[number];
+    const auto known = partition.epochs.find(offset);
+    if (known == partition.epochs.end()) {
+        partition.led[offset] = address;
+    } else {
+        note_leader(partition, offset, known->second, address);
+    }
+}
+
+void Checker::note_leader(Partition& partition, int64_t offset, int32_t epoch,
+                          const std::string& address) {
+    const auto [leader, is_new] = partition.leaders.emplace(epoch, address);
+    if (leader->second != address) {
+        violate(partition, "offset " + std::to_string(offset) + " of leader epoch " +
+                               std::to_string(epoch) + " was taken by " + address + ", but " +
+                               leader->second + " led in that epoch");
+    }
+}
+
+// Neighbours are looked at where they are known: epochs never fall along the log.
+void Checker::on_epoch(uint16_t number, int64_t offset, int32_t epoch) {
+    Partition& partition = partitions_[number];
+    const auto [at, is_new] = partition.epochs.emplace(offset, epoch);
+    if (at->second != epoch) {
+        violate(partition, "offset " + std::to_string(offset) + " has leader epoch " +
+                               std::to_string(epoch) + ", but it had " +
+                               std::to_string(at->second));
+        return;
+    }
+    if (!is_new) {
+        return;
+    }
+    const auto behind = std::next(at);
+    if ((at != partition.epochs.begin() && std::prev(at)->second > epoch) ||
+        (behind != partition.epochs.end() && behind->second < epoch)) {
+        violate(partition, "leader epoch " + std::to_string(epoch) + " at offset " +
+                               std::to_string(offset) + " is out of order");
+        return;
+    }
+    if (const auto led = partition.led.find(offset); led != partition.led.end()) {
+        note_leader(partition, offset, epoch, led->second);
+        partition.led.erase(led);
+    }
+}
+
 void Checker::on_watermarks(uint16_t number, Known before, int64_t high_watermark,
                             int64_t log_start) {
     Partition& partition = partitions_[number];

@@ -8,6 +8,8 @@
 //   high watermark        never falls, and is above all that is acknowledged
 //   log start             never falls, and rises only to what DeleteRecords asked for, or over
 //                         records that are older than retention.ms
+//   one leader an epoch   who acknowledged an offset led in the epoch that its batch has; epochs
+//                         never fall along a log, and an offset keeps its epoch
 //   nothing is lost       an audit reads each partition from log start to high watermark
 #pragma once
 
@@ -37,6 +39,11 @@ public:
     Value new_value(uint16_t producer, uint16_t partition);
     void on_acknowledged(uint16_t partition, int64_t offset, Value value);
     void on_read(uint16_t partition, int64_t offset, Value value);
+
+    /// Whoever is at that address took the batch at that offset, acknowledged to its producer.
+    void on_led(uint16_t partition, int64_t offset, const std::string& address);
+    /// A reader saw that offset in a batch of that leader epoch.
+    void on_epoch(uint16_t partition, int64_t offset, int32_t epoch);
 
     /// What is certain when a request is sent, so that its answer may not be behind it.
     struct Known {
@@ -69,12 +76,17 @@ private:
         Known known;
         int64_t delete_asked = 0;
         std::optional<Duration> retention;
-        std::map<int64_t, Value> values;   // by offset
-        std::map<Value, int64_t> places;   // of idempotent producers' values
-        std::map<uint16_t, uint32_t> sent; // values by producer
-        std::map<Value, MonoTime> made_at; // with retention only
+        std::map<int64_t, Value> values;        // by offset
+        std::map<Value, int64_t> places;        // of idempotent producers' values
+        std::map<uint16_t, uint32_t> sent;      // values by producer
+        std::map<Value, MonoTime> made_at;      // with retention only
+        std::map<int64_t, std::string> led;     // by offset: who acknowledged it; not read yet
+        std::map<int64_t, int32_t> epochs;      // by offset
+        std::map<int32_t, std::string> leaders; // by epoch
     };
     void place(uint16_t partition, int64_t offset, Value value, const char* how);
+    void note_leader(Partition& partition, int64_t offset, int32_t epoch,
+                     const std::string& address);
     void violate(const Partition& partition, const std::string& what);
 
     World& world_;

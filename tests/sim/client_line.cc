@@ -10,10 +10,24 @@ void ClientLine::connect_later(Duration low, Duration high) {
     world_.after(world_.between(low, high), [this] {
         connect_due_ = false;
         if (!is_open() && !is_stopped_) {
-            stream_.open();
+            stream_.open(address_, kBrokerPort);
             next_();
         }
     });
+}
+
+bool ClientLine::go_to(const std::string& address) {
+    if (address == address_) {
+        return true;
+    }
+    if (address.empty()) {
+        next_later(100ms);
+        return false;
+    }
+    stream_.close();
+    address_ = address;
+    connect_later(1ms, 3ms);
+    return false;
 }
 
 void ClientLine::next_later(Duration delay) {

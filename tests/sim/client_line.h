@@ -5,6 +5,8 @@
 #include "tests/sim/kafka_stream.h"
 
 #include <functional>
+#include <string>
+#include <utility>
 
 namespace qtool::sim {
 
@@ -18,6 +20,12 @@ public:
           stream_(world, network, std::move(on_end)),
           next_(std::move(next)) {}
 
+    /// Whom the next connections are made to; else the only broker of the world.
+    void set_address(std::string address) { address_ = std::move(address); }
+    [[nodiscard]] const std::string& address() const { return address_; }
+    /// True: it is there. False: it closes and connects to that address, where the next step is
+    /// taken; with an empty address (nobody knows it) the next step is taken later.
+    bool go_to(const std::string& address);
     KafkaStream& stream() { return stream_; }
     [[nodiscard]] bool is_open() const { return stream_.is_open(); }
     /// Open, and no answer is due.
@@ -38,6 +46,7 @@ private:
     World& world_;
     KafkaStream stream_;
     std::function<void()> next_;
+    std::string address_ = "127.0.0.1";
     bool connect_due_ = false;
     bool is_stopped_ = false;
     uint64_t next_call_ = 0;

@@ -32,7 +32,8 @@ void Coordination::configure(World& world, config::BrokerConfig& config) {
     config.transaction_abort_interval_ms = static_cast<int32_t>(random.between(100, 1000));
 }
 
-Coordination::Coordination(Client client, std::vector<PartitionPlace> partitions)
+Coordination::Coordination(Client client, std::vector<PartitionPlace> partitions,
+                           int16_t replication_factor)
     : client_(client),
       world_(*client.world),
       partitions_(std::move(partitions)),
@@ -44,13 +45,14 @@ Coordination::Coordination(Client client, std::vector<PartitionPlace> partitions
         }
     }
     if (world_.chance_percent(kTransactionsPercent)) {
-        make_transactions();
+        make_transactions(replication_factor);
     }
 }
 
-void Coordination::make_transactions() {
+void Coordination::make_transactions(int16_t replication_factor) {
     Prng& random = world_.random();
-    const Operator::Topic topic{"x", static_cast<int32_t>(1 + random.below(3))};
+    const Operator::Topic topic{
+        "x", static_cast<int32_t>(1 + random.below(3)), {}, replication_factor};
     topics_.push_back(topic);
     for (int32_t index = 0; index < topic.partitions; index++) {
         const std::string name = topic.name + "-" + std::to_string(index);

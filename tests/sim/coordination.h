@@ -20,7 +20,8 @@ public:
     static void configure(World& world, config::BrokerConfig& config);
 
     /// `partitions`: what groups read.
-    Coordination(Client client, std::vector<PartitionPlace> partitions);
+    Coordination(Client client, std::vector<PartitionPlace> partitions,
+                 int16_t replication_factor = 1);
     /// Those it needs beside the partitions it was given.
     [[nodiscard]] const std::vector<Operator::Topic>& topics() const { return topics_; }
     void start();
@@ -43,7 +44,7 @@ private:
         std::vector<PartitionPlace> partitions;
     };
     void make_group(bool is_classic);
-    void make_transactions();
+    void make_transactions(int16_t replication_factor);
 
     Client client_;
     World& world_;

@@ -32,16 +32,42 @@ enum class Fault : uint8_t {
     stop_interrupted,   // a graceful stop that a kill ended
     start_interrupted,  // a kill before the broker served
     move_interrupted,   // a connection ended while a partition was on its way to a log directory
+    // Of clusters alone.
+    session_expired, // the store ended a session that was not renewed
+    session_revoked, // ... one that was
+    commit_in_doubt, // the store applied a transaction; its answer was lost and read back
+    watch_reloaded,  // changes were compacted away: all was loaded again
+    pause,           // a process stood still
+    disk_wiped,      // a machine came back with an empty disk
+    backup_restored, // ... with what was on its disk some time ago
+    disk_slow,       // fdatasync takes long for a while
+    link_cut,        // one machine could not send to another for a while
+    link_slow,       // bytes between two machines took long for a while
+    store_cut,       // a machine could not reach the store for a while
+    store_down,      // nobody could
 };
-inline constexpr size_t kFaultCount = 22;
+inline constexpr size_t kFaultCount = 34;
+inline constexpr size_t kOneBrokerFaultCount = 22; // the first ones
 
 inline constexpr std::array<std::string_view, kFaultCount> kFaultNames = {
-    "power_loss",         "kill",        "kill_within_turn", "power_within_turn",
-    "write_dropped",      "write_torn",  "entry_lost",       "sync_error",
-    "sync_slow",          "disk_full",   "write_short",      "stream_cut",
-    "stream_reset",       "reader_slow", "peer_silent",      "clock_jump",
-    "commit_answer_lost", "watch_late",  "clean_stop",       "stop_interrupted",
-    "start_interrupted",  "move_interrupted"};
+    "power_loss",         "kill",
+    "kill_within_turn",   "power_within_turn",
+    "write_dropped",      "write_torn",
+    "entry_lost",         "sync_error",
+    "sync_slow",          "disk_full",
+    "write_short",        "stream_cut",
+    "stream_reset",       "reader_slow",
+    "peer_silent",        "clock_jump",
+    "commit_answer_lost", "watch_late",
+    "clean_stop",         "stop_interrupted",
+    "start_interrupted",  "move_interrupted",
+    "session_expired",
+    "session_revoked",    "commit_in_doubt",
+    "watch_reloaded",     "pause",
+    "disk_wiped",         "backup_restored",
+    "disk_slow",          "link_cut",
+    "link_slow",          "store_cut",
+    "store_down"};
 
 using FaultCounts = std::array<uint64_t, kFaultCount>;
 

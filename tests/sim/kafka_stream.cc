@@ -4,17 +4,11 @@
 
 namespace qtool::sim {
 
-namespace {
-
-constexpr Duration kAnswerMax = 8s; // then the client gives the connection up
-
-} // namespace
-
-void KafkaStream::open() {
+void KafkaStream::open(const std::string& address, uint16_t port) {
     QT_ASSERT(!is_open());
     in_.clear();
     asked_.clear();
-    stream_ = network_.connect(this);
+    stream_ = network_.connect(this, address, port);
 }
 
 void KafkaStream::close() {
@@ -30,7 +24,7 @@ void KafkaStream::send(ByteWriter& out, int16_t api_key, int16_t version, OnAnsw
     const int32_t correlation = next_correlation_++;
     asked_.push_back({api_key, version, correlation, std::move(on_answer)});
     network_.send(stream_, out.view());
-    world_.after(kAnswerMax, [this, stream = stream_, correlation] {
+    world_.after(answer_max_, [this, stream = stream_, correlation] {
         if (stream_ == stream && !asked_.empty() && asked_.front().correlation <= correlation) {
             world_.trace("request_timeout", stream);
             close();

@@ -22,7 +22,9 @@ public:
 
     [[nodiscard]] bool is_open() const { return stream_ != 0; }
     [[nodiscard]] size_t asked() const { return asked_.size(); }
-    void open();
+    void open(const std::string& address, uint16_t port);
+    /// How long an answer may take before the client gives the connection up.
+    void set_answer_max(Duration duration) { answer_max_ = duration; }
     /// on_end does not follow.
     void close();
 
@@ -54,6 +56,7 @@ private:
     Network& network_;
     std::function<void()> on_end_;
     StreamId stream_ = 0; // 0: closed
+    Duration answer_max_ = 8s;
     int32_t next_correlation_ = 1;
     std::deque<Asked> asked_; // answers come in this order
     std::vector<std::byte> in_;

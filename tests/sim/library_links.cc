@@ -4,9 +4,18 @@
 
 namespace qtool::sim {
 
-config::ClientConfig library_config() {
+config::ClientConfig library_config(const Client& client) {
     config::ClientConfig config;
-    config.bootstrap_servers = {{"127.0.0.1", 9092}};
+    config.bootstrap_servers = {{"127.0.0.1", kBrokerPort}};
+    if (client.directory != nullptr) {
+        config.bootstrap_servers.clear();
+        for (const std::string& address : client.directory->addresses()) {
+            config.bootstrap_servers.push_back({address, kBrokerPort});
+        }
+        // What a silent broker costs, and how long an old leader is believed in.
+        config.request_timeout_ms = 5000;
+        config.metadata_max_age_ms = 2000;
+    }
     return config;
 }
 
@@ -19,7 +28,7 @@ void LibraryLinks::carry_out(client::Outbox& out) {
         }
     }
     for (const client::Outbox::Connect& connect : out.connects) {
-        const StreamId stream = client_.network->connect(this);
+        const StreamId stream = client_.network->connect(this, connect.host, connect.port);
         links_[stream] = connect.link;
         streams_[connect.link] = stream;
         world_.after(world_.between(20us, 1ms), [this, link = connect.link] {

@@ -38,6 +38,6 @@ private:
 };
 
 /// The options that every machine of the library runs with in here.
-config::ClientConfig library_config();
+config::ClientConfig library_config(const Client& client);
 
 } // namespace qtool::sim

@@ -9,7 +9,7 @@ LibraryProducer::LibraryProducer(Client client, std::vector<PartitionPlace> part
     : client_(client),
       world_(*client.world),
       partitions_(std::move(partitions)),
-      machine_(library_config(), client.world->random().next()),
+      machine_(library_config(client), client.world->random().next()),
       links_(client, machine_.cluster(), [this] { step(); }),
       number_(client.checker->add_producer(true)),
       records_left_(records),

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 namespace qtool::sim {
 
@@ -28,8 +29,7 @@ Operator::Operator(Client client, std::vector<Topic> topics, std::vector<Partiti
     : client_(client),
       world_(*client.world),
       line_(
-          *client.world, *client.network, [this] { next(); },
-          [this] { line_.connect_later(50ms); }),
+          *client.world, *client.network, [this] { next(); }, [this] { connect_later(); }),
       topics_(std::move(topics)),
       partitions_(std::move(partitions)),
       deletes_records_(deletes_records) {
@@ -39,11 +39,53 @@ Operator::Operator(Client client, std::vector<Topic> topics, std::vector<Partiti
 }
 
 void Operator::start() {
+    if (client_.directory != nullptr) {
+        line_.set_address(client_.directory->any());
+    }
     line_.connect_later(0ms);
+}
+
+void Operator::connect_later() {
+    if (client_.directory != nullptr) {
+        wanted_ = nullptr;
+        client_.directory->refresh();
+        line_.set_address(client_.directory->any());
+    }
+    line_.connect_later(50ms);
+}
+
+void Operator::at_leader(const std::string& topic, int32_t index, std::function<void()> step) {
+    if (client_.directory == nullptr) {
+        step();
+        return;
+    }
+    const std::string leader = client_.directory->leader(topic, index);
+    if (leader == line_.address()) {
+        step();
+    } else if (leader.empty()) {
+        client_.directory->refresh();
+        line_.next_later(world_.between(5ms, 200ms));
+    } else {
+        wanted_ = std::move(step);
+        line_.stream().close();
+        line_.set_address(leader);
+        line_.connect_later(1ms);
+    }
+}
+
+bool Operator::try_elsewhere(int16_t error_code) {
+    if (is_retriable(error_code) && client_.directory != nullptr) {
+        client_.directory->refresh();
+    }
+    return is_retriable(error_code);
 }
 
 // A change in doubt is asked for again before anything else, until its answer comes.
 void Operator::next() {
+    if (wanted_) {
+        std::exchange(wanted_, nullptr)();
+        return;
+    }
     if (!has_topics()) {
         ask_create(topics_[created_], [this] { created_++; });
         return;
@@ -56,22 +98,23 @@ void Operator::next() {
             return c.has_records && !c.is_checked;
         });
         if (unread != churns_.end()) {
-            ask_read(*unread);
+            at_leader(unread->name, 0, [this, &churn = *unread] { ask_read(churn); });
         } else if (!verified_) {
             ask_metadata();
         }
         return;
     }
     if (!churn.in_doubt && deletes_records_ && world_.chance_percent(30)) {
-        ask_delete_records();
+        const PartitionPlace& place = partitions_[world_.random().below(partitions_.size())];
+        at_leader(place.topic, place.index, [this, &place] { ask_delete_records(place); });
         return;
     }
     if (churn.is_there && !churn.has_records) {
-        ask_write(churn);
+        at_leader(churn.name, 0, [this, &churn] { ask_write(churn); });
         return;
     }
     if (churn.is_there && !churn.in_doubt && world_.chance_percent(50)) {
-        ask_read(churn);
+        at_leader(churn.name, 0, [this, &churn] { ask_read(churn); });
         return;
     }
     if (!churn.is_there && !churn.in_doubt) {
@@ -81,7 +124,7 @@ void Operator::next() {
     if (churn.is_there) {
         ask_delete(churn);
     } else {
-        ask_create(Topic{churn.name, 2}, [&churn] {
+        ask_create(Topic{churn.name, 2, {}, churn_replication_factor_}, [&churn] {
             churn.is_there = true;
             churn.in_doubt = false;
         });
@@ -94,7 +137,7 @@ void Operator::ask_create(const Topic& topic, std::function<void()> on_done) {
     auto& item = request.topics.emplace_back();
     item.name = topic.name;
     item.num_partitions = topic.partitions;
-    item.replication_factor = 1;
+    item.replication_factor = topic.replication_factor;
     for (const auto& [name, value] : topic.configs) {
         auto& config = item.configs.emplace_back();
         config.name = name;
@@ -178,7 +221,7 @@ void Operator::ask_write(Churn& churn) {
         const int16_t error = answer->responses[0].partition_responses[0].error_code;
         if (error == 0) {
             churn.has_records = true;
-        } else if (!is_retriable(error)) {
+        } else if (!try_elsewhere(error)) {
             world_.violate("Produce to " + churn.name + ": error " + std::to_string(error));
             return;
         }
@@ -203,7 +246,7 @@ void Operator::ask_read(Churn& churn) {
         if (partition.error_code == 0) {
             check_records(churn, partition.records.value_or(protocol::RecordsRef{}));
             churn.is_checked = true;
-        } else if (!is_retriable(partition.error_code)) {
+        } else if (!try_elsewhere(partition.error_code)) {
             world_.violate("Fetch of " + churn.name + ": error " +
                            std::to_string(partition.error_code));
             return;
@@ -241,8 +284,7 @@ void Operator::check_records(Churn& churn, ByteView records) {
 
 // ---- the rest -----------------------------------------------------------------------------------
 
-void Operator::ask_delete_records() {
-    const PartitionPlace& place = partitions_[world_.random().below(partitions_.size())];
+void Operator::ask_delete_records(const PartitionPlace& place) {
     const int64_t high_watermark = client_.checker->known(place.number).high_watermark;
     const int64_t offset = world_.random().between(0, high_watermark);
     client_.checker->on_delete_asked(place.number, offset);
@@ -267,7 +309,7 @@ void Operator::ask_delete_records() {
                                " left the log start at " + std::to_string(result.low_watermark));
             }
             client_.checker->on_delete_done(number, result.low_watermark);
-        } else if (!is_retriable(result.error_code)) {
+        } else if (!try_elsewhere(result.error_code)) {
             world_.violate("DeleteRecords: error " + std::to_string(result.error_code));
             return;
         }

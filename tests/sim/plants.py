@@ -190,20 +190,26 @@ PLANTS = {
 }
 
 
+# Those that only a cluster can show.
+CLUSTER_PLANTS = {}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--list", action="store_true", help="names and sources, one a line")
-    parser.add_argument("--plant", choices=sorted(PLANTS))
+    parser.add_argument("--cluster", action="store_true", help="list those of clusters")
+    parser.add_argument("--plant", choices=sorted(PLANTS | CLUSTER_PLANTS))
     parser.add_argument("--root", type=pathlib.Path, help="of the source tree")
     parser.add_argument("--out", type=pathlib.Path, help="the patched copy")
     arguments = parser.parse_args()
     if arguments.list:
-        for name, (source, _, _) in PLANTS.items():
+        plants = CLUSTER_PLANTS if arguments.cluster else PLANTS
+        for name, (source, _, _) in plants.items():
             print(name, source)
         return 0
     if not (arguments.plant and arguments.root and arguments.out):
         parser.error("--plant needs --root and --out")
-    source, old, new = PLANTS[arguments.plant]
+    source, old, new = (PLANTS | CLUSTER_PLANTS)[arguments.plant]
     text = (arguments.root / source).read_text()
     if text.count(old) != 1:
         print(f"plants.py: {arguments.plant}: {source} holds its text {text.count(old)} times "

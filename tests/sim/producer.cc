@@ -27,6 +27,10 @@ bool is_retriable(int16_t error_code) {
     case KafkaError::not_enough_replicas:
     case KafkaError::kafka_storage_error:
     case KafkaError::unknown_topic_id:
+    case KafkaError::not_enough_replicas_after_append:
+    case KafkaError::fenced_leader_epoch:
+    case KafkaError::unknown_leader_epoch:
+    case KafkaError::offset_not_available:
         return true;
     default:
         return false;
@@ -59,9 +63,9 @@ Result<Value> read_value(ByteView bytes) {
 Producer::Producer(Setup setup)
     : world_(*setup.client.world),
       setup_(std::move(setup)),
-      line_(
-          *setup_.client.world, *setup_.client.network, [this] { on_connected(); },
-          [this] { on_end(); }),
+      lines_(
+          setup_.client, [this](ClientLine& line) { on_connected(line); },
+          [this](ClientLine& line) { on_end(line); }),
       number_(setup_.client.checker->add_producer(setup_.is_idempotent)) {
     for (const PartitionPlace& place : setup_.partitions) {
         lanes_.emplace_back().place = place;
@@ -70,13 +74,24 @@ Producer::Producer(Setup setup)
 
 void Producer::start() {
     tick();
-    connect();
+    connect(lines_.to_any());
 }
 
 bool Producer::is_done() const {
     return std::all_of(lanes_.begin(), lanes_.end(), [&](const Lane& lane) {
         return lane.batches_made == setup_.batches && lane.queue.empty();
     });
+}
+
+std::string Producer::left() const {
+    std::string left;
+    for (const Lane& lane : lanes_) {
+        if (lane.batches_made < setup_.batches || !lane.queue.empty()) {
+            left += " p" + std::to_string(number_) + " to " + lane.place.topic + "-" +
+                    std::to_string(lane.place.index);
+        }
+    }
+    return left;
 }
 
 void Producer::tick() {
@@ -91,7 +106,7 @@ void Producer::tick() {
         }
     }
     pump();
-    if (more) {
+    if (more || (setup_.client.directory != nullptr && !is_done())) {
         world_.after(world_.between(setup_.interval / 4, setup_.interval), [this] { tick(); });
     }
 }
@@ -129,37 +144,47 @@ void Producer::make_batch(Lane& lane) {
 
 // ---- connection ---------------------------------------------------------------------------------
 
-void Producer::connect() {
-    if (!line_.is_open()) {
-        line_.connect_later(5ms, 200ms);
+void Producer::connect(ClientLine& line) {
+    if (!line.is_open()) {
+        line.connect_later(5ms, 200ms);
     }
 }
 
-void Producer::on_connected() {
+void Producer::on_connected(ClientLine& line) {
     if (setup_.is_idempotent && producer_id_ < 0) {
-        ask_producer_id();
+        ask_producer_id(line);
     }
     pump();
 }
 
 // Nobody knows what became of the batches in flight: all of them are sent again, in order.
-void Producer::on_end() {
+void Producer::on_end(ClientLine& line) {
     for (Lane& lane : lanes_) {
+        if (lane.at != &line) {
+            continue;
+        }
         lane.in_flight = 0;
         lane.is_stalled = false;
         for (Batch& batch : lane.queue) {
             batch.in_flight = false;
         }
     }
-    connect();
+    if (setup_.client.directory == nullptr) {
+        connect(line);
+        return;
+    }
+    // Whoever leads now, and whoever is there for what is not of a partition.
+    setup_.client.directory->refresh();
+    connect(lines_.to_any());
+    world_.after(world_.between(20ms, 200ms), [this] { pump(); });
 }
 
-void Producer::ask_producer_id() {
+void Producer::ask_producer_id(ClientLine& line) {
     protocol::InitProducerIdRequest request;
     request.transactional_id.reset();
     request.transaction_timeout_ms = 60'000;
     constexpr int16_t kVersion = 4;
-    line_.stream().ask(request, kVersion, [this](ByteView body) {
+    line.stream().ask(request, kVersion, [this, &line](ByteView body) {
         const auto answer = protocol::InitProducerIdResponse::decode(body, kVersion);
         if (!answer) {
             world_.violate("InitProducerId: " + to_string(answer.error()));
@@ -170,9 +195,12 @@ void Producer::ask_producer_id() {
                 answer->error_code != 14) {
                 world_.violate("InitProducerId: error " + std::to_string(answer->error_code));
             }
-            line_.stream().close();
-            connect();
+            line.stream().close();
+            connect(lines_.to_any());
             return;
+        }
+        if (producer_id_ >= 0) {
+            return; // two brokers were asked
         }
         setup_.client.checker->on_producer_id(answer->producer_id);
         producer_id_ = answer->producer_id;
@@ -186,11 +214,22 @@ void Producer::ask_producer_id() {
 
 void Producer::pump() {
     const size_t requests_max = setup_.is_idempotent ? kInFlightMax : 1;
-    while (line_.is_open() && line_.stream().asked() < requests_max && send_request()) {
+    if (setup_.client.directory != nullptr) {
+        for (Lane& lane : lanes_) {
+            ClientLine* const line = lane.queue.empty() ? nullptr : lines_.to_leader(lane.place);
+            if (line != nullptr && lane.in_flight == 0) {
+                lane.at = line;
+                connect(*line);
+            }
+        }
+    }
+    for (const auto& [address, line] : lines_.all()) {
+        while (line->is_open() && line->stream().asked() < requests_max && send_request(*line)) {
+        }
     }
 }
 
-bool Producer::send_request() {
+bool Producer::send_request(ClientLine& line) {
     if (setup_.is_idempotent && producer_id_ < 0) {
         return false;
     }
@@ -200,7 +239,10 @@ bool Producer::send_request() {
     std::vector<Sent> sent;
     for (size_t i = 0; i < lanes_.size(); i++) {
         Lane& lane = lanes_[i];
-        if (lane.is_stalled || (!setup_.is_idempotent && lane.in_flight > 0)) {
+        if (setup_.client.directory == nullptr) {
+            lane.at = &line;
+        }
+        if (lane.at != &line || lane.is_stalled || (!setup_.is_idempotent && lane.in_flight > 0)) {
             continue;
         }
         const auto next = std::find_if(lane.queue.begin(), lane.queue.end(),
@@ -220,6 +262,7 @@ bool Producer::send_request() {
         data.index = lane.place.index;
         data.records = protocol::RecordsRef{next->bytes, 0};
         next->in_flight = true;
+        next->sent_count++;
         lane.in_flight++;
         sent.push_back({i, next->ordinal});
     }
@@ -227,13 +270,15 @@ bool Producer::send_request() {
         return false;
     }
     const int16_t version = world_.chance_percent(50) ? int16_t{7} : int16_t{9};
-    line_.stream().ask(request, version, [this, version, sent = std::move(sent)](ByteView body) {
-        on_answer(body, version, sent);
-    });
+    line.stream().ask(request, version,
+                      [this, &line, version, sent = std::move(sent)](ByteView body) {
+                          on_answer(line, body, version, sent);
+                      });
     return true;
 }
 
-void Producer::on_answer(ByteView body, int16_t version, const std::vector<Sent>& sent) {
+void Producer::on_answer(const ClientLine& line, ByteView body, int16_t version,
+                         const std::vector<Sent>& sent) {
     const auto answer = protocol::ProduceResponse::decode(body, version);
     if (!answer) {
         world_.violate("Produce: " + to_string(answer.error()));
@@ -246,7 +291,7 @@ void Producer::on_answer(ByteView body, int16_t version, const std::vector<Sent>
                 Lane& lane = lanes_[item.lane];
                 if (lane.place.topic == topic.name && lane.place.index == partition.index) {
                     answered++;
-                    on_batch_answer(lane, item.ordinal, partition.error_code,
+                    on_batch_answer(line, lane, item.ordinal, partition.error_code,
                                     partition.base_offset);
                 }
             }
@@ -259,8 +304,8 @@ void Producer::on_answer(ByteView body, int16_t version, const std::vector<Sent>
     pump();
 }
 
-void Producer::on_batch_answer(Lane& lane, uint32_t ordinal, int16_t error_code,
-                               int64_t base_offset) {
+void Producer::on_batch_answer(const ClientLine& line, Lane& lane, uint32_t ordinal,
+                               int16_t error_code, int64_t base_offset) {
     QT_ASSERT(lane.in_flight > 0);
     lane.in_flight--;
     world_.trace("produced", lane.place.number,
@@ -274,6 +319,9 @@ void Producer::on_batch_answer(Lane& lane, uint32_t ordinal, int16_t error_code,
             return;
         }
         if (setup_.acks == -1) {
+            if (batch->sent_count == 1) { // nobody else can have taken it
+                setup_.client.checker->on_led(lane.place.number, base_offset, line.address());
+            }
             for (size_t i = 0; i < batch->values.size(); i++) {
                 setup_.client.checker->on_acknowledged(
                     lane.place.number, base_offset + static_cast<int64_t>(i), batch->values[i]);
@@ -296,6 +344,9 @@ void Producer::on_batch_answer(Lane& lane, uint32_t ordinal, int16_t error_code,
             return;
         }
         lane.is_stalled = true;
+        if (setup_.client.directory != nullptr) {
+            setup_.client.directory->refresh();
+        }
     }
     if (lane.is_stalled && lane.in_flight == 0) {
         for (Batch& waiting : lane.queue) {

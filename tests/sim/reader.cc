@@ -20,9 +20,15 @@ constexpr size_t kDecompressedMax = 16 * 1024 * 1024;
 Reader::Reader(Client client, std::vector<PartitionPlace> partitions, bool is_audit)
     : client_(client),
       world_(*client.world),
-      line_(
-          *client.world, *client.network, [this] { next(); },
-          [this] { line_.connect_later(50ms); }),
+      lines_(
+          client, [this](ClientLine& line) { next(line); },
+          [this](ClientLine& line) {
+              if (client_.directory == nullptr) {
+                  line.connect_later(50ms);
+              } else {
+                  client_.directory->refresh();
+              }
+          }),
       is_audit_(is_audit) {
     for (PartitionPlace& place : partitions) {
         lanes_.emplace_back().place = std::move(place);
@@ -30,7 +36,43 @@ Reader::Reader(Client client, std::vector<PartitionPlace> partitions, bool is_au
 }
 
 void Reader::start() {
-    line_.connect_later(0ms);
+    if (client_.directory == nullptr) {
+        lines_.to_any().connect_later(0ms);
+    } else {
+        look();
+    }
+}
+
+// Of a cluster: whoever leads something gets a line.
+void Reader::look() {
+    if (is_stopped_ || is_done()) {
+        return;
+    }
+    for (const Lane& lane : lanes_) {
+        ClientLine* const line = lane.is_done ? nullptr : lines_.to_leader(lane.place);
+        if (line != nullptr && !line->is_open()) {
+            line->connect_later(5ms);
+        } else if (line != nullptr && line->is_idle()) {
+            line->next_later(world_.between(0ms, 100ms));
+        }
+    }
+    world_.after(world_.between(100ms, 300ms), [this] { look(); });
+}
+
+void Reader::stop() {
+    is_stopped_ = true;
+    lines_.stop();
+}
+
+std::string Reader::left() const {
+    std::string left;
+    for (const Lane& lane : lanes_) {
+        if (!lane.is_done) {
+            left += " " + client_.checker->name(lane.place.number) + " at " +
+                    std::to_string(lane.position);
+        }
+    }
+    return left;
 }
 
 bool Reader::is_done() const {
@@ -38,20 +80,36 @@ bool Reader::is_done() const {
            std::all_of(lanes_.begin(), lanes_.end(), [](const Lane& lane) { return lane.is_done; });
 }
 
-void Reader::next() {
-    if (line_.is_stopped() || is_done() || !line_.is_open()) {
+void Reader::next(ClientLine& line) {
+    if (is_stopped_ || is_done() || !line.is_open()) {
         return;
     }
+    std::vector<size_t> here; // to be fetched
     for (size_t i = 0; i < lanes_.size(); i++) {
+        if (client_.directory != nullptr && lines_.to_leader(lanes_[i].place) != &line) {
+            continue;
+        }
         if (lanes_[i].position < 0) {
-            ask_start(i);
+            ask_start(line, i);
             return;
         }
+        if (!lanes_[i].is_done) {
+            here.push_back(i);
+        }
     }
-    ask_fetch();
+    if (!here.empty()) {
+        ask_fetch(line, here);
+    }
 }
 
-void Reader::ask_start(size_t number) {
+// Nobody reads on where it went wrong before it is known who leads.
+void Reader::on_error(int16_t error_code) {
+    if (client_.directory != nullptr && is_retriable(error_code)) {
+        client_.directory->refresh();
+    }
+}
+
+void Reader::ask_start(ClientLine& line, size_t number) {
     const Lane& lane = lanes_[number];
     protocol::ListOffsetsRequest request;
     request.replica_id = -1;
@@ -61,7 +119,7 @@ void Reader::ask_start(size_t number) {
     partition.partition_index = lane.place.index;
     partition.timestamp = kEarliest;
     constexpr int16_t kVersion = 6;
-    line_.stream().ask(request, kVersion, [this, number](ByteView body) {
+    line.stream().ask(request, kVersion, [this, &line, number](ByteView body) {
         const auto answer = protocol::ListOffsetsResponse::decode(body, kVersion);
         if (!answer || answer->topics.size() != 1 || answer->topics[0].partitions.size() != 1) {
             world_.violate("ListOffsets: an answer that cannot be read");
@@ -72,7 +130,8 @@ void Reader::ask_start(size_t number) {
             if (!is_retriable(found.error_code)) {
                 world_.violate("ListOffsets: error " + std::to_string(found.error_code));
             }
-            line_.next_later(100ms);
+            on_error(found.error_code);
+            line.next_later(100ms);
             return;
         }
         Lane& answered = lanes_[number];
@@ -86,21 +145,18 @@ void Reader::ask_start(size_t number) {
         }
         answered.position = found.offset;
         answered.out_of_range = -1;
-        next();
+        next(line);
     });
 }
 
-void Reader::ask_fetch() {
+void Reader::ask_fetch(ClientLine& line, const std::vector<size_t>& lanes) {
     protocol::FetchRequest request;
     request.max_wait_ms = static_cast<int32_t>(world_.random().between(1, 400));
     request.min_bytes = static_cast<int32_t>(world_.random().between(0, 500));
     request.max_bytes = static_cast<int32_t>(world_.random().between(1, 200'000));
     std::vector<Asked> asked;
-    for (size_t i = 0; i < lanes_.size(); i++) {
+    for (const size_t i : lanes) {
         const Lane& lane = lanes_[i];
-        if (lane.is_done) {
-            continue;
-        }
         auto topic = std::find_if(request.topics.begin(), request.topics.end(),
                                   [&](const auto& t) { return t.topic == lane.place.topic; });
         if (topic == request.topics.end()) {
@@ -114,12 +170,14 @@ void Reader::ask_fetch() {
         asked.push_back({i, client_.checker->known(lane.place.number)});
     }
     const int16_t version = world_.chance_percent(50) ? int16_t{11} : int16_t{12};
-    line_.stream().ask(request, version, [this, version, asked = std::move(asked)](ByteView body) {
-        on_fetched(body, version, asked);
-    });
+    line.stream().ask(request, version,
+                      [this, &line, version, asked = std::move(asked)](ByteView body) {
+                          on_fetched(line, body, version, asked);
+                      });
 }
 
-void Reader::on_fetched(ByteView body, int16_t version, const std::vector<Asked>& asked) {
+void Reader::on_fetched(ClientLine& line, ByteView body, int16_t version,
+                        const std::vector<Asked>& asked) {
     const auto answer = protocol::FetchResponse::decode(body, version);
     if (!answer || answer->error_code != 0) {
         world_.violate("Fetch: " + (answer ? "error " + std::to_string(answer->error_code)
@@ -157,6 +215,7 @@ void Reader::on_fetched(ByteView body, int16_t version, const std::vector<Asked>
                     world_.violate(name + ": Fetch error " + std::to_string(partition.error_code));
                     return;
                 }
+                on_error(partition.error_code);
                 continue;
             }
             client_.checker->on_watermarks(number, item->known, partition.high_watermark,
@@ -175,7 +234,7 @@ void Reader::on_fetched(ByteView body, int16_t version, const std::vector<Asked>
                        std::to_string(asked.size()));
         return;
     }
-    line_.next_later(any ? world_.between(0ms, 10ms) : world_.between(5ms, 120ms));
+    line.next_later(any ? world_.between(0ms, 10ms) : world_.between(5ms, 120ms));
 }
 
 bool Reader::take_records(Lane& lane, ByteView records, int64_t high_watermark) {
@@ -194,6 +253,7 @@ bool Reader::take_records(Lane& lane, ByteView records, int64_t high_watermark) 
             world_.violate(name + ": a fetched batch has a wrong checksum");
             return false;
         }
+        const int32_t epoch = (*batch)->header.partition_leader_epoch.value();
         auto opened = protocol::BatchRecords::open(**batch, kDecompressedMax);
         if (!opened) {
             world_.violate(name + ": a fetched batch: " + to_string(opened.error()));
@@ -219,6 +279,7 @@ bool Reader::take_records(Lane& lane, ByteView records, int64_t high_watermark) 
                 return false;
             }
             client_.checker->on_read(lane.place.number, offset, *value);
+            client_.checker->on_epoch(lane.place.number, offset, epoch);
             lane.position = offset + 1;
         }
         if (Result<void> status = opened->status(); !status) {

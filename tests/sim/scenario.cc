@@ -22,14 +22,22 @@ class Scenario {
 public:
     Scenario(uint64_t seed, const RunOptions& options)
         : world_(seed),
+          network_(world_),
+          store_(world_, StoreTruth::Kind::embedded),
           checker_(world_),
           compacted_(world_) {
         world_.set_printing(options.print_trace);
         Prng& random = world_.random();
         const auto cores = static_cast<uint16_t>(1 + random.below(3));
-        machine_ =
-            std::make_unique<Machine>(world_, make_config(options.plant), cores, options.plant);
-        client_ = Client{&world_, &machine_->network(), &checker_};
+        Machine::Setup setup;
+        setup.config = make_config(options.plant);
+        setup.core_count = cores;
+        setup.plant = options.plant;
+        setup.network = &network_;
+        setup.store = &store_;
+        setup.address = "127.0.0.1";
+        machine_ = std::make_unique<Machine>(world_, std::move(setup));
+        client_ = Client{&world_, &network_, &checker_};
         make_topics();
         coordination_ = std::make_unique<Coordination>(client_, places_);
         topics_.insert(topics_.end(), coordination_->topics().begin(),
@@ -48,7 +56,7 @@ public:
     }
 
     void run() {
-        machine_->network().set_cut_percent(
+        network_.set_cut_percent(
             world_.chance_percent(50) ? static_cast<uint32_t>(world_.random().below(60)) : 0);
         machine_->start();
         operator_->start();
@@ -270,10 +278,10 @@ private:
                     fill_disk();
                     return;
                 case reset:
-                    machine_->network().reset_some();
+                    network_.reset_some();
                     return;
                 case stall:
-                    machine_->network().stall_clients(world_.between(10ms, 1500ms));
+                    network_.stall_clients(world_.between(10ms, 1500ms));
                     return;
                 case clock:
                     machine_->jump_clock();
@@ -315,7 +323,7 @@ private:
 
     void end_faults() {
         machine_->heal();
-        machine_->network().set_cut_percent(0);
+        network_.set_cut_percent(0);
         // Logs that a fault took offline come back with a restart.
         world_.chance_percent(50) ? machine_->lose_power() : machine_->kill();
         operator_->finish();
@@ -351,6 +359,8 @@ private:
     }
 
     World world_;
+    Network network_;
+    StoreTruth store_;
     Checker checker_;
     Compacted compacted_;
     std::unique_ptr<Machine> machine_;

@@ -275,6 +275,7 @@ Result<void> Device::sync(Inode& inode, uint64_t mark) {
     QT_TRY(begin(true));
     if (sync_errors_ > 0) {
         sync_errors_--;
+        has_failed_sync_ = true;
         world_.hit(Fault::sync_error);
         // What this sync should have brought to the medium counts as clean from now on: some of it
         // is there, the rest stays in the page cache alone.
@@ -311,8 +312,42 @@ Result<void> Device::sync(Inode& inode, uint64_t mark) {
 // ---- power loss ---------------------------------------------------------------------------------
 
 void Device::power_loss() {
+    has_failed_sync_ = false;
     settle_names();
     settle(*root_);
+}
+
+void Device::wipe() {
+    root_ = std::make_shared<Inode>();
+    root_->is_directory = true;
+    names_.clear();
+    locks_.clear();
+    halted_ = false;
+}
+
+namespace {
+
+InodeRef copy_medium(const Inode& inode) {
+    auto copy = std::make_shared<Inode>();
+    copy->is_directory = inode.is_directory;
+    copy->content = inode.medium;
+    copy->medium = inode.medium;
+    for (const auto& [name, entry] : inode.medium_entries) {
+        copy->entries[name] = copy_medium(*entry);
+    }
+    copy->medium_entries = copy->entries;
+    return copy;
+}
+
+} // namespace
+
+void Device::take_backup() {
+    backup_ = copy_medium(*root_);
+}
+
+void Device::restore_backup() {
+    wipe();
+    root_ = copy_medium(*backup_);
 }
 
 void Device::settle_names() {

@@ -60,11 +60,21 @@ public:
     void halt() { halted_ = true; }
     void resume() { halted_ = false; }
     void power_loss();
+    /// A new disk.
+    void wipe();
+    void take_backup();
+    [[nodiscard]] bool has_backup() const { return backup_ != nullptr; }
+    void restore_backup();
 
     void set_full(bool full) { is_full_ = full; }
     [[nodiscard]] bool is_full() const { return is_full_; }
     void fail_syncs(uint32_t count) { sync_errors_ = count; }
     [[nodiscard]] bool fails_syncs() const { return sync_errors_ > 0; }
+    /// One failed since the power was lost last: what it left in the page cache may not be on disk.
+    [[nodiscard]] bool has_failed_sync() const { return has_failed_sync_; }
+    /// Each sync takes so much longer.
+    void set_sync_delay(Duration delay) { sync_delay_ = delay; }
+    [[nodiscard]] Duration sync_delay() const { return sync_delay_; }
 
     // What the disk port is made of. Paths are absolute.
     Result<InodeRef> open(const std::string& path, bool may_create);
@@ -123,6 +133,9 @@ private:
     bool is_full_ = false;
     std::set<std::string> locks_;
     uint32_t sync_errors_ = 0;
+    bool has_failed_sync_ = false;
+    Duration sync_delay_{};
+    InodeRef backup_; // what the medium held; may be absent
 };
 
 } // namespace qtool::sim

@@ -102,6 +102,7 @@ void SimDisk::sync(port::FileRef file, Token token) {
         world_.hit(Fault::sync_slow);
         delay = world_.between(50ms, 1500ms);
     }
+    delay += device_.sync_delay();
     const InodeRef inode = static_cast<SimFile&>(*file).inode();
     // What is written after the start of a sync may or may not be covered; here it is not.
     world_.after(delay, [inode, mark = device_.sync_mark(), token, device = &device_,

@@ -10,21 +10,28 @@ constexpr Duration kWatchInterval = 20ms; // how soon an exit is seen
 
 } // namespace
 
-Machine::Machine(World& world, config::BrokerConfig config, uint16_t core_count, Plant plant)
+Machine::Machine(World& world, Setup setup)
     : world_(world),
-      config_(std::move(config)),
-      core_count_(core_count),
+      config_(std::move(setup.config)),
+      core_count_(setup.core_count),
       device_(world),
-      network_(world) {
+      store_(*setup.store),
+      network_(*setup.network),
+      address_(std::move(setup.address)),
+      host_(network_.add_host(address_)) {
     config_.log_dirs = {"/var/qbroker"};
     if (world.chance_percent(50)) {
         config_.log_dirs.emplace_back("/var/qbroker-2");
     }
-    // The parent is there before qbroker is: made by whoever installed the machine.
+    install();
+    device_.set_plant(setup.plant);
+    watch();
+}
+
+// The parent is there before qbroker is: made by whoever installed the machine.
+void Machine::install() {
     QT_ASSERT(device_.make_directory("/var").has_value());
     QT_ASSERT(device_.sync_directory("/").has_value());
-    device_.set_plant(plant);
-    watch();
 }
 
 Machine::~Machine() = default;
@@ -35,6 +42,7 @@ void Machine::start() {
         return;
     }
     device_.resume();
+    network_.set_up(host_, true);
     Process::Setup setup;
     setup.config = config_;
     setup.core_count = core_count_;
@@ -42,6 +50,7 @@ void Machine::start() {
     setup.device = &device_;
     setup.store = &store_;
     setup.network = &network_;
+    setup.host = host_;
     setup.wall_offset = &wall_offset_;
     stopping_ = false;
     world_.trace("start");
@@ -59,8 +68,9 @@ void Machine::watch() {
                 world_.hit(Fault::clean_stop);
             }
             stopped_cleanly_ = clean;
+            last_outcome_ = process_->outcome();
             process_.reset();
-            network_.drop_server(false);
+            network_.drop_server(host_, false);
             start_later(world_.between(1ms, clean ? 300ms : 1s));
         }
         watch();
@@ -87,7 +97,8 @@ void Machine::end_process(bool power) {
         process_->die();
         process_.reset();
     }
-    network_.drop_server(power && world_.chance_percent(60));
+    network_.drop_server(host_, power && (store_.is_shared() || world_.chance_percent(60)));
+    network_.set_up(host_, !power || !store_.is_shared());
     device_.cancel_halt();
     if (power) {
         device_.power_loss();
@@ -138,10 +149,44 @@ void Machine::jump_clock() {
     wall_offset_ += world_.between(-20s, 20s);
 }
 
+void Machine::pause(Duration duration) {
+    if (!process_) {
+        return;
+    }
+    world_.hit(Fault::pause);
+    process_->pause();
+    world_.after(duration, [this, pause = ++pauses_, process = process_.get()] {
+        if (pause == pauses_ && process == process_.get()) {
+            process_->resume();
+        }
+    });
+}
+
+void Machine::wipe() {
+    world_.hit(Fault::disk_wiped);
+    end_process(true);
+    device_.wipe();
+    install();
+}
+
+void Machine::restore_backup() {
+    if (!device_.has_backup()) {
+        return;
+    }
+    world_.hit(Fault::backup_restored);
+    end_process(true);
+    device_.restore_backup();
+}
+
 void Machine::heal() {
     device_.cancel_halt();
     device_.set_full(false);
     device_.fail_syncs(0);
+    device_.set_sync_delay({});
+    if (process_) {
+        pauses_++;
+        process_->resume();
+    }
 }
 
 bool Machine::is_serving() const {

@@ -5,12 +5,21 @@
 #include "tests/sim/sim_process.h"
 
 #include <memory>
+#include <string>
 
 namespace qtool::sim {
 
 class Machine {
 public:
-    Machine(World& world, config::BrokerConfig config, uint16_t core_count, Plant plant);
+    struct Setup {
+        config::BrokerConfig config;
+        uint16_t core_count = 1; // data cores
+        Plant plant = Plant::none;
+        Network* network = nullptr;
+        StoreTruth* store = nullptr;
+        std::string address; // in the network
+    };
+    Machine(World& world, Setup setup);
     ~Machine();
 
     void start();
@@ -22,6 +31,14 @@ public:
     /// SIGTERM; the process is started again when it ended.
     void stop_gracefully();
     void jump_clock();
+    /// The process stands still for so long.
+    void pause(Duration duration);
+    /// The machine comes back with an empty disk.
+    void wipe();
+    /// What is on the medium now, and the machine's coming back with that.
+    void take_backup() { device_.take_backup(); }
+    [[nodiscard]] bool has_backup() const { return device_.has_backup(); }
+    void restore_backup();
     /// How far the wall clock is ahead of simulated time.
     [[nodiscard]] Duration wall_offset() const { return wall_offset_; }
     /// No more of it: the device works, pending halts are forgotten.
@@ -30,10 +47,15 @@ public:
     [[nodiscard]] bool is_serving() const;
     [[nodiscard]] bool has_stopped_cleanly() const { return stopped_cleanly_; }
     Device& device() { return device_; }
-    Network& network() { return network_; }
+    [[nodiscard]] HostId host() const { return host_; }
+    [[nodiscard]] const std::string& address() const { return address_; }
+    [[nodiscard]] bool has_process() const { return process_ != nullptr; }
+    /// How the last process that ended by itself did.
+    [[nodiscard]] const Result<void>& last_outcome() const { return last_outcome_; }
     [[nodiscard]] const std::vector<std::string>& log_dirs() const { return config_.log_dirs; }
 
 private:
+    void install();
     void watch();
     void end_process(bool power);
     void start_later(Duration delay);
@@ -43,14 +65,17 @@ private:
     config::BrokerConfig config_;
     uint16_t core_count_;
     Device device_;
-    StoreImage store_;
-    Network network_;
+    StoreTruth& store_;
+    Network& network_;
+    std::string address_;
+    HostId host_;
     Duration wall_offset_{};
     std::unique_ptr<Process> process_;
     bool start_due_ = false;
     bool stopping_ = false;
     bool stopped_cleanly_ = false; // the last process did
-    uint32_t failed_starts_ = 0;
+    Result<void> last_outcome_;
+    uint64_t pauses_ = 0;
 };
 
 } // namespace qtool::sim

@@ -1,174 +1,196 @@
-// Network: byte streams between client machines and the broker's cores, through both sides' socket
-// buffers. Bytes arrive late and in pieces of any size; a stream may end at any byte.
+// Network: byte streams between the machines of a world, through the socket buffers of both ends.
+// Bytes arrive late and in pieces of any size; a stream may end at any byte.
 //
-//   client -> [out] -> flight -> [arrived] -> core        core -> [pieces] -> flight -> client
+//   sender -> [pieces] -> flight -> [arrived] -> receiver
 //
-// What a side holds is bounded by kWindowSize, so that a slow reader is felt by the writer.
+// An end is a client (StreamEvents) or a connection of a broker's core. What an end may have in
+// flight and unread is bounded by kWindowSize, so that a slow reader is felt by the writer.
+//
+// Each ordered pair of machines is a link. What arrives while its link is cut is kept, as by TCP's
+// retransmission, and goes on when the link heals; nobody is told of a cut.
 #pragma once
 
 #include "lib/base/slot_map.h"
 #include "server/port/core_events.h"
 #include "tests/sim/sim_world.h"
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace qtool::sim {
 
 using StreamId = uint64_t;
+using HostId = uint16_t;
+inline constexpr uint16_t kBrokerPort = 9092; // of every broker here
+inline constexpr HostId kClientHost = 0;      // where the clients are
 
 /// A client's end of a stream.
 class StreamEvents {
 public:
     virtual ~StreamEvents() = default;
-    /// The server has accepted it. (A client that only sends needs not know.)
-    virtual void on_open(StreamId) {}
-    /// The network took bytes that were sent; may come from within send.
-    virtual void on_written(StreamId) {}
     virtual void on_bytes(StreamId stream, ByteView bytes) = 0;
     /// Ended or never opened; nothing follows.
     virtual void on_end(StreamId stream) = 0;
 };
 
-/// The process that listens now: how to reach its cores.
+/// A process on a machine: how to reach its cores.
 struct ServerSide {
     std::shared_ptr<const bool> alive;
+    HostId host = 0;
     uint16_t core_count = 0; // data cores
-    /// Runs an action as an event of that core.
+    bool is_paused = false;  // its cores read nothing
+    /// Runs an action as an event of that core; later, when the process is paused.
     std::function<void(CoreId, std::function<void(port::CoreEvents&)>)> deliver;
-};
-
-class Network;
-class Outgoing;
-
-/// The machines that reach each other, by the host name they advertise.
-class Fabric {
-public:
-    void add(const std::string& host, Network& network) { networks_[host] = &network; }
-    [[nodiscard]] Network* find(const std::string& host) const {
-        const auto at = networks_.find(host);
-        return at == networks_.end() ? nullptr : at->second;
-    }
-
-private:
-    std::map<std::string, Network*> networks_;
 };
 
 class Network {
 public:
-    /// `fabric`: where the machine's processes find others; null: they find nobody.
-    explicit Network(World& world, const Fabric* fabric = nullptr);
-    ~Network();
-    Network(const Network&) = delete;
-    Network& operator=(const Network&) = delete;
+    explicit Network(World& world);
 
-    // Client side. Streams opened while nobody listens end soon.
-    StreamId connect(StreamEvents* client);
+    /// A machine, up and reachable from all; `address` is what others connect to.
+    HostId add_host(const std::string& address);
+
+    // Client side. Streams to where nobody listens end soon.
+    StreamId connect(StreamEvents* client, const std::string& address, uint16_t port);
     void send(StreamId stream, ByteView bytes);
     void close(StreamId stream);
-    [[nodiscard]] uint64_t client_queued(StreamId stream); // bytes sent, not yet in flight
-    void client_set_reading(StreamId stream, bool on);
-    /// Ends the stream, as seen by both sides, when all that was sent has been read.
-    void client_finish(StreamId stream);
 
     // Faults.
     /// Cuts some streams at once, as resets that both sides see.
     void reset_some();
-    /// Each new stream ends at a random byte with this probability.
+    /// Each new stream of a client ends at a random byte with this probability.
     void set_cut_percent(uint32_t percent) { cut_percent_ = percent; }
     /// Clients stop reading for a while.
     void stall_clients(Duration duration);
+    /// What `from` sends to `to` does not arrive from now on, or goes on.
+    void set_link(HostId from, HostId to, bool is_cut);
+    /// All links carry.
+    void heal_links();
+    /// What arrives over that link takes so much longer.
+    void set_delay(HostId from, HostId to, Duration delay) { links_[{from, to}].delay = delay; }
 
-    // Machine.
-    uint16_t begin_listening(ServerSide* server, uint16_t port, uint8_t listener);
-    void stop_listening();
-    /// The process is gone. `silently`: as with a power loss, nobody is told, and until something
-    /// listens again the machine does not even refuse what other machines' cores connect.
-    void drop_server(bool silently);
-    [[nodiscard]] bool is_silent() const { return is_silent_; }
-    [[nodiscard]] bool listens_on(uint16_t port) const;
+    // Machines.
+    void begin_listening(ServerSide* server, uint16_t port, uint8_t listener);
+    void stop_listening(const ServerSide& server);
+    /// The process of that machine is gone. `silently`: as with a power loss, nobody is told.
+    void drop_server(HostId host, bool silently);
+    /// A machine without power answers nothing at all.
+    void set_up(HostId host, bool is_up) { hosts_[host].is_up = is_up; }
+    /// Unknown streams to this world's machines are answered with a reset, as real kernels do.
+    void reset_strangers() { resets_strangers_ = true; }
+    /// A paused process goes on: its cores read again.
+    void wake(const ServerSide& server);
 
     // The net port of a core.
-    Token server_connect(ServerSide& process, CoreId core, const std::string& host, uint16_t port,
+    Token server_connect(ServerSide& server, CoreId core, const std::string& address, uint16_t port,
                          uint32_t deadline_ms);
-    /// Called by an Outgoing that has ended.
-    void forget_outgoing(CoreId core, Token token) { tokens_[core.value()].erase(token); }
-    void server_send(CoreId core, Token token, std::vector<port::Piece> pieces);
-    [[nodiscard]] uint64_t server_queued(CoreId core, Token token);
-    void server_set_reading(CoreId core, Token token, bool on);
-    void server_close_when_sent(CoreId core, Token token, uint32_t deadline_ms);
-    void server_close(CoreId core, Token token);
+    void server_send(HostId host, CoreId core, Token token, std::vector<port::Piece> pieces);
+    [[nodiscard]] uint64_t server_queued(HostId host, CoreId core, Token token);
+    void server_set_reading(HostId host, CoreId core, Token token, bool on);
+    void server_close_when_sent(HostId host, CoreId core, Token token, uint32_t deadline_ms);
+    void server_close(HostId host, CoreId core, Token token);
 
 private:
-    struct Stream {
+    /// The two ends of a stream: who opened it, and who was asked.
+    enum Side : uint8_t { opener, acceptor };
+    struct End {
+        HostId host = 0;
         StreamEvents* client = nullptr;
-        ServerSide* server = nullptr; // null: not accepted, or gone
+        ServerSide* server = nullptr;      // neither of them: not accepted, or gone
+        std::shared_ptr<const bool> alive; // of the server's process
         CoreId core;
         Token token;
-        std::deque<std::byte> out; // of the client
-        uint64_t to_server_flight = 0;
-        std::vector<std::byte> arrived; // at the server, unread
-        bool reading = true;
-        bool pump_due = false;
-        std::deque<port::Piece> pieces; // of the server
+        std::deque<port::Piece> pieces; // to be sent
         uint64_t piece_done = 0;        // bytes of the first piece that left
         uint64_t queued = 0;
-        uint64_t to_client_flight = 0;
+        uint64_t flight = 0; // sent and not arrived
         bool transmit_due = false;
-        bool finishing = false; // the server closes when all is sent
-        bool client_reading = true;
-        bool client_finishing = false;
-        MonoTime to_server_order{};
-        MonoTime to_client_order{};
+        bool finishing = false;       // closes when all is sent
+        MonoTime order{};             // when what was sent last arrives
+        std::vector<std::byte> inbox; // arrived, unread; of a server
+        bool reading = true;
+        bool pump_due = false;
+    };
+    struct Stream {
+        std::array<End, 2> ends;
+        bool is_open = false;              // the acceptor has it, and the opener knows
         std::optional<uint64_t> cut_after; // bytes, both directions
-        uint32_t port = 0;
+        uint32_t port = 0;                 // the opener's
     };
-    Stream* find(StreamId stream);
-    /// What a token of a core names: a stream that was accepted, or one that the core opened.
-    struct End {
+    struct Place { // an end, as the net port of a core finds it
         StreamId stream = 0;
-        Outgoing* outgoing = nullptr;
+        Side side = opener;
     };
-    Stream* find(CoreId core, Token token);
-    Outgoing* find_outgoing(CoreId core, Token token);
-    StreamId find_accepted(CoreId core, Token token); // 0: none
-    void end_when_finished(StreamId id);
-    void accept(StreamId id);
-    void transmit_to_server(StreamId id);
-    void arrive_at_server(StreamId id, const std::vector<std::byte>& bytes);
-    void schedule_pump(StreamId id);
-    void pump(StreamId id);
-    void schedule_transmit(StreamId id, Duration delay);
-    void transmit_to_client(StreamId id);
-    void arrive_at_client(StreamId id, const std::vector<std::byte>& bytes);
-    std::optional<std::vector<std::byte>> take_out(Stream& stream, size_t size);
+    struct Host {
+        std::string address;
+        bool is_up = true;
+        struct Listener {
+            ServerSide* server = nullptr;
+            uint8_t tag = 0;
+        };
+        std::map<uint16_t, Listener> listeners; // by port
+        uint16_t next_core = 0;
+        std::map<uint16_t, SlotMap<Place>> tokens; // by core, of the process alive now
+    };
+    struct Link {
+        bool is_cut = false;
+        bool drain_due = false;
+        Duration delay{};
+        std::deque<World::Action> held; // in order of arrival
+    };
+
+    static Side other(Side side) { return side == opener ? acceptor : opener; }
+    Stream* find(StreamId stream);
+    const Place* find(HostId host, CoreId core, Token token);
+    StreamId open(End end, const std::string& address, uint16_t port);
+    void knock(StreamId id, uint16_t port, uint32_t attempt);
+    void accept(StreamId id, const Host::Listener& listener);
+    void refuse(StreamId id);
+    void on_opened(StreamId id);
+    void fail_open(StreamId id, const Error& error);
+    void arrive(HostId from, HostId to, MonoTime due, World::Action action);
+    void drain(HostId from, HostId to);
+    void send_pieces(StreamId id, Side side, std::vector<port::Piece> pieces);
+    void schedule_transmit(StreamId id, Side side, Duration delay);
+    void transmit(StreamId id, Side side);
+    void arrive_bytes(StreamId id, Side to, const std::vector<std::byte>& bytes);
+    void schedule_pump(StreamId id, Side side);
+    void pump(StreamId id, Side side);
+    static std::optional<std::vector<std::byte>> take_out(End& end, size_t size);
     /// Bytes of these that still pass; the stream ends behind them when fewer.
     size_t pass(Stream& stream, size_t size);
-    void end(StreamId id, bool tell_server, bool tell_client);
-    void forget_token(const Stream& stream);
+    /// What `tell` says: whether the opener and the acceptor hear of it.
+    struct Tell {
+        bool opener = false;
+        bool acceptor = false;
+    };
+    void end(StreamId id, Tell tell);
+    void tell_end(const Stream& stream, StreamId id, Side side);
+    static Tell tell_all() { return {true, true}; }
+    static Tell tell_other(Side side) { return {side == acceptor, side == opener}; }
+    /// Somebody is there.
+    static bool is_attached(const End& end);
+    static bool can_pump(const End& end);
+    void forget_token(const End& end);
     size_t random_size(size_t size_max);
     Duration latency();
 
     World& world_;
-    const Fabric* fabric_;
-    ServerSide* server_ = nullptr;
-    std::set<uint16_t> ports_; // that are listened on
-    uint8_t listener_ = 0;
-    bool is_silent_ = false;
-    uint16_t next_core_ = 0;
+    std::vector<Host> hosts_; // by HostId
+    std::map<std::pair<HostId, HostId>, Link> links_;
     uint32_t cut_percent_ = 0;
     MonoTime stalled_until_{};
+    bool resets_strangers_ = false;
     StreamId next_id_ = 1;
     std::map<StreamId, Stream> streams_;
-    std::map<uint16_t, SlotMap<End>> tokens_;         // by core, of the process alive now
-    std::vector<std::unique_ptr<Outgoing>> outgoing_; // also ended ones: events point to them
 };
 
 /// The net port of one core.
@@ -181,34 +203,36 @@ public:
 
     Result<port::SocketAddress> listen(const std::string& host, uint16_t port,
                                        uint8_t listener) override {
-        return port::SocketAddress{host, network_.begin_listening(&server_, port, listener)};
+        network_.begin_listening(&server_, port, listener);
+        return port::SocketAddress{host, port};
     }
-    void stop_listening() override { network_.stop_listening(); }
-    Token connect(const std::string& host, uint16_t port, uint32_t deadline_ms) override {
-        return network_.server_connect(server_, core_, host, port, deadline_ms);
-    }
+    void stop_listening() override { network_.stop_listening(server_); }
     // A process that died within its turn reaches nobody any more.
+    Token connect(const std::string& host, uint16_t port, uint32_t deadline_ms) override {
+        return *server_.alive ? network_.server_connect(server_, core_, host, port, deadline_ms)
+                              : Token{};
+    }
     void send(Token connection, std::vector<port::Piece> pieces) override {
         if (*server_.alive) {
-            network_.server_send(core_, connection, std::move(pieces));
+            network_.server_send(server_.host, core_, connection, std::move(pieces));
         }
     }
     [[nodiscard]] uint64_t queued_bytes(Token connection) const override {
-        return network_.server_queued(core_, connection);
+        return network_.server_queued(server_.host, core_, connection);
     }
     void set_reading(Token connection, bool on) override {
         if (*server_.alive) {
-            network_.server_set_reading(core_, connection, on);
+            network_.server_set_reading(server_.host, core_, connection, on);
         }
     }
     void close_when_sent(Token connection, uint32_t deadline_ms) override {
         if (*server_.alive) {
-            network_.server_close_when_sent(core_, connection, deadline_ms);
+            network_.server_close_when_sent(server_.host, core_, connection, deadline_ms);
         }
     }
     void close(Token connection) override {
         if (*server_.alive) {
-            network_.server_close(core_, connection);
+            network_.server_close(server_.host, core_, connection);
         }
     }
 

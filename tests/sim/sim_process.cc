@@ -3,6 +3,7 @@
 #include "lib/base/assert.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace qtool::sim {
 
@@ -75,7 +76,7 @@ public:
         world.trace("mail", core_.value(), to.value());
         world.at(lane.order, [this, alive = process_.alive_, to] {
             if (*alive) {
-                process_.deliver(to, [&](port::CoreEvents& core) {
+                process_.deliver(to, [this, to](port::CoreEvents& core) {
                     std::deque<std::unique_ptr<port::Mail>>& mails = lanes_[to.value()].mails;
                     std::unique_ptr<port::Mail> first = std::move(mails.front());
                     mails.pop_front();
@@ -104,9 +105,10 @@ struct Process::CoreSide {
           random(process.setup_.world->random().next()),
           disk(*process.setup_.world, *process.setup_.device, process.alive_,
                [&process, core](Token token, Result<void> result) {
-                   process.deliver(core, [&](port::CoreEvents& events) {
+                   process.deliver(core, [&process, core, token,
+                                          result = std::move(result)](port::CoreEvents& events) {
                        process.setup_.world->trace("synced", core.value(), result ? 1 : 0);
-                       events.on_synced(token, std::move(result));
+                       events.on_synced(token, result);
                    });
                }),
           net(*process.setup_.network, process.server_, core) {}
@@ -135,10 +137,9 @@ struct Process::CoreSide {
 
 Process::Process(Setup setup) : setup_(std::move(setup)) {
     server_.alive = alive_;
+    server_.host = setup_.host;
     server_.core_count = setup_.core_count;
-    server_.deliver = [this](CoreId core, std::function<void(port::CoreEvents&)> action) {
-        deliver(core, action);
-    };
+    server_.deliver = [this](CoreId core, Action action) { deliver(core, std::move(action)); };
     for (uint16_t i = 0; i <= setup_.core_count; i++) {
         cores_.push_back(std::make_unique<CoreSide>(*this, CoreId(i)));
     }
@@ -172,11 +173,11 @@ Result<void> Process::start() {
         return outcome_;
     }
     setup.log_dirs = *std::move(log_dirs);
-    setup.store =
-        std::make_unique<SimStore>(*setup_.world, *setup_.store, alive_,
-                                   [this, metadata](const std::function<void()>& action) {
-                                       deliver(metadata, [&](port::CoreEvents&) { action(); });
-                                   });
+    setup.store = std::make_unique<SimStore>(
+        *setup_.world, *setup_.store, setup_.host, alive_,
+        [this, metadata](std::function<void()> action) {
+            deliver(metadata, [action = std::move(action)](port::CoreEvents&) { action(); });
+        });
     setup.config = setup_.config;
     setup.events = this;
     for (const auto& core : cores_) {
@@ -186,7 +187,7 @@ Result<void> Process::start() {
     for (const auto& core : cores_) {
         setup_.world->after(setup_.world->between(1us, 2ms), [this, alive = alive_, id = core->id] {
             if (*alive) {
-                deliver(id, [&](port::CoreEvents&) { broker_->start(id); });
+                deliver(id, [this, id](port::CoreEvents&) { broker_->start(id); });
             }
         });
     }
@@ -195,12 +196,37 @@ Result<void> Process::start() {
 
 void Process::begin_stop() {
     if (broker_ && *alive_) {
-        deliver(CoreId(setup_.core_count), [&](port::CoreEvents&) { broker_->begin_stop(); });
+        deliver(CoreId(setup_.core_count), [this](port::CoreEvents&) { broker_->begin_stop(); });
     }
 }
 
-void Process::deliver(CoreId core, const std::function<void(port::CoreEvents&)>& action) {
+void Process::pause() {
+    server_.is_paused = true;
+}
+
+void Process::resume() {
+    if (!std::exchange(server_.is_paused, false)) {
+        return;
+    }
+    for (auto& [core, action] : std::exchange(held_, {})) {
+        deliver(core, std::move(action));
+    }
+    for (const auto& core : cores_) {
+        if (core->turn_due && *alive_) {
+            end_turn(core->id);
+        }
+    }
+    if (*alive_) {
+        setup_.network->wake(server_);
+    }
+}
+
+void Process::deliver(CoreId core, Action action) {
     if (!*alive_) {
+        return;
+    }
+    if (server_.is_paused) {
+        held_.emplace_back(core, std::move(action));
         return;
     }
     action(broker_->events_of(core));
@@ -210,7 +236,7 @@ void Process::deliver(CoreId core, const std::function<void(port::CoreEvents&)>&
         World& world = *setup_.world;
         world.after(world.chance_percent(70) ? Duration(0) : world.between(0us, 30us),
                     [this, alive = alive_, core] {
-                        if (*alive) {
+                        if (*alive && !server_.is_paused) {
                             end_turn(core);
                         }
                     });
@@ -218,7 +244,9 @@ void Process::deliver(CoreId core, const std::function<void(port::CoreEvents&)>&
 }
 
 void Process::end_turn(CoreId core) {
-    cores_.at(core.value())->turn_due = false;
+    if (!std::exchange(cores_.at(core.value())->turn_due, false)) {
+        return; // a pause came between
+    }
     setup_.world->trace("turn", core.value());
     broker_->events_of(core).on_turn_end();
 }

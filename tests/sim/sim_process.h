@@ -22,8 +22,9 @@ public:
         uint16_t core_count = 1; // data cores
         World* world = nullptr;
         Device* device = nullptr;
-        StoreImage* store = nullptr;
+        StoreTruth* store = nullptr;
         Network* network = nullptr;
+        HostId host = 0;                       // of the network
         const Duration* wall_offset = nullptr; // of the machine's clock
     };
     enum class Life : uint8_t { starting, serving, ended, dead };
@@ -36,6 +37,10 @@ public:
     /// What main does. An error: the process ended at once.
     Result<void> start();
     void begin_stop();
+    /// SIGSTOP and SIGCONT: what happens meanwhile reaches it when it goes on. Timers and clocks do
+    /// not stand still.
+    void pause();
+    void resume();
     /// From now on no event reaches it and nothing it does has an effect. Safe from within its
     /// turn; the object is destroyed later, from outside.
     void die();
@@ -55,7 +60,9 @@ private:
     class Random;
     struct CoreSide;
 
-    void deliver(CoreId core, const std::function<void(port::CoreEvents&)>& action);
+    using Action = std::function<void(port::CoreEvents&)>;
+    /// What `action` refers to must live as long as the process: it may have to wait for resume.
+    void deliver(CoreId core, Action action);
     void end_turn(CoreId core);
 
     Setup setup_;
@@ -63,6 +70,7 @@ private:
     Life life_ = Life::starting;
     Result<void> outcome_;
     ServerSide server_;
+    std::deque<std::pair<CoreId, Action>> held_;   // while it is paused
     std::vector<std::unique_ptr<CoreSide>> cores_; // the metadata core is the last
     std::unique_ptr<broker::Broker> broker_;
 };

@@ -1,61 +1,87 @@
-// SimStore: the metadata store port of one process, on the StoreImage of the machine, which
-// survives everything: a transaction is durable when it is applied. The answer and the change come
-// later, each in its own time, or never when the process dies meanwhile.
+// SimStore: the metadata store port of one process, on the StoreTruth of its world. A transaction
+// is durable when it is applied. The answer and the change come later, each in its own time, or
+// never when the process dies meanwhile. Answers are certain: while the store cannot be reached
+// they wait.
 #pragma once
 
 #include "server/port/metadata_store.h"
-#include "tests/sim/sim_world.h"
+#include "tests/sim/store_truth.h"
 
+#include <deque>
 #include <functional>
-#include <limits>
-#include <map>
 #include <memory>
-#include <set>
-#include <string>
 
 namespace qtool::sim {
 
-struct StoreImage {
-    std::map<std::string, port::StoreEntry> entries;
-    Revision revision;
-    std::set<std::string> ephemeral; // keys of the session of the one process
-};
-
-class SimStore final : public port::MetadataStore {
+class SimStore final : public port::MetadataStore, private StoreWatcher {
 public:
     /// Runs an action as an event of the metadata core.
     using Deliver = std::function<void(std::function<void()>)>;
-    SimStore(World& world, StoreImage& image, std::shared_ptr<const bool> alive, Deliver deliver)
-        : world_(world),
-          image_(image),
-          alive_(std::move(alive)),
-          deliver_(std::move(deliver)) {
-        drop_ephemeral();
-    }
+    SimStore(World& world, StoreTruth& truth, HostId host, std::shared_ptr<const bool> alive,
+             Deliver deliver);
+    ~SimStore() override { truth_.unwatch(this); }
+    SimStore(const SimStore&) = delete;
+    SimStore& operator=(const SimStore&) = delete;
 
     void set_events(port::MetadataStoreEvents* events) override { events_ = events; }
     void load() override;
     void commit(port::StoreTransaction transaction, Token token) override;
-    [[nodiscard]] size_t max_writes() const override { return std::numeric_limits<size_t>::max(); }
-    /// A session never ends before its process.
+    [[nodiscard]] size_t max_writes() const override;
     void open_session(Duration ttl) override;
     void close_session() override;
 
 private:
-    port::StoreChange drop_ephemeral();
-    void tell_later(port::StoreChange change);
-    void apply(const port::StoreTransaction& transaction, Token token);
-    /// Calls `action` unless the process is dead by then.
+    struct Commit {
+        port::StoreTransaction transaction;
+        Token token;
+    };
+    struct Told {
+        MonoTime due;
+        port::StoreChange change;
+    };
+
+    // StoreWatcher
+    void on_applied(const port::StoreChange& change) override;
+    void on_reachable() override;
+    [[nodiscard]] HostId host() const override { return host_; }
+
+    void arrive(Commit commit);
+    void apply(const Commit& commit);
+    void answer(Token token, Result<Revision> result, Duration delay);
+    void tell();
+    void tell_snapshot();
+    void keep_alive();
+    void on_renewed(MonoTime valid_until);
+    void lose_session();
+    /// Calls `action` after `delay` unless the process is dead by then; not before the store can be
+    /// reached.
+    void from_store(Duration delay, std::function<void()> action);
+    /// Now, or when the store can be reached.
+    void hear(std::function<void()> action);
+    /// After `delay`, without the store.
     void later(Duration delay, std::function<void()> action);
 
     World& world_;
-    StoreImage& image_;
+    StoreTruth& truth_;
+    HostId host_;
     std::shared_ptr<const bool> alive_;
     Deliver deliver_;
     port::MetadataStoreEvents* events_ = nullptr;
-    bool has_session_ = false;
     MonoTime commit_order_{}; // when the last commit arrives; those behind it come later
     MonoTime watch_order_{};  // ... when the last change is told
+    bool is_watching_ = false;
+    Revision told_;           // of the last snapshot or change told
+    std::deque<Told> untold_; // in order
+    bool reload_due_ = false;
+    std::deque<Commit> unsent_;                 // while the store cannot be reached
+    std::deque<std::function<void()>> unheard_; // answers, likewise
+
+    enum class SessionState : uint8_t { none, opening, open };
+    SessionState session_state_ = SessionState::none;
+    uint64_t session_attempt_ = 0; // older answers and alarms are void
+    SessionId session_ = 0;
+    Duration ttl_{};
+    MonoTime valid_until_{};
 };
 
 } // namespace qtool::sim

@@ -36,13 +36,54 @@ TxnProducer::TxnProducer(Setup setup)
       world_(*setup_.client.world),
       line_(
           *setup_.client.world, *setup_.client.network, [this] { next(); },
-          [this] { line_.connect_later(50ms); }),
+          [this] { connect_later(51ms, 150ms); }),
       number_(setup_.log->add_producer(setup_.id)),
       checker_number_(setup_.client.checker->add_producer(true)) {}
 
 void TxnProducer::start() {
-    line_.connect_later(world_.between(0ms, 1s));
+    const Duration delay = world_.between(0ms, 1s);
+    connect_later(delay + 1ms, delay + 100ms);
     live();
+}
+
+// Coordinators may have moved, and the one that was connected be gone.
+void TxnProducer::connect_later(Duration low, Duration high) {
+    if (setup_.client.directory != nullptr) {
+        found_ = 0;
+        line_.set_address(setup_.client.directory->any());
+    }
+    line_.connect_later(low, high);
+}
+
+bool TxnProducer::is_there() {
+    Directory* const directory = setup_.client.directory;
+    if (directory == nullptr) {
+        return true;
+    }
+    const auto leader = [&](size_t place) {
+        return directory->leader(setup_.partitions[place].topic, setup_.partitions[place].index);
+    };
+    const std::string& of_group = coordinators_[0];
+    const std::string& of_transaction = coordinators_[1];
+    if (ghost_ && step_ > Step::init) {
+        return line_.go_to(ghost_->kind == Ghost::Kind::batch     ? leader(ghost_->place)
+                           : ghost_->kind == Ghost::Kind::offsets ? of_group
+                                                                  : of_transaction);
+    }
+    switch (step_) {
+    case Step::produce: {
+        const auto open = std::find_if(lanes_.begin(), lanes_.end(),
+                                       [](const Lane& lane) { return !lane.is_done; });
+        return open == lanes_.end() || line_.go_to(leader(open->place));
+    }
+    case Step::offsets:
+    case Step::commit_offsets:
+        return line_.go_to(of_group);
+    case Step::begin:
+        return true;
+    default:
+        return line_.go_to(of_transaction);
+    }
 }
 
 // ---- life and death -----------------------------------------------------------------------------
@@ -57,7 +98,8 @@ void TxnProducer::live() {
         }
         if (world_.chance_percent(25)) {
             die();
-            line_.connect_later(world_.between(10ms, 2s));
+            const Duration delay = world_.between(10ms, 2s);
+            connect_later(delay + 1ms, delay + 100ms);
         } else if (world_.chance_percent(10)) {
             sleeps_until_ = world_.now() + world_.between(setup_.timeout / 4, setup_.timeout * 2);
         }
@@ -99,6 +141,10 @@ void TxnProducer::leave_ghost() {
 }
 
 TxnProducer::Verdict TxnProducer::judge(const char* api, int16_t error_code) {
+    if (setup_.client.directory != nullptr && error_code != 0) { // whoever it was may have moved
+        found_ = 0;
+        setup_.client.directory->refresh();
+    }
     switch (static_cast<KafkaError>(error_code)) {
     case KafkaError::none:
         return Verdict::fine;
@@ -163,12 +209,15 @@ void TxnProducer::next() {
         ask_coordinator();
         return;
     }
+    if (step_ == Step::begin && !ghost_) {
+        begin();
+    }
+    if (!is_there()) {
+        return;
+    }
     if (ghost_ && step_ > Step::init) {
         send_ghost();
         return;
-    }
-    if (step_ == Step::begin) {
-        begin();
     }
     const bool is_midway = step_ > Step::produce;
     if (finishing_ && setup_.is_abandoned && is_midway) {
@@ -259,6 +308,7 @@ void TxnProducer::ask_coordinator() {
             return;
         }
         if (go_on(judge("FindCoordinator", answer->coordinators[0].error_code))) {
+            coordinators_[found_] = std::string(answer->coordinators[0].host);
             found_++;
             next();
         }
@@ -373,10 +423,13 @@ void TxnProducer::ask_produce() {
     request.timeout_ms = 3000;
     auto& topic = request.topic_data.emplace_back();
     topic.name = setup_.partitions[0].topic;
+    Directory* const directory = setup_.client.directory;
     for (const Lane& lane : lanes_) {
-        if (!lane.is_done) {
+        const PartitionPlace& place = setup_.partitions[lane.place];
+        if (!lane.is_done && (directory == nullptr ||
+                              directory->leader(place.topic, place.index) == line_.address())) {
             auto& data = topic.partition_data.emplace_back();
-            data.index = setup_.partitions[lane.place].index;
+            data.index = place.index;
             data.records = protocol::RecordsRef{lane.batch, 0};
         }
     }
@@ -413,7 +466,11 @@ void TxnProducer::on_produced(ByteView body, int16_t version) {
             }
         }
     }
-    if (go_on(worst)) {
+    const bool is_all =
+        std::all_of(lanes_.begin(), lanes_.end(), [](const Lane& lane) { return lane.is_done; });
+    if (go_on(worst) && !is_all) {
+        next(); // the rest is led elsewhere
+    } else if (worst == Verdict::fine) {
         step_ = !has_offsets_         ? Step::end
                 : setup_.is_version_2 ? Step::commit_offsets
                                       : Step::add_offsets;

@@ -15,6 +15,7 @@
 #include "tests/sim/txn_log.h"
 #include "tests/sim/workload.h"
 
+#include <array>
 #include <deque>
 #include <map>
 #include <optional>
@@ -73,6 +74,9 @@ private:
         size_t place = 0;
     };
     void next();
+    /// Whether the line is where the next step is taken; else it goes there.
+    bool is_there();
+    void connect_later(Duration low, Duration high);
     void live();
     void die();
     Verdict judge(const char* api, int16_t error_code);
@@ -113,7 +117,8 @@ private:
     uint32_t end_attempts_ = 0;
     bool claims_ = false; // InitProducerId is to say who it was
     std::optional<Ghost> ghost_;
-    uint32_t found_ = 0; // coordinators
+    uint32_t found_ = 0;                      // coordinators
+    std::array<std::string, 2> coordinators_; // their addresses, in a cluster
     bool finishing_ = false;
     bool is_last_ = false; // the transaction under way began after finish()
     bool is_done_ = false;

@@ -3,6 +3,7 @@
 #include "lib/protocol/control_record.h"
 #include "lib/protocol/kafka_error.h"
 #include "lib/protocol/msg/fetch.h"
+#include "lib/protocol/msg/find_coordinator.h"
 #include "lib/protocol/msg/offset_fetch.h"
 #include "lib/protocol/record_batch.h"
 
@@ -24,13 +25,67 @@ TxnReader::TxnReader(Client client, TxnLog& log, std::vector<PartitionPlace> par
       world_(*client.world),
       log_(log),
       line_(
-          *client.world, *client.network, [this] { next(); },
-          [this] { line_.connect_later(50ms); }),
+          *client.world, *client.network, [this] { next(); }, [this] { connect_later(); }),
       is_audit_(is_audit),
       groups_(std::move(groups)) {
     for (PartitionPlace& place : partitions) {
         lanes_.emplace_back().place = std::move(place);
     }
+}
+
+void TxnReader::connect_later() {
+    if (client_.directory != nullptr) {
+        client_.directory->refresh();
+        coordinator_.clear();
+        line_.set_address(client_.directory->any());
+    }
+    line_.connect_later(50ms);
+}
+
+bool TxnReader::is_there() {
+    if (client_.directory == nullptr) {
+        return true;
+    }
+    std::vector<const Lane*> open;
+    for (const Lane& lane : lanes_) {
+        if (!lane.is_done) {
+            open.push_back(&lane);
+        }
+    }
+    if (open.empty()) {
+        if (coordinator_.empty()) {
+            ask_coordinator();
+            return false;
+        }
+        return line_.go_to(coordinator_);
+    }
+    // Mostly where it is, if there is anything to be read there.
+    const bool leads = std::any_of(open.begin(), open.end(), [&](const Lane* lane) {
+        return client_.directory->leader(lane->place.topic, lane->place.index) == line_.address();
+    });
+    if (leads && world_.chance_percent(70)) {
+        return true;
+    }
+    const PartitionPlace& place = open[world_.random().below(open.size())]->place;
+    return line_.go_to(client_.directory->leader(place.topic, place.index));
+}
+
+void TxnReader::ask_coordinator() {
+    constexpr int16_t kVersion = 4;
+    protocol::FindCoordinatorRequest request;
+    request.key_type = 0;
+    request.coordinator_keys.push_back(groups_.back().id);
+    line_.stream().ask(request, kVersion, [this](ByteView body) {
+        const auto answer = protocol::FindCoordinatorResponse::decode(body, kVersion);
+        if (!answer || answer->coordinators.size() != 1) {
+            world_.violate("FindCoordinator: an answer that cannot be read");
+            return;
+        }
+        if (answer->coordinators[0].error_code == 0) {
+            coordinator_ = std::string(answer->coordinators[0].host);
+        }
+        line_.next_later(world_.between(1ms, 50ms));
+    });
 }
 
 std::string TxnReader::describe() const {
@@ -48,8 +103,13 @@ void TxnReader::next() {
     if (line_.is_stopped() || is_done_ || !line_.is_open()) {
         return;
     }
-    if (!is_audit_ ||
-        !std::all_of(lanes_.begin(), lanes_.end(), [](const Lane& lane) { return lane.is_done; })) {
+    const bool is_all_read =
+        is_audit_ &&
+        std::all_of(lanes_.begin(), lanes_.end(), [](const Lane& lane) { return lane.is_done; });
+    if (!(is_all_read && groups_.empty()) && !is_there()) {
+        return;
+    }
+    if (!is_all_read) {
         ask_fetch();
         return;
     }
@@ -71,7 +131,9 @@ void TxnReader::ask_fetch() {
     request.max_bytes = static_cast<int32_t>(world_.random().between(1, 100'000));
     request.isolation_level = 1;
     for (const Lane& lane : lanes_) {
-        if (lane.is_done) {
+        if (lane.is_done ||
+            (client_.directory != nullptr &&
+             client_.directory->leader(lane.place.topic, lane.place.index) != line_.address())) {
             continue;
         }
         auto& topic = request.topics.emplace_back();
@@ -107,6 +169,9 @@ void TxnReader::on_fetched(ByteView body, int16_t version) {
                 if (!is_retriable(partition.error_code)) {
                     world_.violate(name + ": Fetch error " + std::to_string(partition.error_code));
                     return;
+                }
+                if (client_.directory != nullptr) {
+                    client_.directory->refresh();
                 }
                 continue;
             }
@@ -230,6 +295,7 @@ void TxnReader::ask_offset() {
         // Errors are of a coordinator that loads, or of offsets whose marker is not there yet.
         if (answer->error_code != 0 || answer->topics.size() != 1 ||
             answer->topics[0].partitions.at(0).error_code != 0) {
+            coordinator_.clear();
             line_.next_later(world_.between(10ms, 100ms));
             return;
         }
@@ -238,6 +304,7 @@ void TxnReader::ask_offset() {
         log_.on_offset_shown(asked.producer, log_.last_certain(asked.producer),
                              shown.committed_offset, shown.metadata.value_or(""));
         groups_.pop_back();
+        coordinator_.clear();
         next();
     });
 }

@@ -41,15 +41,20 @@ private:
         int64_t first_offset = 0;
     };
     void next();
+    void connect_later();
+    /// In a cluster: a line to somebody who leads what is not read, or has the group.
+    bool is_there();
     void ask_fetch();
     void on_fetched(ByteView body, int16_t version);
     bool take_records(Lane& lane, ByteView records, std::vector<Aborted> aborted);
+    void ask_coordinator();
     void ask_offset();
 
     Client client_;
     World& world_;
     TxnLog& log_;
     ClientLine line_;
+    std::string coordinator_; // of the last group, in a cluster
     std::vector<Lane> lanes_;
     bool is_audit_;
     std::vector<Group> groups_; // not asked yet

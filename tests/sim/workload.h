@@ -4,6 +4,7 @@
 
 #include "tests/sim/checker.h"
 #include "tests/sim/client_line.h"
+#include "tests/sim/directory.h"
 
 #include <deque>
 #include <map>
@@ -24,9 +25,35 @@ struct Client {
     World* world = nullptr;
     Network* network = nullptr;
     Checker* checker = nullptr;
+    Directory* directory = nullptr; // nullptr: there is one broker
 };
 
-/// Kafka's retriable errors, as far as a single broker gives them.
+/// The lines of one client to the brokers it has to do with, by address.
+class ClientLines {
+public:
+    using OnLine = std::function<void(ClientLine& line)>;
+    /// `next` and `on_end` as those of ClientLine, which says of which line.
+    ClientLines(Client client, OnLine next, OnLine on_end);
+
+    /// To the leader of that partition; nullptr: nobody knows it. Made when there is none.
+    ClientLine* to_leader(const PartitionPlace& place);
+    /// To some broker: an open one if there is any.
+    ClientLine& to_any();
+    [[nodiscard]] const std::map<std::string, std::unique_ptr<ClientLine>>& all() const {
+        return lines_;
+    }
+    void stop();
+
+private:
+    ClientLine& to(const std::string& address);
+
+    Client client_;
+    OnLine next_;
+    OnLine on_end_;
+    std::map<std::string, std::unique_ptr<ClientLine>> lines_;
+};
+
+/// Kafka's retriable errors, as far as brokers give them.
 bool is_retriable(int16_t error_code);
 
 /// The bytes of a record's value, and the way back. Errors: malformed (no value of ours).
@@ -48,6 +75,8 @@ public:
     void start();
     /// All is sent and acknowledged.
     [[nodiscard]] bool is_done() const;
+    /// What is not: for people.
+    [[nodiscard]] std::string left() const;
 
 private:
     struct Batch {
@@ -55,6 +84,7 @@ private:
         std::vector<Value> values;
         std::vector<std::byte> bytes;
         bool in_flight = false;
+        uint32_t sent_count = 0;
     };
     struct Lane { // of one partition
         PartitionPlace place;
@@ -62,6 +92,7 @@ private:
         uint32_t batches_made = 0;
         int32_t next_sequence = 0;
         uint32_t in_flight = 0;
+        const ClientLine* at = nullptr; // where they are
         bool is_stalled = false; // an error came: nothing is sent until all answers are there
     };
     /// One batch of a request.
@@ -71,18 +102,20 @@ private:
     };
     void tick();
     void make_batch(Lane& lane);
-    void connect();
-    void on_connected();
+    static void connect(ClientLine& line);
+    void on_connected(ClientLine& line);
     void pump();
-    bool send_request();
-    void ask_producer_id();
-    void on_answer(ByteView body, int16_t version, const std::vector<Sent>& sent);
-    void on_batch_answer(Lane& lane, uint32_t ordinal, int16_t error_code, int64_t base_offset);
-    void on_end();
+    bool send_request(ClientLine& line);
+    void ask_producer_id(ClientLine& line);
+    void on_answer(const ClientLine& line, ByteView body, int16_t version,
+                   const std::vector<Sent>& sent);
+    void on_batch_answer(const ClientLine& line, Lane& lane, uint32_t ordinal, int16_t error_code,
+                         int64_t base_offset);
+    void on_end(ClientLine& line);
 
     World& world_;
     Setup setup_;
-    ClientLine line_;
+    ClientLines lines_;
     uint16_t number_;
     int64_t producer_id_ = -1;
     int16_t producer_epoch_ = -1;
@@ -96,7 +129,9 @@ public:
     Reader(Client client, std::vector<PartitionPlace> partitions, bool is_audit);
     void start();
     [[nodiscard]] bool is_done() const;
-    void stop() { line_.stop(); }
+    void stop();
+    /// Of an audit: what is not read yet.
+    [[nodiscard]] std::string left() const;
 
 private:
     struct Lane {
@@ -110,17 +145,21 @@ private:
         size_t lane;
         Checker::Known known;
     };
-    void next();
-    void ask_start(size_t lane);
-    void ask_fetch();
-    void on_fetched(ByteView body, int16_t version, const std::vector<Asked>& asked);
+    void look();
+    void next(ClientLine& line);
+    void ask_start(ClientLine& line, size_t lane);
+    void ask_fetch(ClientLine& line, const std::vector<size_t>& lanes);
+    void on_fetched(ClientLine& line, ByteView body, int16_t version,
+                    const std::vector<Asked>& asked);
     bool take_records(Lane& lane, ByteView records, int64_t high_watermark);
+    void on_error(int16_t error_code);
 
     Client client_;
     World& world_;
-    ClientLine line_;
+    ClientLines lines_;
     std::vector<Lane> lanes_;
     bool is_audit_;
+    bool is_stopped_ = false;
 };
 
 /// Creates the topics, then creates and deletes topics of its own and deletes records.
@@ -130,11 +169,14 @@ public:
         std::string name;
         int32_t partitions = 1;
         std::map<std::string, std::string> configs{};
+        int16_t replication_factor = 1;
     };
     Operator(Client client, std::vector<Topic> topics, std::vector<PartitionPlace> partitions,
              bool deletes_records);
     void start();
     [[nodiscard]] bool has_topics() const { return created_ == topics_.size(); }
+    /// Of the topics that come and go.
+    void set_replication_factor(int16_t factor) { churn_replication_factor_ = factor; }
     /// No more changes; the metadata is compared with what was acknowledged.
     void finish() { finishing_ = true; }
     [[nodiscard]] bool is_done() const { return verified_; }
@@ -150,13 +192,18 @@ private:
         bool is_checked = false; // read when nothing changes any more
     };
     void next();
+    void connect_later();
+    /// Runs `step` on a line to the leader of that partition: now, or when it is connected.
+    void at_leader(const std::string& topic, int32_t index, std::function<void()> step);
+    /// Of a request to a leader: whether `error_code` may come; the line goes elsewhere.
+    bool try_elsewhere(int16_t error_code);
     void ask_create(const Topic& topic, std::function<void()> on_done);
     void ask_delete(Churn& churn);
     void ask_write(Churn& churn);
     void ask_read(Churn& churn);
     [[nodiscard]] static Value value_of(const Churn& churn);
     void check_records(Churn& churn, ByteView records);
-    void ask_delete_records();
+    void ask_delete_records(const PartitionPlace& place);
     void ask_metadata();
 
     Client client_;
@@ -166,6 +213,8 @@ private:
     std::vector<PartitionPlace> partitions_;
     bool deletes_records_;
     size_t created_ = 0;
+    int16_t churn_replication_factor_ = 1;
+    std::function<void()> wanted_; // the next step, when it is known
     std::vector<Churn> churns_;
     bool finishing_ = false;
     bool verified_ = false;

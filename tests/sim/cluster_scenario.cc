@@ -1,0 +1,641 @@
+#include "tests/sim/cluster_scenario.h"
+
+#include "server/metadata/replay.h"
+#include "tests/sim/coordination.h"
+#include "tests/sim/library_consumer.h"
+#include "tests/sim/library_producer.h"
+#include "tests/sim/replica_audit.h"
+#include "tests/sim/sim_machine.h"
+#include "tests/sim/workload.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+namespace qtool::sim {
+
+namespace {
+
+using Kind = PlannedFault::Kind;
+
+// Once the faults are over, everything must be served again within this time.
+constexpr Duration kRecoverMax = 90s;
+constexpr Duration kIsrMax = 60s; // ... and every ISR be full again
+
+class ClusterScenario {
+public:
+    ClusterScenario(uint64_t seed, const ClusterRunOptions& options)
+        : world_(seed),
+          network_(world_),
+          store_(world_, StoreTruth::Kind::shared),
+          checker_(world_),
+          options_(options) {
+        world_.set_printing(options.run.print_trace);
+        network_.reset_strangers();
+        Prng& random = world_.random();
+        const uint64_t dice = random.below(20);
+        const auto brokers = static_cast<uint16_t>(dice == 0   ? 1
+                                                   : dice < 3  ? 2
+                                                   : dice < 15 ? 3
+                                                               : 4 + random.below(4));
+        session_timeout_ = world_.between(1s, 4s);
+        make_machines(brokers);
+        make_topics();
+        std::vector<std::string> addresses;
+        for (const auto& machine : machines_) {
+            addresses.push_back(machine->address());
+        }
+        directory_ = std::make_unique<Directory>(world_, network_, std::move(addresses));
+        client_ = Client{&world_, &network_, &checker_, directory_.get()};
+        coordination_ = std::make_unique<Coordination>(client_, places_, replication_max());
+        topics_.insert(topics_.end(), coordination_->topics().begin(),
+                       coordination_->topics().end());
+        operator_ = std::make_unique<Operator>(client_, topics_, places_, random.chance(300'000));
+        operator_->set_replication_factor(replication_max());
+        make_clients();
+        horizon_ = world_.between(3s, 12s);
+        plan_ = make_fault_plan(seed, brokers, session_timeout_, horizon_);
+    }
+
+    void run() {
+        network_.set_cut_percent(
+            world_.chance_percent(30) ? static_cast<uint32_t>(world_.random().below(40)) : 0);
+        for (const auto& machine : machines_) {
+            world_.after(world_.between(0ms, 300ms), [&machine] { machine->start(); });
+        }
+        if (!world_.run_until(world_.now() + kRecoverMax, [&] { return all_serve(); })) {
+            world_.violate("not all brokers came up" + last_outcomes());
+            return;
+        }
+        directory_->start();
+        operator_->start();
+        if (!world_.run_until(world_.now() + kRecoverMax,
+                              [&] { return operator_->has_topics(); })) {
+            world_.violate("the topics could not be created");
+            return;
+        }
+        start_clients();
+        for (size_t i = 0; i < plan_.size(); i++) {
+            if (!options_.faults ||
+                std::count(options_.faults->begin(), options_.faults->end(), i)) {
+                world_.after(plan_[i].when, [this, fault = plan_[i]] { begin(fault); });
+            }
+        }
+        world_.run_until(world_.now() + horizon_, [] { return false; });
+        end_faults();
+        if (!recover("after the faults")) {
+            return;
+        }
+        audit("after the faults");
+        for (const auto& machine : machines_) {
+            machine->lose_power();
+        }
+        recover("after a power loss of all");
+        audit("after a power loss of all");
+        for (const auto& machine : machines_) {
+            machine->stop_gracefully();
+        }
+        world_.run_until(world_.now() + 1s, [] { return false; });
+        recover("after a graceful stop of all");
+        audit("after a graceful stop of all");
+    }
+
+    ClusterRunResult result() const {
+        ClusterRunResult result;
+        result.run.violation = world_.violation();
+        result.run.trace_hash = world_.trace_hash();
+        result.run.events = world_.event_count();
+        result.run.records_acknowledged = checker_.acknowledged();
+        result.run.records_read = checker_.read();
+        result.run.simulated_seconds =
+            static_cast<double>(world_.now().time_since_epoch().count()) / 1e9;
+        result.run.faults = world_.faults();
+        result.plan = plan_;
+        result.setup = setup_text_;
+        return result;
+    }
+
+private:
+    // ---- setup ----------------------------------------------------------------------------------
+
+    void make_machines(uint16_t count) {
+        Prng& random = world_.random();
+        config::BrokerConfig common = make_config();
+        const uint64_t racks = random.below(4); // 0: none
+        for (uint16_t i = 0; i < count; i++) {
+            Machine::Setup setup;
+            setup.config = common;
+            setup.config.node_id = i + 1;
+            setup.address = "10.0.1." + std::to_string(i + 1);
+            setup.config.listeners = {{setup.address, kBrokerPort}};
+            setup.config.insecure_allow_remote = true;
+            if (racks > 0) {
+                setup.config.rack = "rack" + std::to_string(i % racks);
+            }
+            setup.core_count = static_cast<uint16_t>(1 + random.below(2));
+            setup.plant = options_.run.plant;
+            setup.network = &network_;
+            setup.store = &store_;
+            machines_.push_back(std::make_unique<Machine>(world_, std::move(setup)));
+        }
+        setup_text_ = std::to_string(count) + " brokers, session timeout " +
+                      std::to_string(session_timeout_ / 1ms) + " ms";
+    }
+
+    config::BrokerConfig make_config() {
+        Prng& random = world_.random();
+        config::BrokerConfig config;
+        config.auto_create_topics_enable = false;
+        config.retention_check_interval_ms = random.between(300, 5000);
+        const auto set = [&](const char* option, int64_t value) {
+            config.settings[option] = {std::to_string(value), "scenario"};
+        };
+        set("log.segment.bytes", random.between(9'000, 60'000)); // above any batch
+        set("log.index.interval.bytes", random.between(100, 4096));
+        set("log.index.size.max.bytes", random.between(200, 4096));
+        set("log.segment.delete.delay.ms", random.between(0, 3000));
+        Coordination::configure(world_, config);
+        config.log_dir_reserve_bytes = random.below(2) == 0 ? 0 : -1;
+        if (options_.run.plant == Plant::write_caching) {
+            config.settings["write.caching"] = {"true", "scenario"};
+        }
+        return config;
+    }
+
+    [[nodiscard]] int16_t replication_max() const {
+        return kReplicates ? static_cast<int16_t>(std::min<size_t>(3, machines_.size()))
+                           : int16_t{1};
+    }
+
+    void make_topics() {
+        Prng& random = world_.random();
+        const uint64_t topics = 1 + random.below(3);
+        for (uint64_t i = 0; i < topics; i++) {
+            Operator::Topic topic;
+            topic.name = "t" + std::to_string(i);
+            topic.partitions = static_cast<int32_t>(1 + random.below(5));
+            topic.replication_factor = static_cast<int16_t>(
+                random.chance(700'000)
+                    ? replication_max()
+                    : 1 + random.below(static_cast<uint64_t>(replication_max())));
+            const int64_t min_isr =
+                random.between(1, std::min<int16_t>(2, topic.replication_factor));
+            topic.configs["min.insync.replicas"] = std::to_string(min_isr);
+            for (int32_t index = 0; index < topic.partitions; index++) {
+                const std::string name = topic.name + "-" + std::to_string(index);
+                places_.push_back({topic.name, index, checker_.add_partition(name)});
+            }
+            setup_text_ += "; " + topic.name + ": " + std::to_string(topic.partitions) +
+                           " partitions, RF " + std::to_string(topic.replication_factor) +
+                           ", min ISR " + std::to_string(min_isr);
+            topics_.push_back(std::move(topic));
+        }
+    }
+
+    void make_clients() {
+        Prng& random = world_.random();
+        const uint64_t producers = 1 + random.below(3);
+        for (uint64_t i = 0; i < producers; i++) {
+            Producer::Setup setup;
+            setup.client = client_;
+            setup.partitions = places_;
+            setup.is_idempotent = i == 0 || random.chance(600'000);
+            setup.acks = setup.is_idempotent || random.chance(500'000) ? int16_t{-1} : int16_t{1};
+            setup.batches = static_cast<uint32_t>(20 + random.below(60));
+            setup.interval = world_.between(10ms, 150ms);
+            setup.value_size_max = 10 + random.below(600);
+            producers_.push_back(std::make_unique<Producer>(std::move(setup)));
+        }
+        if (random.chance(600'000)) {
+            library_producer_ = std::make_unique<LibraryProducer>(
+                client_, places_, static_cast<uint32_t>(50 + random.below(400)),
+                world_.between(5ms, 60ms));
+        }
+        if (random.chance(600'000)) {
+            library_consumer_ = std::make_unique<LibraryConsumer>(client_, places_);
+        }
+        const uint64_t readers = 1 + random.below(2);
+        for (uint64_t i = 0; i < readers; i++) {
+            readers_.push_back(std::make_unique<Reader>(client_, places_, false));
+        }
+    }
+
+    void start_clients() {
+        for (const auto& producer : producers_) {
+            producer->start();
+        }
+        if (library_producer_) {
+            library_producer_->start();
+        }
+        for (const auto& reader : readers_) {
+            reader->start();
+        }
+        if (library_consumer_) {
+            library_consumer_->start();
+        }
+        coordination_->start();
+    }
+
+    // ---- faults ---------------------------------------------------------------------------------
+
+    void begin(const PlannedFault& fault) {
+        Machine& machine = *machines_[fault.broker];
+        const HostId host = machine.host();
+        const HostId other = machines_[fault.other]->host();
+        switch (fault.kind) {
+        case Kind::kill:
+            machine.kill();
+            return;
+        case Kind::kill_within:
+            machine.kill_within(fault.amount);
+            return;
+        case Kind::power:
+            machine.lose_power();
+            return;
+        case Kind::power_within:
+            machine.lose_power_within(fault.amount);
+            return;
+        case Kind::power_many:
+        case Kind::power_all:
+            for (size_t i = 0; i < machines_.size(); i++) {
+                if (fault.kind == Kind::power_all || (fault.amount >> i & 1) != 0) {
+                    machines_[i]->lose_power();
+                }
+            }
+            return;
+        case Kind::pause:
+            machine.pause(fault.length);
+            return;
+        case Kind::wipe:
+        case Kind::backup:
+            replace_disk(machine, fault.kind == Kind::wipe);
+            return;
+        case Kind::clock:
+            machine.jump_clock();
+            checker_.on_clock(machine.wall_offset());
+            return;
+        case Kind::sync_error:
+            break_sync(machine);
+            return;
+        case Kind::full:
+            machine.device().set_full(true);
+            world_.after(fault.length, [&machine] { machine.device().set_full(false); });
+            return;
+        case Kind::slow:
+        case Kind::stuck:
+            world_.hit(Fault::disk_slow);
+            machine.device().set_sync_delay(fault.kind == Kind::stuck ? fault.length
+                                                                      : fault.length / 20);
+            world_.after(fault.length, [&machine] { machine.device().set_sync_delay({}); });
+            return;
+        case Kind::cut_one_way:
+            cut({{host, other}}, fault.length);
+            return;
+        case Kind::cut:
+            cut({{host, other}, {other, host}}, fault.length);
+            return;
+        case Kind::isolate:
+            cut(around(host, false), fault.length);
+            return;
+        case Kind::isolate_all:
+            cut(around(host, true), fault.length);
+            cut_store(host, fault.length);
+            return;
+        case Kind::split:
+            cut(between_halves(fault.amount), fault.length);
+            return;
+        case Kind::clients_cut:
+            cut({{host, kClientHost}, {kClientHost, host}}, fault.length);
+            return;
+        case Kind::delay:
+            world_.hit(Fault::link_slow);
+            network_.set_delay(host, other, fault.length / 20);
+            world_.after(fault.length,
+                         [this, host, other] { network_.set_delay(host, other, {}); });
+            return;
+        case Kind::reset:
+            network_.reset_some();
+            return;
+        case Kind::stall:
+            network_.stall_clients(fault.length);
+            return;
+        case Kind::store_cut:
+            cut_store(host, fault.length);
+            return;
+        case Kind::store_down:
+            world_.hit(Fault::store_down);
+            store_.set_down(true);
+            world_.after(fault.length, [this] { store_.set_down(false); });
+            return;
+        case Kind::session_revoked:
+            static_cast<void>(store_.end_some_session());
+            return;
+        case Kind::stop:
+            machine.stop_gracefully();
+            return;
+        case Kind::stop_kill:
+            machine.stop_gracefully();
+            machine.kill_within(1 + fault.amount % 12);
+            return;
+        case Kind::rolling:
+            roll(0);
+            return;
+        }
+    }
+
+    using LinkList = std::vector<std::pair<HostId, HostId>>;
+
+    // A link that two faults cut heals with the first of them: more is not needed.
+    void cut(const LinkList& links, Duration length) {
+        world_.hit(Fault::link_cut);
+        for (const auto& [from, to] : links) {
+            network_.set_link(from, to, true);
+        }
+        world_.after(length, [this, links] {
+            for (const auto& [from, to] : links) {
+                network_.set_link(from, to, false);
+            }
+        });
+    }
+
+    LinkList around(HostId host, bool clients_too) {
+        LinkList links;
+        for (const auto& machine : machines_) {
+            if (machine->host() != host) {
+                links.emplace_back(host, machine->host());
+                links.emplace_back(machine->host(), host);
+            }
+        }
+        if (clients_too) {
+            links.emplace_back(host, kClientHost);
+            links.emplace_back(kClientHost, host);
+        }
+        return links;
+    }
+
+    LinkList between_halves(uint32_t bits) {
+        LinkList links;
+        for (size_t i = 0; i < machines_.size(); i++) {
+            for (size_t j = 0; j < machines_.size(); j++) {
+                if ((bits >> i & 1) != (bits >> j & 1)) {
+                    links.emplace_back(machines_[i]->host(), machines_[j]->host());
+                }
+            }
+        }
+        return links;
+    }
+
+    void cut_store(HostId host, Duration length) {
+        world_.hit(Fault::store_cut);
+        store_.set_reachable(host, false);
+        world_.after(length, [this, host] { store_.set_reachable(host, true); });
+    }
+
+    // The log goes offline; an operator restarts the broker after a while, on a new boot.
+    void break_sync(Machine& machine) {
+        machine.device().fail_syncs(1);
+        world_.after(world_.between(100ms, 2s), [&machine] {
+            if (!machine.device().fails_syncs()) {
+                machine.lose_power();
+            }
+        });
+    }
+
+    // Nobody replaces a disk while it may hold what no other has: all others of each partition must
+    // be in the ISR, and the one that had its disk replaced last must be back.
+    void replace_disk(Machine& machine, bool is_empty) {
+        if (!all_serve() || !is_isr_full() || !is_replicated()) {
+            return;
+        }
+        if (is_empty) {
+            machine.wipe();
+        } else if (!machine.has_backup()) {
+            machine.take_backup();
+        } else {
+            machine.restore_backup();
+        }
+    }
+
+    void roll(size_t index) {
+        if (index == machines_.size()) {
+            return;
+        }
+        Machine& machine = *machines_[index];
+        machine.stop_gracefully();
+        roll_on(index, world_.now() + 10s);
+    }
+
+    void roll_on(size_t index, MonoTime limit) {
+        world_.after(200ms, [this, index, limit] {
+            if (world_.now() < limit && !(all_serve() && is_isr_full())) {
+                roll_on(index, limit);
+            } else {
+                roll(index + 1);
+            }
+        });
+    }
+
+    void end_faults() {
+        network_.heal_links();
+        network_.set_cut_percent(0);
+        store_.heal();
+        for (const auto& machine : machines_) {
+            machine->heal();
+            // Logs that a fault took offline come back with a restart.
+            if (machine->device().has_failed_sync() || world_.chance_percent(30)) {
+                machine->lose_power();
+            }
+        }
+        operator_->finish();
+        coordination_->finish();
+    }
+
+    // ---- what must be ---------------------------------------------------------------------------
+
+    [[nodiscard]] bool all_serve() const {
+        return std::all_of(machines_.begin(), machines_.end(),
+                           [](const auto& machine) { return machine->is_serving(); });
+    }
+
+    [[nodiscard]] std::string last_outcomes() const {
+        std::string text;
+        for (size_t i = 0; i < machines_.size(); i++) {
+            if (!machines_[i]->is_serving()) {
+                text += "; broker " + std::to_string(i + 1) + " serves not";
+                if (!machines_[i]->last_outcome()) {
+                    text += ": " + to_string(machines_[i]->last_outcome().error());
+                }
+            }
+        }
+        return text;
+    }
+
+    /// What the store says now.
+    metadata::ImageRef image() const {
+        if (!image_ || image_->revision != store_.revision()) {
+            metadata::Replay replay(replay_config_);
+            Result<metadata::Replay::Step> step = replay.load(store_.snapshot());
+            QT_ASSERT(step.has_value());
+            image_ = step->image;
+        }
+        return image_;
+    }
+
+    /// Empty: every partition has a leader and all its replicas in the ISR.
+    [[nodiscard]] std::string not_in_sync() const {
+        std::string text;
+        const metadata::ImageRef now = image();
+        for (const auto& [name, topic] : now->topics_by_name) {
+            for (size_t i = 0; i < topic->partitions.size(); i++) {
+                const metadata::PartitionImage& partition = topic->partitions[i];
+                if (partition.isr.size() != partition.replicas.size() ||
+                    partition.leader == kNoBroker) {
+                    text += " " + name + "-" + std::to_string(i) + " (leader " +
+                            std::to_string(partition.leader.value()) + ", " +
+                            std::to_string(partition.isr.size()) + " of " +
+                            std::to_string(partition.replicas.size()) + " in sync)";
+                }
+            }
+        }
+        return text;
+    }
+    [[nodiscard]] bool is_isr_full() const { return not_in_sync().empty(); }
+
+    /// No partition has one replica only.
+    [[nodiscard]] bool is_replicated() const {
+        const metadata::ImageRef now = image();
+        for (const auto& [name, topic] : now->topics_by_name) {
+            for (const metadata::PartitionImage& partition : topic->partitions) {
+                if (partition.replicas.size() < 2) {
+                    return false;
+                }
+            }
+        }
+        return true;
+    }
+
+    /// All clients are done, every broker serves and every ISR is full.
+    bool recover(const char* when) {
+        const bool served = world_.run_until(world_.now() + kRecoverMax, [&] {
+            return operator_->is_done() && coordination_->is_done() &&
+                   (!library_producer_ || library_producer_->is_done()) &&
+                   std::all_of(producers_.begin(), producers_.end(),
+                               [](const auto& producer) { return producer->is_done(); });
+        });
+        if (!served) {
+            std::string text = "not all is served again " + std::to_string(kRecoverMax / 1s) +
+                               " s " + when + ":" + (operator_->is_done() ? "" : " operator");
+            for (const auto& producer : producers_) {
+                text += producer->left();
+            }
+            text += library_producer_ && !library_producer_->is_done() ? " library producer" : "";
+            world_.violate(text + " " + coordination_->describe() + last_outcomes() +
+                           not_in_sync());
+            return false;
+        }
+        if (!world_.run_until(world_.now() + kIsrMax,
+                              [&] { return all_serve() && is_isr_full(); })) {
+            world_.violate("not all replicas are in sync " + std::to_string(kIsrMax / 1s) + " s " +
+                           when + ":" + not_in_sync() + last_outcomes());
+            return false;
+        }
+        return true;
+    }
+
+    void audit(const char* when) {
+        if (world_.violation()) {
+            return;
+        }
+        audits_.push_back(std::make_unique<Reader>(client_, places_, true));
+        Reader& reader = *audits_.back();
+        reader.start();
+        coordination_->start_audit();
+        if (!world_.run_until(world_.now() + kRecoverMax, [&] {
+                return reader.is_done() && coordination_->audit_left().empty();
+            })) {
+            world_.violate(std::string("not all could be read ") + when + ":" + reader.left() +
+                           coordination_->audit_left() + last_outcomes() + not_in_sync());
+        }
+        reader.stop();
+        coordination_->stop_audit();
+        compare(when);
+    }
+
+    // The followers may be a round behind.
+    void compare(const char* when) {
+        std::optional<std::string> wrong;
+        const bool same = world_.run_until(world_.now() + kIsrMax, [&] {
+            if (world_.now() < next_compare_) {
+                return false;
+            }
+            next_compare_ = world_.now() + 500ms;
+            wrong = compare_all();
+            return !wrong;
+        });
+        if (!same && wrong) {
+            world_.violate(*wrong + " " + when);
+        }
+    }
+
+    std::optional<std::string> compare_all() const {
+        const metadata::ImageRef now = image();
+        for (const PartitionPlace& place : places_) {
+            const metadata::TopicImage* const topic = now->topic(place.topic);
+            QT_ASSERT(topic != nullptr);
+            std::vector<ReplicaDisk> disks;
+            for (const BrokerId id : topic->partitions[static_cast<size_t>(place.index)].replicas) {
+                disks.push_back({"broker " + std::to_string(id.value()),
+                                 &machines_[static_cast<size_t>(id.value() - 1)]->device()});
+            }
+            const Checker::Known known = checker_.known(place.number);
+            std::optional<std::string> wrong =
+                compare_replicas(place.topic + "-" + std::to_string(place.index), disks,
+                                 known.log_start, known.high_watermark, true);
+            if (wrong) {
+                return wrong;
+            }
+        }
+        return std::nullopt;
+    }
+
+    static constexpr bool kReplicates = false; // brokers on main have one replica a partition yet
+
+    World world_;
+    Network network_;
+    StoreTruth store_;
+    Checker checker_;
+    ClusterRunOptions options_;
+    std::string setup_text_;
+    Duration session_timeout_{};
+    std::vector<std::unique_ptr<Machine>> machines_;
+    std::unique_ptr<Directory> directory_;
+    Client client_;
+    std::unique_ptr<Coordination> coordination_;
+    std::vector<Operator::Topic> topics_;
+    std::vector<PartitionPlace> places_;
+    std::unique_ptr<Operator> operator_;
+    std::vector<std::unique_ptr<Producer>> producers_;
+    std::unique_ptr<LibraryProducer> library_producer_; // in most seeds
+    std::unique_ptr<LibraryConsumer> library_consumer_; // may be absent
+    std::vector<std::unique_ptr<Reader>> readers_;
+    std::vector<std::unique_ptr<Reader>> audits_;
+    Duration horizon_{};
+    FaultPlan plan_;
+    config::BrokerConfig replay_config_;
+    mutable metadata::ImageRef image_; // of the store, when it was looked at last
+    MonoTime next_compare_{};
+};
+
+} // namespace
+
+ClusterRunResult run_cluster_seed(uint64_t seed, const ClusterRunOptions& options) {
+    ClusterScenario scenario(seed, options);
+    scenario.run();
+    return scenario.result();
+}
+
+ClusterRunResult describe_cluster_seed(uint64_t seed) {
+    return ClusterScenario(seed, {}).result();
+}
+
+} // namespace qtool::sim

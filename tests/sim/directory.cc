@@ -1,0 +1,81 @@
+#include "tests/sim/directory.h"
+
+#include "lib/protocol/msg/metadata.h"
+
+#include <utility>
+
+namespace qtool::sim {
+
+namespace {
+
+constexpr Duration kInterval = 700ms;
+constexpr Duration kAnswerMax = 2s;
+
+} // namespace
+
+Directory::Directory(World& world, Network& network, std::vector<std::string> addresses)
+    : world_(world),
+      addresses_(std::move(addresses)),
+      line_(
+          world, network, [this] { ask(); },
+          [this] {
+              line_.set_address(any());
+              line_.connect_later(10ms);
+          }) {
+    line_.stream().set_answer_max(kAnswerMax);
+}
+
+void Directory::start() {
+    line_.set_address(any());
+    line_.connect_later(0ms);
+}
+
+std::string Directory::any() {
+    return addresses_[world_.random().below(addresses_.size())];
+}
+
+std::string Directory::address(int32_t broker) const {
+    const auto at = brokers_.find(broker);
+    return at == brokers_.end() ? std::string() : at->second;
+}
+
+std::string Directory::leader(const std::string& topic, int32_t index) const {
+    const auto at = leaders_.find({topic, index});
+    return at == leaders_.end() ? std::string() : address(at->second);
+}
+
+void Directory::refresh() {
+    line_.next_later(world_.between(5ms, 80ms));
+}
+
+// Now and then another broker is asked, whose image may be older.
+void Directory::ask() {
+    if (world_.chance_percent(10)) {
+        line_.stream().close();
+        line_.set_address(any());
+        line_.connect_later(1ms);
+        return;
+    }
+    protocol::MetadataRequest request;
+    request.topics.reset(); // all
+    constexpr int16_t kVersion = 9;
+    line_.stream().ask(request, kVersion, [this](ByteView body) {
+        const auto answer = protocol::MetadataResponse::decode(body, kVersion);
+        if (!answer) {
+            world_.violate("Metadata: " + to_string(answer.error()));
+            return;
+        }
+        for (const auto& broker : answer->brokers) {
+            brokers_[broker.node_id] = std::string(broker.host);
+        }
+        for (const auto& topic : answer->topics) {
+            for (const auto& partition : topic.partitions) {
+                leaders_[{std::string(topic.name.value_or("")), partition.partition_index}] =
+                    partition.leader_id;
+            }
+        }
+        line_.next_later(kInterval);
+    });
+}
+
+} // namespace qtool::sim

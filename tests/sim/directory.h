@@ -1,0 +1,39 @@
+// Directory: what the clients of a cluster know of its brokers: who leads which partition. As real
+// clients do, it asks any broker for metadata, at intervals and when somebody found it wrong; so it
+// is mostly right and sometimes old. One for all clients of a world.
+#pragma once
+
+#include "tests/sim/client_line.h"
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace qtool::sim {
+
+class Directory {
+public:
+    Directory(World& world, Network& network, std::vector<std::string> addresses);
+    void start();
+    /// What it says was wrong: it asks again soon.
+    void refresh();
+    /// Of the leader; empty: unknown.
+    [[nodiscard]] std::string leader(const std::string& topic, int32_t index) const;
+    /// Of some broker, which may be dead.
+    [[nodiscard]] std::string any();
+    [[nodiscard]] std::string address(int32_t broker) const;
+    [[nodiscard]] const std::vector<std::string>& addresses() const { return addresses_; }
+
+private:
+    void ask();
+
+    World& world_;
+    std::vector<std::string> addresses_;
+    ClientLine line_;
+    std::map<std::pair<std::string, int32_t>, int32_t> leaders_; // of topic and index
+    std::map<int32_t, std::string> brokers_;
+};
+
+} // namespace qtool::sim
