@@ -245,6 +245,10 @@ Result<void> read_typed(BrokerConfig& broker) {
 
     broker.num_partitions = read.int32("num.partitions");
     broker.default_replication_factor = read.int32("default.replication.factor");
+    broker.session_timeout_ms = read.int32("broker.session.timeout.ms");
+    broker.auto_leader_rebalance_enable = read.boolean("auto.leader.rebalance.enable");
+    broker.leader_imbalance_check_interval_seconds =
+        read.int64("leader.imbalance.check.interval.seconds");
     broker.auto_create_topics_enable = read.boolean("auto.create.topics.enable");
     broker.delete_topic_enable = read.boolean("delete.topic.enable");
     broker.unstable_api_versions_enable = read.boolean("unstable.api.versions.enable");

@@ -51,6 +51,10 @@ struct BrokerConfig {
     int32_t cores = 0; // 0: one for each CPU the process may use
     LogLevel log_level = LogLevel::info;
     bool is_log_json = false; // log.format
+    // Cluster.
+    int32_t session_timeout_ms = 9000;
+    bool auto_leader_rebalance_enable = true;
+    int64_t leader_imbalance_check_interval_seconds = 300;
     // Topics.
     int32_t num_partitions = 1;
     int32_t default_replication_factor = 1;

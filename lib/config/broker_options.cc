@@ -8,8 +8,6 @@ namespace qtool::config {
 namespace {
 
 constexpr std::string_view kNever = "9223372036854775807";
-constexpr std::string_view kNoUnclean =
-    "qbroker never elects a leader that lacks acknowledged records";
 constexpr std::string_view kNoEtcd = "qbroker runs as one broker in this version";
 
 // About the process, its doors and its topics.
@@ -28,10 +26,22 @@ constexpr OptionRow kRows[] = {
      .type = OptionType::boolean,
      .default_text = "true",
      .meaning = "Create a topic when a client that allows it asks for an unknown one."},
+    {.name = "auto.leader.rebalance.enable",
+     .type = OptionType::boolean,
+     .default_text = "true",
+     .meaning = "Give leaderships back to preferred leaders from time to time, when they are in "
+                "sync again."},
     {.name = "broker.rack",
      .type = OptionType::string,
      .default_is_null = true,
      .meaning = "Rack or site of this broker, for placement and for clients."},
+    {.name = "broker.session.timeout.ms",
+     .type = OptionType::int32,
+     .default_text = "9000",
+     .valid = between(1000, 600000),
+     .unit = "ms",
+     .meaning = "How long a broker that is cut off from etcd still counts as live, and may "
+                "acknowledge writes."},
     {.name = "cluster.name",
      .type = OptionType::string,
      .default_is_null = true,
@@ -105,6 +115,12 @@ constexpr OptionRow kRows[] = {
      .default_text = "false",
      .meaning = "Allow listeners beyond loopback although there is no authentication.",
      .ours = true},
+    {.name = "leader.imbalance.check.interval.seconds",
+     .type = OptionType::int64,
+     .default_text = "300",
+     .valid = between(1, 2147483),
+     .unit = "seconds",
+     .meaning = "How often leaderships are given back to preferred leaders."},
     {.name = "listeners",
      .type = OptionType::list,
      .default_text = "127.0.0.1:9092",
@@ -177,8 +193,6 @@ constexpr OptionRow kRows[] = {
      .type = OptionType::boolean,
      .default_text = "false",
      .update = UpdateMode::live,
-     .served = Served::default_only,
-     .reason = kNoUnclean,
      .meaning = "Default of unclean.leader.election.enable of topics."},
     {.name = "unstable.api.versions.enable",
      .type = OptionType::boolean,

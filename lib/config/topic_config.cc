@@ -103,6 +103,7 @@ Result<TopicConfig> make_topic_config(const TopicOverrides& overrides, const Bro
     topic.timestamp_after_max_ms = to_int64(text("message.timestamp.after.max.ms"));
     topic.file_delete_delay_ms = to_int64(text("file.delete.delay.ms"));
     topic.min_insync_replicas = to_int32(text("min.insync.replicas"));
+    topic.unclean_leader_election_enable = to_bool(text("unclean.leader.election.enable"));
     topic.flush_messages = to_int64(text("flush.messages"));
     topic.flush_ms = to_int64(text("flush.ms"));
     topic.write_caching = to_bool(text("write.caching"));

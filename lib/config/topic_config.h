@@ -38,6 +38,7 @@ struct TopicConfig {
     int64_t timestamp_after_max_ms = 3'600'000;
     int64_t file_delete_delay_ms = 60'000;
     int32_t min_insync_replicas = 1; // in force: min(this, replicas of the partition)
+    bool unclean_leader_election_enable = false;
     int64_t flush_messages = kUnlimited;
     int64_t flush_ms = kUnlimited;
     bool write_caching = false;                      // true: acknowledge from the page cache

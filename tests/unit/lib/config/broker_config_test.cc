@@ -124,6 +124,7 @@ TEST_CASE("broker config: no served option is accepted and ignored") {
     // Set each option alone to another value: the typed configuration must differ from the defaults
     // in more than the list of settings.
     const std::map<std::string, std::string, std::less<>> special = {
+        {"broker.session.timeout.ms", "2000"},
         {"listeners", "127.0.0.1:1"},
         {"advertised.listeners", "a:1"},
         {"admin.listeners", "127.0.0.1:1"},
