@@ -237,20 +237,32 @@ Result<void> DataDir::bind_cluster(std::string_view cluster_id) {
     return {};
 }
 
+// Only the files of partitions that no checkpoint names are looked at.
+bool DataDir::is_of_another(const PartitionName& name, const Expected& expected) const {
+    const std::optional<PartitionKey> wanted = expected ? expected(name) : std::nullopt;
+    if (!wanted || knows(*wanted)) {
+        return false;
+    }
+    const Result<std::optional<PartitionKey>> key =
+        read_partition_meta(disk_, partition_path(name.topic, name.index));
+    return key && *key && **key != *wanted;
+}
+
 Result<std::vector<std::string>>
 DataDir::quarantine_unlisted(const std::function<bool(const PartitionName&)>& is_listed,
-                             const std::function<bool(const TopicId&)>& was_deleted) {
+                             const std::function<bool(const PartitionKey&)>& may_go,
+                             const Expected& expected) {
     QT_TRY_ASSIGN(const std::vector<port::DirectoryEntry> entries, disk_.list(path_));
     std::vector<std::string> moved;
     for (const port::DirectoryEntry& entry : entries) {
         const std::optional<PartitionName> name =
             entry.is_directory ? parse_partition_name(entry.name) : std::nullopt;
-        if (!name || is_listed(*name)) {
+        if (!name || (is_listed(*name) && !is_of_another(*name, expected))) {
             continue;
         }
         const std::string directory = path_ + "/" + entry.name;
         const Result<std::optional<PartitionKey>> key = read_partition_meta(disk_, directory);
-        if (key && *key && was_deleted((*key)->topic_id)) {
+        if (key && *key && may_go(**key)) {
             const std::string deleted = deleted_directory_name(directory, **key);
             QT_TRY(disk_.rename(directory, path_ + "/" + deleted));
             QT_TRY(disk_.sync_directory(path_));

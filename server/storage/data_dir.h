@@ -53,13 +53,17 @@ public:
     /// Errors: invalid_config (belongs to another cluster); storage_io, storage_full.
     Result<void> bind_cluster(std::string_view cluster_id);
 
-    /// Moves partition directories into quarantine for which `is_listed` says no: topics that the
-    /// metadata store does not know. Those of a topic that `was_deleted`, which a crash kept from
-    /// going, are removed instead. Call when all partitions are known and before they are opened.
-    /// Returns the names moved. Errors: storage_io.
+    /// Moves partition directories into quarantine for which `is_listed` says no: the metadata
+    /// store does not know them, or not here. Those that `may_go` (of a topic that was deleted, or
+    /// a replica that lives elsewhere now) are removed instead. With `expected`, a directory that
+    /// is listed but belongs to another partition (an older topic of that name) counts as not
+    /// listed. Call when all partitions are known and before they are opened. Returns the names
+    /// moved. Errors: storage_io.
+    using Expected = std::function<std::optional<PartitionKey>(const PartitionName&)>;
     Result<std::vector<std::string>>
     quarantine_unlisted(const std::function<bool(const PartitionName&)>& is_listed,
-                        const std::function<bool(const TopicId&)>& was_deleted);
+                        const std::function<bool(const PartitionKey&)>& may_go,
+                        const Expected& expected = {});
 
     /// Everything was closed: the next start trusts `states` and opens no partition.
     Result<void> write_clean_shutdown(std::vector<PartitionState> states) const;
@@ -89,6 +93,7 @@ private:
     Result<void> load_identity(const Uuid& new_directory_id);
     Result<void> write_identity();
     Result<void> finish_deletions();
+    [[nodiscard]] bool is_of_another(const PartitionName& name, const Expected& expected) const;
 
     port::Disk& disk_;
     std::string path_;

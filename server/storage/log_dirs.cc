@@ -6,12 +6,15 @@
 #include "server/storage/partition_files.h"
 
 #include <algorithm>
+#include <charconv>
 
 namespace qtool::storage {
 
 namespace {
 
 constexpr const char* kKnownName = "log-dirs.meta";
+constexpr const char* kStartCountName = "start-count.meta";
+constexpr const char* kStartCountField = "start.count";
 
 // What the operator has to change, rather than a disk that broke.
 bool is_misconfiguration(Code code) {
@@ -158,11 +161,12 @@ Result<void> LogDirs::bind_cluster(std::string_view cluster_id) {
 
 Result<std::vector<std::string>>
 LogDirs::quarantine_unlisted(const std::function<bool(const PartitionName&)>& is_listed,
-                             const std::function<bool(const TopicId&)>& was_deleted) {
+                             const std::function<bool(const PartitionKey&)>& may_go,
+                             const DataDir::Expected& expected) {
     std::vector<std::string> moved;
     const auto look_at = [&](size_t i) -> Result<void> {
         QT_TRY_ASSIGN(const std::vector<std::string> names,
-                      dirs_[i]->data()->quarantine_unlisted(is_listed, was_deleted));
+                      dirs_[i]->data()->quarantine_unlisted(is_listed, may_go, expected));
         for (const std::string& name : names) {
             moved.push_back(dirs_[i]->path() + "/" + name);
         }
@@ -193,6 +197,49 @@ LogDirs::quarantine_unlisted(const std::function<bool(const PartitionName&)>& is
     }
     finish_moves();
     return moved;
+}
+
+// ---- which life this is -------------------------------------------------------------------------
+
+std::vector<Uuid> LogDirs::identities() const {
+    std::vector<Uuid> ids;
+    for (const Known& known : known_) {
+        ids.push_back(known.id);
+    }
+    std::sort(ids.begin(), ids.end());
+    return ids;
+}
+
+bool LogDirs::holds(port::Disk& disk, std::string_view topic, const PartitionKey& key) const {
+    return std::any_of(dirs_.begin(), dirs_.end(), [&](const auto& dir) {
+        if (dir->data() == nullptr || dir->is_offline()) {
+            return false;
+        }
+        const Result<bool> there = disk.exists(dir->data()->partition_path(topic, key.index));
+        return dir->data()->knows(key) || (there && *there);
+    });
+}
+
+Result<int64_t> LogDirs::start_count(port::Disk& disk) const {
+    const std::string name = dirs_.front()->path() + "/" + kStartCountName;
+    QT_TRY_ASSIGN(const auto lines, read_text_file(disk, name));
+    if (!lines) {
+        return 0;
+    }
+    const std::string text = text_value(*lines, kStartCountField).value_or("");
+    int64_t count = -1;
+    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), count);
+    if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size() || count < 0) {
+        return Error(Code::storage_damaged, name + " cannot be read");
+    }
+    return count;
+}
+
+Result<void> LogDirs::write_start_count(port::Disk& disk, int64_t count) const {
+    const std::string lines =
+        std::string("version=1\n") + kStartCountField + "=" + std::to_string(count) + "\n";
+    return write_small_file(disk, {dirs_.front()->path(), kStartCountName, true},
+                            as_bytes(encode_text_file(lines)));
 }
 
 // ---- moves that a stop interrupted --------------------------------------------------------------

@@ -51,7 +51,20 @@ public:
     /// DataDir::quarantine_unlisted for each, then looks which partitions are where. Returns paths.
     Result<std::vector<std::string>>
     quarantine_unlisted(const std::function<bool(const PartitionName&)>& is_listed,
-                        const std::function<bool(const TopicId&)>& was_deleted);
+                        const std::function<bool(const PartitionKey&)>& may_go,
+                        const DataDir::Expected& expected = {});
+
+    /// Identities of the directories that are ours, offline ones too; those given up are not.
+    [[nodiscard]] std::vector<Uuid> identities() const;
+    /// Files of the partition, or a checkpoint that remembers it, are in a directory that works.
+    [[nodiscard]] bool holds(port::Disk& disk, std::string_view topic,
+                             const PartitionKey& key) const;
+    /// How often the broker has started with these directories, as it last wrote; 0: never wrote.
+    /// A copy of the directories that is put back shows by a number that was there before. Errors:
+    /// storage_io, storage_damaged.
+    [[nodiscard]] Result<int64_t> start_count(port::Disk& disk) const;
+    /// Durable when it returns. Errors: storage_io, storage_full.
+    Result<void> write_start_count(port::Disk& disk, int64_t count) const;
 
     enum class Arrival : uint8_t {
         known,   // in the first image of this start

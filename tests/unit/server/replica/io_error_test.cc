@@ -138,7 +138,7 @@ private:
         dirs_ = *std::move(opened);
         if (!dirs_->bind_cluster("c") ||
             !dirs_->quarantine_unlisted([](const storage::PartitionName&) { return true; },
-                                        [](const TopicId&) { return false; })) {
+                                        [](const PartitionKey&) { return false; })) {
             dirs_.reset();
             return false;
         }

@@ -223,7 +223,7 @@ TEST_CASE_FIXTURE(Fixture, "what the store does not list goes into quarantine, u
     }
     disk.put("/data/gone-0/file", std::vector<std::byte>(3));
     const auto is_listed = [](const PartitionName& name) { return name.topic == "keep"; };
-    const auto was_deleted = [](const TopicId&) { return false; };
+    const auto was_deleted = [](const PartitionKey&) { return false; };
     const auto moved = dir->quarantine_unlisted(is_listed, was_deleted);
     REQUIRE(moved);
     CHECK(*moved == std::vector<std::string>{"gone-0", "gone-1"});
@@ -234,6 +234,30 @@ TEST_CASE_FIXTURE(Fixture, "what the store does not list goes into quarantine, u
     REQUIRE(dir->quarantine_unlisted(is_listed, was_deleted));
     CHECK(disk.has("/data/.quarantine/gone-0/file"));
     CHECK(disk.has("/data/.quarantine/gone-0.1"));
+}
+
+TEST_CASE_FIXTURE(Fixture, "a directory of an older topic of the same name is not this one's") {
+    open();
+    const PartitionKey old{topic_id(1), PartitionIndex(0)};
+    const PartitionKey now{topic_id(2), PartitionIndex(0)};
+    REQUIRE(disk.make_directory("/data/orders-0"));
+    REQUIRE(write_partition_meta(disk, "/data/orders-0", old));
+    REQUIRE(disk.make_directory("/data/bills-0"));
+    REQUIRE(write_partition_meta(disk, "/data/bills-0", now));
+    const auto is_listed = [](const PartitionName&) { return true; };
+    const auto expected = [&](const PartitionName&) { return std::optional(now); };
+    const auto moved = dir->quarantine_unlisted(
+        is_listed, [](const PartitionKey&) { return false; }, expected);
+    REQUIRE(moved);
+    CHECK(*moved == std::vector<std::string>{"orders-0"});
+    REQUIRE(disk.make_directory("/data/orders-0"));
+    REQUIRE(write_partition_meta(disk, "/data/orders-0", old));
+    const auto removed = dir->quarantine_unlisted(
+        is_listed, [&](const PartitionKey& key) { return key == old; }, expected);
+    REQUIRE(removed);
+    CHECK(removed->empty());
+    CHECK_FALSE(disk.has("/data/orders-0"));
+    CHECK(disk.has("/data/bills-0"));
 }
 
 TEST_CASE("a topic's deletion that was interrupted anywhere is finished at the next start") {

@@ -34,7 +34,7 @@ struct Fixture {
     void open() {
         REQUIRE(try_open() == Code::internal);
         REQUIRE(dirs->quarantine_unlisted([](const PartitionName&) { return true; },
-                                          [](const TopicId&) { return false; }));
+                                          [](const PartitionKey&) { return false; }));
     }
     void reopen() {
         dirs.reset();
