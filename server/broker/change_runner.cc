@@ -11,6 +11,7 @@ void ChangeRunner::start(Token request, metadata::Operation& operation, MonoTime
     change.request = request;
     change.operation = &operation;
     change.deadline = deadline;
+    operation.set_writes_max(writes_max_);
     decide(token, change, image, random);
     if (changes_.find(token) != nullptr) { // else it is finished: nothing to write
         alarms_.push(deadline, token);
@@ -36,7 +37,13 @@ void ChangeRunner::on_committed(Token token, Result<Revision> result, MonoTime n
         return; // timed out or abandoned meanwhile
     }
     if (result) {
-        finish(token, {});
+        if (!change->operation->advance()) {
+            finish(token, {});
+            return;
+        }
+        change->attempts = 0;
+        change->decide_at = now;
+        alarms_.push(now, token);
         return;
     }
     if (result.error().code == Code::store_conflict && change->attempts < kChangeAttemptsMax) {

@@ -5,6 +5,7 @@
 //   deciding --writes--> committing --success--> done
 //      |  ^                  |
 //      |  +---- conflict ----+   (after a short wait, at most kChangeAttemptsMax times)
+//      |  +---- a part of it is done: the next (at once)
 //      +---no writes---> done          any state --deadline--> done (timed_out)
 #pragma once
 
@@ -13,6 +14,8 @@
 #include "lib/base/timer_heap.h"
 #include "server/metadata/operation.h"
 
+#include <cstddef>
+#include <cstdint>
 #include <vector>
 
 namespace qtool::broker {
@@ -26,6 +29,9 @@ public:
         Token change;
         port::StoreTransaction transaction;
     };
+
+    /// `writes_max`: of one transaction of the store.
+    explicit ChangeRunner(size_t writes_max = SIZE_MAX) : writes_max_(writes_max) {}
 
     /// `operation` must live until it is finished or abandoned.
     void start(Token request, metadata::Operation& operation, MonoTime deadline,
@@ -54,6 +60,7 @@ private:
     void decide(Token token, Change& change, const metadata::Image& image, port::Random& random);
     void finish(Token token, Result<void> result);
 
+    size_t writes_max_;
     SlotMap<Change> changes_;
     TimerHeap<Token> alarms_;
     std::vector<Commit> commits_;

@@ -32,6 +32,7 @@ Core::Core(port::CorePorts ports, Shared& shared)
     : ports_(ports),
       shared_(shared),
       counters_(*shared.counters[ports.id.value()]),
+      changes_(shared.store_writes_max),
       partitions_(replica::Manager::Setup{
           ports, BrokerId(shared.config.node_id), shared.log_dirs, &counters_,
           [&shared, id = ports.id](const PartitionKey& key) { return shared.owner(key) == id; },

@@ -9,8 +9,9 @@ namespace qtool::broker {
 
 namespace {
 
-// Registration at start: long enough for a store that is slow, short enough to say so.
-constexpr Duration kRegisterMax = 30s;
+constexpr Token kEnsureRequest{0, 1};
+constexpr Token kFenceRequest{0, 3};
+static_assert(Membership::kRequest.generation == 2); // none of these
 
 template <class M>
 std::unique_ptr<port::Mail> make_mail(CoreId self) {
@@ -28,11 +29,26 @@ MetadataCore::MetadataCore(port::CorePorts ports, Shared& shared, port::Metadata
       replay_(shared.config),
       image_(std::make_shared<metadata::Image>()),
       log_level_(shared.config.log_level),
-      applied_(shared.core_count) {}
+      changes_(shared.store_writes_max),
+      applied_(shared.core_count),
+      membership_([&] {
+          Membership::Setup setup;
+          setup.self = BrokerId(shared.config.node_id);
+          const uint64_t high = ports.random->next();
+          const uint64_t low = ports.random->next();
+          setup.incarnation = make_uuid(high, low);
+          setup.session_ttl = std::chrono::milliseconds(shared.config.session_timeout_ms);
+          setup.store = &store;
+          setup.changes = &changes_;
+          setup.random = ports.random;
+          return setup;
+      }()),
+      controller_(BrokerId(shared.config.node_id)) {}
 
 void MetadataCore::start() {
     store_.set_events(this);
     store_.load();
+    membership_.open_session();
 }
 
 // ---- start --------------------------------------------------------------------------------------
@@ -61,66 +77,111 @@ void MetadataCore::register_broker() {
         return;
     }
     ensure_cluster_ = std::make_unique<metadata::EnsureCluster>();
-    changes_.start(Token{0, 1}, *ensure_cluster_, ports_.clock->mono() + kRegisterMax, *image_,
+    changes_.start(kEnsureRequest, *ensure_cluster_, ports_.clock->mono() + kRegisterMax, *image_,
                    *ports_.random);
 }
 
-void MetadataCore::registration_step() {
-    if (!register_broker_) {
-        if (Result<void> done = ensure_cluster_->outcome(); !done) {
-            end(std::move(done));
-            return;
-        }
-        if (Result<void> mine = shared_.log_dirs->bind_cluster(image_->cluster_id); !mine) {
-            end(std::move(mine));
-            return;
-        }
-        if (Result<void> checked = quarantine_strangers(); !checked) {
-            end(std::move(checked));
-            return;
-        }
-        const config::BrokerConfig& config = shared_.config;
-        metadata::BrokerImage self;
-        self.id = BrokerId(config.node_id);
-        self.host = listeners_[0].host;
-        self.port = listeners_[0].port;
-        if (!config.advertised_listeners.empty()) {
-            self.host = config.advertised_listeners[0].host;
-            self.port = config.advertised_listeners[0].port != 0
-                            ? config.advertised_listeners[0].port
-                            : listeners_[0].port;
-        }
-        self.rack = config.rack.value_or("");
-        if (!admin_listeners_.empty()) {
-            self.admin_host = admin_listeners_[0].host;
-            self.admin_port = admin_listeners_[0].port;
-        }
-        register_broker_ = std::make_unique<metadata::RegisterBroker>(std::move(self));
-        changes_.start(Token{0, 2}, *register_broker_, ports_.clock->mono() + kRegisterMax, *image_,
-                       *ports_.random);
+// The cluster has an id: are these its directories?
+Result<void> MetadataCore::prepare_directories() {
+    QT_TRY(ensure_cluster_->outcome());
+    QT_TRY(shared_.log_dirs->bind_cluster(image_->cluster_id));
+    return quarantine_strangers();
+}
+
+void MetadataCore::begin_membership() {
+    const config::BrokerConfig& config = shared_.config;
+    metadata::BrokerImage self;
+    self.host = listeners_[0].host;
+    self.port = listeners_[0].port;
+    if (!config.advertised_listeners.empty()) {
+        self.host = config.advertised_listeners[0].host;
+        self.port = config.advertised_listeners[0].port != 0 ? config.advertised_listeners[0].port
+                                                             : listeners_[0].port;
+    }
+    self.rack = config.rack.value_or("");
+    if (!admin_listeners_.empty()) {
+        self.admin_host = admin_listeners_[0].host;
+        self.admin_port = admin_listeners_[0].port;
+    }
+    storage::LogDirs& dirs = *shared_.log_dirs;
+    port::Disk& disk = *ports_.disk;
+    DiskLife life;
+    life.identities = dirs.identities();
+    Result<int64_t> count = dirs.start_count(disk);
+    if (!count) {
+        end(std::move(count).error());
         return;
     }
-    if (Result<void> done = register_broker_->outcome(); !done) {
-        end(std::move(done));
+    life.start_count = *count;
+    life.was_clean = dirs.was_clean();
+    life.holds = [&dirs, &disk](std::string_view topic, const PartitionKey& key) {
+        return dirs.holds(disk, topic, key);
+    };
+    life.write_start_count = [&dirs, &disk](int64_t next) {
+        return dirs.write_start_count(disk, next);
+    };
+    membership_.begin(std::move(self), std::move(life), *image_, ports_.clock->mono());
+}
+
+// Carries out what became of the membership: call after each of its events.
+void MetadataCore::follow_membership() {
+    if (life_ == Life::ended) {
         return;
     }
-    life_ = Life::opening;
-    metadata::Delta whole;
-    whole.revision = image_->revision;
-    publish(image_, std::move(whole));
+    if (membership_.failure()) {
+        end(*membership_.failure());
+        return;
+    }
+    shared_.session_valid_until.store(membership_.valid_until().time_since_epoch().count(),
+                                      std::memory_order_release);
+    const bool is_member = membership_.is_member();
+    if (is_member != was_member_) {
+        was_member_ = is_member;
+        const MonoTime now = ports_.clock->mono();
+        controller_.set_willing(is_member, now);
+        if (is_member && membership_.claim() != Revision{0}) {
+            controller_.set_claim(membership_.claim(), now);
+        }
+        if (is_member && life_ == Life::registering) {
+            life_ = Life::opening;
+            metadata::Delta whole;
+            whole.revision = image_->revision;
+            publish(image_, std::move(whole));
+        }
+    }
+    if (life_ == Life::resigning && membership_.is_resigned()) {
+        begin_drain();
+    }
+    if (life_ == Life::leaving && membership_.has_left()) {
+        end(std::move(closed_result_));
+    }
 }
 
 // Files of topics that the store does not list are never deleted, only put aside: the store may be
-// the one that forgot.
+// the one that forgot. Where it says that a topic was deleted, or that others hold the replica now
+// and one of them leads, they go.
 Result<void> MetadataCore::quarantine_strangers() {
-    const auto is_listed = [this](const storage::PartitionName& name) {
+    const BrokerId self(shared_.config.node_id);
+    const auto expected = [&](const storage::PartitionName& name) -> std::optional<PartitionKey> {
         const metadata::TopicImage* topic = image_->topic(name.topic);
-        return topic != nullptr && name.index.value() >= 0 &&
-               static_cast<size_t>(name.index.value()) < topic->partitions.size();
+        const auto index = static_cast<size_t>(name.index.value());
+        if (topic == nullptr || name.index.value() < 0 || index >= topic->partitions.size() ||
+            !metadata::contains(topic->partitions[index].replicas, self)) {
+            return std::nullopt;
+        }
+        return PartitionKey{topic->id, name.index};
     };
-    const auto was_deleted = [this](const TopicId& id) { return image_->trash.contains(id); };
+    const auto is_listed = [&](const storage::PartitionName& name) {
+        return expected(name).has_value();
+    };
+    const auto may_go = [&](const PartitionKey& key) {
+        const metadata::PartitionImage* partition = image_->partition(key);
+        return image_->trash.contains(key.topic_id) ||
+               (partition != nullptr && !metadata::contains(partition->replicas, self) &&
+                partition->leader != kNoBroker);
+    };
     QT_TRY_ASSIGN(const std::vector<std::string> moved,
-                  shared_.log_dirs->quarantine_unlisted(is_listed, was_deleted));
+                  shared_.log_dirs->quarantine_unlisted(is_listed, may_go, expected));
     for (const std::string& name : moved) {
         log_line(LogLevel::warn, "quarantined", {{"partition", name}});
     }
@@ -180,24 +241,84 @@ void MetadataCore::on_store_changed(const port::StoreChange& change) {
         end(std::move(step).error());
         return;
     }
-    publish(std::move(step->image), std::move(step->delta));
+    take_step(*std::move(step));
+}
+
+void MetadataCore::take_step(metadata::Replay::Step step) {
+    const metadata::Delta delta = step.delta;
+    publish(std::move(step.image), std::move(step.delta));
+    const MonoTime now = ports_.clock->mono();
+    controller_.on_image(image_, delta, now);
+    membership_.on_image(*image_, now);
+    follow_membership();
     answer_applied();
 }
 
-// The stores a broker can have so far tell every change.
-void MetadataCore::on_store_reloaded(port::StoreSnapshot) {
-    QT_UNREACHABLE();
+// The difference to what was known is one change like others.
+void MetadataCore::on_store_reloaded(port::StoreSnapshot snapshot) {
+    if (life_ == Life::loading || life_ == Life::ended) {
+        return;
+    }
+    Result<metadata::Replay::Step> step = replay_.load(snapshot);
+    if (!step) {
+        end(std::move(step).error());
+        return;
+    }
+    log_line(LogLevel::info, "metadata_reloaded",
+             {{"revision", std::to_string(snapshot.revision.value())}});
+    take_step(*std::move(step));
 }
 
-// Nobody here opens a session yet.
-void MetadataCore::on_session_renewed(MonoTime) {
-    QT_UNREACHABLE();
+void MetadataCore::on_session_renewed(MonoTime valid_until) {
+    membership_.on_session_renewed(valid_until, *image_, ports_.clock->mono());
+    follow_membership();
 }
+
 void MetadataCore::on_session_lost() {
-    QT_UNREACHABLE();
+    membership_.on_session_lost(ports_.clock->mono());
+    follow_membership();
 }
+
 void MetadataCore::on_session_closed() {
-    QT_UNREACHABLE();
+    membership_.on_session_closed();
+    follow_membership();
+}
+
+// Any broker may say that a process is gone: its key goes, guarded by its epoch, and where that was
+// an error the broker registers again.
+void MetadataCore::fence(BrokerId broker, Revision epoch) {
+    const bool is_under_way = std::any_of(
+        fences_.begin(), fences_.end(), [&](const Fence& fence) { return fence.broker == broker; });
+    const metadata::BrokerImage* known = image_->find_broker(broker);
+    if (is_under_way || known == nullptr || known->epoch != epoch || epoch == Revision{0} ||
+        broker == BrokerId(shared_.config.node_id) || life_ == Life::ended) {
+        return;
+    }
+    log_line(LogLevel::warn, "broker_is_gone", {{"broker", std::to_string(broker.value())}});
+    Fence& fence = fences_.emplace_back();
+    fence.broker = broker;
+    fence.operation = std::make_unique<metadata::FenceBroker>(broker, epoch);
+    changes_.start(kFenceRequest, *fence.operation, ports_.clock->mono() + kRegisterMax, *image_,
+                   *ports_.random);
+}
+
+// An operation of our own is finished.
+void MetadataCore::on_finished(Token request) {
+    if (life_ == Life::ended) {
+        return;
+    }
+    if (request == kEnsureRequest) {
+        if (Result<void> prepared = prepare_directories(); !prepared) {
+            end(std::move(prepared));
+            return;
+        }
+        begin_membership();
+    } else if (request == kFenceRequest) {
+        std::erase_if(fences_, [](const Fence& fence) { return fence.operation->is_finished(); });
+    } else {
+        membership_.on_finished(*image_, ports_.clock->mono());
+    }
+    follow_membership();
 }
 
 void MetadataCore::on_store_committed(Token token, Result<Revision> result) {
@@ -214,6 +335,10 @@ void MetadataCore::on_store_committed(Token token, Result<Revision> result) {
 }
 
 void MetadataCore::answer(const Commit& commit, Result<Revision> result) {
+    if (commit.is_controllers) {
+        controller_.on_committed(commit.change, result, ports_.clock->mono());
+        return;
+    }
     if (commit.core == ports_.id) {
         changes_.on_committed(commit.change, std::move(result), ports_.clock->mono(),
                               *ports_.random);
@@ -269,6 +394,17 @@ void MetadataCore::begin_stop() {
     if (life_ != Life::serving) {
         return; // opening: start_serving looks again; or stopping already
     }
+    life_ = Life::resigning;
+    if (membership_.is_member()) {
+        membership_.resign(*image_, ports_.clock->mono());
+        follow_membership();
+    } else {
+        begin_drain();
+    }
+}
+
+// The leaderships have moved; cores finish what is under way.
+void MetadataCore::begin_drain() {
     life_ = Life::draining;
     shared_.serving.store(false, std::memory_order_relaxed);
     cores_done_ = 0;
@@ -293,7 +429,11 @@ void MetadataCore::on_closed_mail(ClosedMail& mail) {
         }
     }
     if (++cores_done_ == shared_.core_count) {
-        end(shared_.log_dirs->write_clean_shutdown(std::move(closed_dirs_)));
+        closed_result_ = shared_.log_dirs->write_clean_shutdown(std::move(closed_dirs_));
+        life_ = Life::leaving;
+        controller_.set_willing(false, ports_.clock->mono());
+        membership_.leave();
+        follow_membership();
     }
 }
 
@@ -315,8 +455,6 @@ void MetadataCore::post_to_all(std::unique_ptr<port::Mail> (*make)(CoreId self))
 void MetadataCore::on_mail(std::unique_ptr<port::Mail> mail) {
     auto& broker_mail = static_cast<BrokerMail&>(*mail);
     switch (broker_mail.kind) {
-    case MailKind::peer_refused: // its session ends by itself, if later
-        return;
     case MailKind::listening: {
         auto& listening = static_cast<ListeningMail&>(broker_mail);
         if (!listening.listeners) {
@@ -333,6 +471,11 @@ void MetadataCore::on_mail(std::unique_ptr<port::Mail> mail) {
         auto& commit = static_cast<CommitMail&>(broker_mail);
         const Token token = commits_.emplace(Commit{broker_mail.from, commit.change});
         store_.commit(std::move(commit.transaction), token);
+        return;
+    }
+    case MailKind::peer_refused: {
+        const peer::Refused& refused = static_cast<PeerRefusedMail&>(broker_mail).refused;
+        fence(refused.broker, refused.epoch);
         return;
     }
     case MailKind::image_applied:
@@ -358,7 +501,11 @@ void MetadataCore::on_mail(std::unique_ptr<port::Mail> mail) {
 }
 
 void MetadataCore::on_timer() {
-    changes_.on_time(ports_.clock->mono(), *image_, *ports_.random);
+    const MonoTime now = ports_.clock->mono();
+    changes_.on_time(now, *image_, *ports_.random);
+    controller_.on_time(now);
+    membership_.on_time(*image_, now);
+    follow_membership();
 }
 
 void MetadataCore::on_turn_end() {
@@ -368,15 +515,18 @@ void MetadataCore::on_turn_end() {
             const Token token = commits_.emplace(Commit{ports_.id, commit.change});
             store_.commit(std::move(commit.transaction), token);
         }
+        for (metadata::Controller::Commit& commit : controller_.take_commits()) {
+            const Token token = commits_.emplace(Commit{ports_.id, commit.batch, true});
+            store_.commit(std::move(commit.transaction), token);
+        }
         again = store_.deliver_pending();
-        for ([[maybe_unused]] const Token request : changes_.take_finished()) {
-            if (life_ == Life::registering) {
-                registration_step();
-            }
+        for (const Token request : changes_.take_finished()) {
+            on_finished(request);
             again = true;
         }
     }
-    ports_.timer->set_alarm(changes_.next_due());
+    ports_.timer->set_alarm(
+        std::min({changes_.next_due(), controller_.next_due(), membership_.next_due()}));
 }
 
 // The metadata core has no connections and no partition files of its own.

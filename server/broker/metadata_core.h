@@ -2,15 +2,19 @@
 // hands each image to all data cores, carries their commits to the store, and orders start and
 // stop. It has a thread and loop of its own, so that metadata never waits behind a fetch.
 //
-//   loading -> registering -> opening -> serving -> draining -> closing -> ended
-//              (cluster id,   (cores apply the first image: partitions recover)
-//               this broker)
+//   loading -> registering -> opening -> serving -> resigning -> draining -> closing -> leaving
+//              (cluster id,   (cores apply           (others take  -> ended
+//               membership)    the first image)       over)
+//
+// Two machines live on it: Membership (this broker's registration) and the Controller.
 #pragma once
 
 #include "lib/base/slot_map.h"
 #include "server/broker/change_runner.h"
 #include "server/broker/mail.h"
+#include "server/broker/membership.h"
 #include "server/broker/shared.h"
+#include "server/metadata/controller.h"
 #include "server/metadata/decide_brokers.h"
 #include "server/metadata/replay.h"
 #include "server/port/core_events.h"
@@ -65,12 +69,28 @@ public:
     void on_session_closed() override;
 
 private:
-    enum class Life : uint8_t { loading, registering, opening, serving, draining, closing, ended };
+    enum class Life : uint8_t {
+        loading,
+        registering,
+        opening,
+        serving,
+        resigning,
+        draining,
+        closing,
+        leaving,
+        ended,
+    };
 
     /// A commit of a core (or our own: core == our id) on its way through the store.
     struct Commit {
         CoreId core;
         Token change;
+        bool is_controllers = false; // change is one of its batches
+    };
+    /// A fence for a process that is gone, under way.
+    struct Fence {
+        BrokerId broker;
+        std::unique_ptr<metadata::FenceBroker> operation;
     };
     /// A commit that waits until all cores applied its revision.
     struct Unapplied {
@@ -79,8 +99,14 @@ private:
     };
 
     void register_broker();
-    void registration_step();
+    Result<void> prepare_directories();
+    void begin_membership();
+    void follow_membership();
     Result<void> quarantine_strangers();
+    void take_step(metadata::Replay::Step step);
+    void fence(BrokerId broker, Revision epoch);
+    void on_finished(Token request);
+    void begin_drain();
     void publish(metadata::ImageRef image, metadata::Delta delta);
     void post_images();
     void on_image_applied(CoreId core, Revision revision);
@@ -101,14 +127,17 @@ private:
     metadata::Replay replay_;
     metadata::ImageRef image_;
     LogLevel log_level_;   // the program's, as it was set at start or at run time
-    ChangeRunner changes_; // our own: cluster id and registration
+    ChangeRunner changes_; // our own: cluster id, membership, fences
     SlotMap<Commit> commits_;
     std::vector<Unapplied> unapplied_;
     std::vector<Revision> applied_;                  // by core
     std::deque<metadata::Replay::Step> unpublished_; // images the cores have not been sent
     Revision last_deletion_{0};                      // of the last image sent that deletes topics
     std::unique_ptr<metadata::EnsureCluster> ensure_cluster_;
-    std::unique_ptr<metadata::RegisterBroker> register_broker_;
+    Membership membership_;
+    metadata::Controller controller_;
+    std::vector<Fence> fences_;
+    bool was_member_ = false;
     std::vector<port::SocketAddress> listeners_;
     std::vector<port::SocketAddress> admin_listeners_;
     bool listening_ = false;
@@ -116,6 +145,7 @@ private:
     Life life_ = Life::loading;
     uint16_t cores_done_ = 0; // drained or closed
     std::vector<storage::LogDirs::Closed> closed_dirs_;
+    Result<void> closed_result_; // while leaving
 };
 
 } // namespace qtool::broker

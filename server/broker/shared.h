@@ -23,13 +23,20 @@ struct Shared {
     uint16_t core_count = 1;     // data cores; the metadata core has this number as its CoreId
     std::vector<std::unique_ptr<metrics::CoreCounters>> counters; // one per data core
     storage::LogDirs* log_dirs = nullptr;
+    size_t store_writes_max = SIZE_MAX;        // of one transaction of the metadata store
     std::unique_ptr<quota::Meter> quotas;      // made before the cores start
     std::atomic<uint64_t> connections_open{0}; // for max.connections over all cores
     std::atomic<uint32_t> fetch_sessions_open{0};
     std::atomic<bool> serving{false}; // what /healthz says
+    /// Until when the session with the metadata store holds for sure, as MonoTime in its ticks; set
+    /// by the metadata core. Never ends on a store of this process alone.
+    std::atomic<MonoTime::rep> session_valid_until{kMonoNever.time_since_epoch().count()};
     WallTime started_at{};
 
     [[nodiscard]] CoreId metadata_core() const { return CoreId(core_count); }
+    [[nodiscard]] MonoTime session_end() const {
+        return MonoTime(MonoTime::duration(session_valid_until.load(std::memory_order_acquire)));
+    }
     /// Consecutive partitions of a topic go to different cores, so that few partitions spread too.
     [[nodiscard]] CoreId owner(const PartitionKey& key) const {
         const auto start = static_cast<uint32_t>(std::hash<Uuid>()(key.topic_id));

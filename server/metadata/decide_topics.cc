@@ -104,6 +104,17 @@ private:
     bool loaded_ = false;
 };
 
+// Somebody must lead a new partition.
+Result<void> check_some_live(const Image& image, int32_t partition,
+                             const std::vector<BrokerId>& replicas) {
+    if (std::any_of(replicas.begin(), replicas.end(),
+                    [&](BrokerId broker) { return image.is_live(broker); })) {
+        return {};
+    }
+    return Error(Code::invalid_replica_assignment, "partition " + std::to_string(partition) +
+                                                       ": none of the assigned brokers is live");
+}
+
 Result<Placed> assigned_replicas(const NewTopic& topic, const Image& image) {
     if (topic.partition_count != -1 || topic.replication_factor != -1) {
         return Error(Code::invalid_request,
@@ -121,6 +132,7 @@ Result<Placed> assigned_replicas(const NewTopic& topic, const Image& image) {
                              ", each once");
         }
         QT_TRY(check_replicas(image.brokers, assignment.partition, assignment.replicas));
+        QT_TRY(check_some_live(image, assignment.partition, assignment.replicas));
         placed[index] = assignment.replicas;
     }
     for (const std::vector<BrokerId>& replicas : placed) {
@@ -164,20 +176,21 @@ Result<Placed> replicas_of(const NewTopic& topic, const Image& image,
     return place_replicas(image.brokers, wanted.first, wanted.second, random);
 }
 
-PartitionImage new_partition(const std::vector<BrokerId>& replicas) {
+PartitionImage new_partition(const Image& image, const std::vector<BrokerId>& replicas) {
     PartitionImage partition;
     partition.replicas = replicas;
-    partition.isr = replicas;
-    partition.leader = replicas.front();
+    std::copy_if(replicas.begin(), replicas.end(), std::back_inserter(partition.isr),
+                 [&](BrokerId broker) { return image.is_live(broker); });
+    partition.leader = partition.isr.front();
     return partition;
 }
 
-void write_partitions(const TopicId& id, int32_t first, const Placed& placed,
-                      port::StoreTransaction& transaction) {
+void write_partitions(const Image& image, const TopicId& id, int32_t first, const Placed& placed,
+                      WriteUnit& unit) {
     int32_t index = first;
     for (const std::vector<BrokerId>& replicas : placed) {
-        transaction.writes.push_back(
-            {partition_key(id, index), encode_partition(new_partition(replicas))});
+        unit.first.push_back(
+            {partition_key(id, index), encode_partition(new_partition(image, replicas))});
         index++;
     }
 }
@@ -202,7 +215,10 @@ CreateTopics::CreateTopics(std::vector<NewTopic> topics, bool validate_only,
       broker_(&broker) {}
 
 port::StoreTransaction CreateTopics::decide(const Image& image, port::Random& random) {
-    port::StoreTransaction transaction;
+    if (std::exchange(is_continuing_, false)) {
+        return parts_.current();
+    }
+    std::vector<WriteUnit> units;
     const config::BrokerConfig& broker = image.broker ? *image.broker : *broker_;
     results_.assign(topics_.size(), {});
     std::map<std::string_view, size_t> times = count_names(topics_);
@@ -229,13 +245,13 @@ port::StoreTransaction CreateTopics::decide(const Image& image, port::Random& ra
         if (validate_only_) {
             return {};
         }
-        transaction.guards.push_back({topic_key(topic.name), Revision{0}});
-        write_partitions(created.id, 0, placed, transaction);
+        WriteUnit& unit = units.emplace_back();
+        unit.guards.push_back({topic_key(topic.name), Revision{0}});
+        write_partitions(image, created.id, 0, placed, unit);
         if (!created.configs.empty()) {
-            transaction.writes.push_back(
-                {topic_configs_key(created.id), encode_configs(created.configs)});
+            unit.last.push_back({topic_configs_key(created.id), encode_configs(created.configs)});
         }
-        transaction.writes.push_back(
+        unit.last.push_back(
             {topic_key(topic.name), encode_topic({created.id, created.partition_count})});
         return {};
     };
@@ -245,7 +261,13 @@ port::StoreTransaction CreateTopics::decide(const Image& image, port::Random& ra
             results_[i].error = std::move(result).error();
         }
     }
-    return transaction;
+    parts_ = WriteParts(std::move(units), writes_max());
+    return parts_.current();
+}
+
+bool CreateTopics::advance() {
+    is_continuing_ = parts_.advance();
+    return is_continuing_;
 }
 
 void CreateTopics::finish(Result<void> result) {
@@ -262,17 +284,27 @@ void CreateTopics::finish(Result<void> result) {
 
 // ---- delete -------------------------------------------------------------------------------------
 
-DeleteTopics::DeleteTopics(std::vector<TopicToDelete> topics) : topics_(std::move(topics)) {}
+DeleteTopics::DeleteTopics(std::vector<TopicToDelete> topics)
+    : topics_(std::move(topics)),
+      done_(topics_.size()) {}
 
 port::StoreTransaction DeleteTopics::decide(const Image& image, port::Random&) {
     port::StoreTransaction transaction;
-    results_.clear();
-    std::vector<const TopicImage*> found;
+    deciding_.clear();
+    rest_deciding_.clear();
+    rest_taken_ = 0;
+    results_.resize(topics_.size());
+    std::vector<const TopicImage*> found(topics_.size());
     std::map<TopicId, size_t> times;
-    for (const TopicToDelete& asked : topics_) {
+    for (size_t i = 0; i < topics_.size(); i++) {
+        if (done_[i]) {
+            continue;
+        }
+        const TopicToDelete& asked = topics_[i];
         const bool by_id = !asked.id.is_zero();
         const TopicImage* topic = by_id ? image.topic(asked.id) : image.topic(asked.name);
-        DeletedTopic& result = results_.emplace_back();
+        DeletedTopic& result = results_[i];
+        result = {};
         result.name = topic != nullptr ? topic->name : by_id ? std::string() : asked.name;
         result.id = topic != nullptr ? topic->id : asked.id;
         if (topic != nullptr) {
@@ -283,7 +315,7 @@ port::StoreTransaction DeleteTopics::decide(const Image& image, port::Random&) {
         } else {
             result.error = Error(Code::unknown_topic, "topic '" + asked.name + "' does not exist");
         }
-        found.push_back(topic);
+        found[i] = topic;
     }
 
     size_t trashed = image.trash.size();
@@ -296,6 +328,12 @@ port::StoreTransaction DeleteTopics::decide(const Image& image, port::Random&) {
             results_[i].error = twice_in_request(topic->name);
             continue;
         }
+        // Keys of the topic, and one entry of the trash that makes room for it.
+        constexpr size_t kWritesMax = 4;
+        if (writes_max() - kWritesMax < transaction.writes.size()) {
+            break; // the others in the next part
+        }
+        deciding_.push_back(i);
         // Configs may come and go without the topic's key; a new partition rewrites it.
         const std::string configs = topic_configs_key(topic->id);
         transaction.guards.push_back({topic_key(topic->name), topic->mod_revision});
@@ -306,28 +344,58 @@ port::StoreTransaction DeleteTopics::decide(const Image& image, port::Random&) {
             transaction.writes.push_back({configs, std::nullopt});
         }
         for (size_t p = 0; p < topic->partitions.size(); p++) {
-            transaction.writes.push_back(
+            rest_deciding_.push_back(
                 {partition_key(topic->id, static_cast<int32_t>(p)), std::nullopt});
         }
         trashed++;
     }
     for (const auto& entry : image.trash) {
-        if (transaction.writes.empty() || trashed <= kTrashedTopicsMax) {
+        if (transaction.writes.empty() || trashed <= kTrashedTopicsMax ||
+            transaction.writes.size() >= writes_max()) {
             break;
         }
         transaction.writes.push_back({trash_key(entry.first), std::nullopt});
         trashed--;
     }
+    if (deciding_.empty()) {
+        return delete_rest();
+    }
+    if (transaction.writes.size() + rest_deciding_.size() <= writes_max()) {
+        transaction.writes.insert(transaction.writes.end(), rest_deciding_.begin(),
+                                  rest_deciding_.end());
+        rest_deciding_.clear();
+    }
     return transaction;
+}
+
+// Partitions of topics whose keys are gone belong to nobody: no guard is needed.
+port::StoreTransaction DeleteTopics::delete_rest() {
+    port::StoreTransaction transaction;
+    rest_taken_ = std::min(rest_.size(), writes_max());
+    transaction.writes.assign(rest_.end() - static_cast<ptrdiff_t>(rest_taken_), rest_.end());
+    return transaction;
+}
+
+bool DeleteTopics::advance() {
+    for (const size_t i : deciding_) {
+        done_[i] = true;
+    }
+    rest_.resize(rest_.size() - rest_taken_);
+    rest_.insert(rest_.end(), rest_deciding_.begin(), rest_deciding_.end());
+    bool are_left = !rest_.empty();
+    for (size_t i = 0; i < topics_.size(); i++) {
+        are_left = are_left || (!done_[i] && !results_[i].error);
+    }
+    return are_left;
 }
 
 void DeleteTopics::finish(Result<void> result) {
     if (result) {
         return;
     }
-    for (DeletedTopic& item : results_) {
-        if (!item.error) {
-            item.error = result.error();
+    for (size_t i = 0; i < results_.size(); i++) {
+        if (!results_[i].error && !done_[i]) {
+            results_[i].error = result.error();
         }
     }
 }
@@ -366,6 +434,7 @@ Result<Placed> added_replicas(const MorePartitions& more, const TopicImage& topi
     int32_t index = count;
     for (const std::vector<BrokerId>& replicas : *more.assignments) {
         QT_TRY(check_replicas(image.brokers, index, replicas));
+        QT_TRY(check_some_live(image, index, replicas));
         if (replicas.size() != factor) {
             return Error(Code::invalid_replica_assignment,
                          "partition " + std::to_string(index) + ": " +
@@ -381,7 +450,10 @@ Result<Placed> added_replicas(const MorePartitions& more, const TopicImage& topi
 } // namespace
 
 port::StoreTransaction CreatePartitions::decide(const Image& image, port::Random& random) {
-    port::StoreTransaction transaction;
+    if (std::exchange(is_continuing_, false)) {
+        return parts_.current();
+    }
+    std::vector<WriteUnit> units;
     results_.assign(topics_.size(), std::nullopt);
     std::map<std::string_view, size_t> times = count_names(topics_);
     PartitionBudget budget(image);
@@ -399,11 +471,11 @@ port::StoreTransaction CreatePartitions::decide(const Image& image, port::Random
         if (validate_only_) {
             return {};
         }
-        transaction.guards.push_back({topic_key(topic->name), topic->mod_revision});
-        write_partitions(topic->id, static_cast<int32_t>(topic->partitions.size()), placed,
-                         transaction);
-        transaction.writes.push_back(
-            {topic_key(topic->name), encode_topic({topic->id, more.count})});
+        WriteUnit& unit = units.emplace_back();
+        unit.guards.push_back({topic_key(topic->name), topic->mod_revision});
+        write_partitions(image, topic->id, static_cast<int32_t>(topic->partitions.size()), placed,
+                         unit);
+        unit.last.push_back({topic_key(topic->name), encode_topic({topic->id, more.count})});
         return {};
     };
     for (size_t i = 0; i < topics_.size(); i++) {
@@ -411,7 +483,13 @@ port::StoreTransaction CreatePartitions::decide(const Image& image, port::Random
             results_[i] = std::move(result).error();
         }
     }
-    return transaction;
+    parts_ = WriteParts(std::move(units), writes_max());
+    return parts_.current();
+}
+
+bool CreatePartitions::advance() {
+    is_continuing_ = parts_.advance();
+    return is_continuing_;
 }
 
 void CreatePartitions::finish(Result<void> result) {

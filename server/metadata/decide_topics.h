@@ -1,10 +1,12 @@
 // Decisions on topics: create, delete, more partitions. Each item of a request succeeds or fails on
-// its own; the items that succeed go into one store transaction, so a topic is there whole or not.
+// its own; the items that succeed go into one store transaction, or, where a store takes no such
+// large one, into several with the topics' keys last; so a topic is there whole or not.
 // Lives on the core of the connection that asked (see operation.h).
 #pragma once
 
 #include "lib/config/broker_config.h"
 #include "server/metadata/operation.h"
+#include "server/metadata/write_parts.h"
 
 #include <optional>
 #include <string>
@@ -52,12 +54,15 @@ public:
                  const config::BrokerConfig& broker);
 
     port::StoreTransaction decide(const Image& image, port::Random& random) override;
+    bool advance() override;
     void finish(Result<void> result) override;
     /// One for each topic asked for, in that order. Valid after finish.
     [[nodiscard]] const std::vector<CreatedTopic>& results() const { return results_; }
 
 private:
     std::vector<NewTopic> topics_;
+    WriteParts parts_;
+    bool is_continuing_ = false; // the next decision is the next part
     bool validate_only_;
     const config::BrokerConfig* broker_;
     std::vector<CreatedTopic> results_;
@@ -80,12 +85,20 @@ public:
     explicit DeleteTopics(std::vector<TopicToDelete> topics);
 
     port::StoreTransaction decide(const Image& image, port::Random& random) override;
+    bool advance() override;
     void finish(Result<void> result) override;
     /// One for each topic asked for, in that order. Valid after finish.
     [[nodiscard]] const std::vector<DeletedTopic>& results() const { return results_; }
 
 private:
+    port::StoreTransaction delete_rest();
+
     std::vector<TopicToDelete> topics_;
+    std::vector<size_t> deciding_;       // topics whose keys the last decision deletes
+    std::vector<bool> done_;             // by topic: its key is gone
+    std::vector<port::StoreWrite> rest_; // deletes of their partitions, still to be written
+    std::vector<port::StoreWrite> rest_deciding_; // of deciding_
+    size_t rest_taken_ = 0;                       // of rest_, by the last decision
     std::vector<DeletedTopic> results_;
 };
 
@@ -103,12 +116,15 @@ public:
     CreatePartitions(std::vector<MorePartitions> topics, bool validate_only);
 
     port::StoreTransaction decide(const Image& image, port::Random& random) override;
+    bool advance() override;
     void finish(Result<void> result) override;
     /// One for each topic asked for, in that order; empty: success. Valid after finish.
     [[nodiscard]] const std::vector<std::optional<Error>>& results() const { return results_; }
 
 private:
     std::vector<MorePartitions> topics_;
+    WriteParts parts_;
+    bool is_continuing_ = false; // the next decision is the next part
     bool validate_only_;
     std::vector<std::optional<Error>> results_;
 };

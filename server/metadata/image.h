@@ -26,7 +26,7 @@ constexpr bool is_internal_topic(std::string_view name) {
 
 struct PartitionImage {
     std::vector<BrokerId> replicas; // assignment order; the first is the preferred leader
-    std::vector<BrokerId> isr;      // never empty
+    std::vector<BrokerId> isr;      // empty: the last copy of what is committed is lost
     BrokerId leader = kNoBroker;
     LeaderEpoch leader_epoch{0};
     int32_t partition_epoch = 0; // rises with every change of this partition

@@ -29,7 +29,9 @@ void add_missing(Brokers& brokers, const Brokers& more) {
 
 size_t min_isr(const TopicImage& topic, const PartitionImage& partition) {
     const auto wanted = static_cast<size_t>(std::max(topic.effective.min_insync_replicas, 1));
-    return std::min(wanted, partition.replicas.size());
+    // Replicas that are still being added would only make writes wait for them.
+    const size_t there = without(partition.replicas, partition.adding_replicas).size();
+    return std::min(wanted, std::max<size_t>(there, 1));
 }
 
 bool contains(const std::vector<BrokerId>& brokers, BrokerId broker) {
@@ -37,7 +39,7 @@ bool contains(const std::vector<BrokerId>& brokers, BrokerId broker) {
 }
 
 PartitionChange::PartitionChange(const TopicImage& topic, const PartitionImage& before)
-    : topic_(topic),
+    : topic_(&topic),
       before_(before),
       now_(before) {}
 
@@ -54,11 +56,15 @@ void PartitionChange::set_isr(Brokers isr) {
 
 // Of the candidates, each of which holds all that is committed, those the ISR does not have.
 void PartitionChange::set_elr(const Brokers& candidates) {
-    if (now_.isr.size() >= min_isr(topic_, now_)) {
+    if (now_.isr.size() >= min_isr(*topic_, now_)) {
         now_.elr.clear();
         return;
     }
     now_.elr = without(candidates, now_.isr);
+}
+
+void PartitionChange::clear_elr_if_idle() {
+    set_elr(now_.elr);
 }
 
 void PartitionChange::leave_isr(const IsLive& stays) {
@@ -78,19 +84,29 @@ bool PartitionChange::lose_copy(BrokerId broker) {
     if (left.empty()) {
         // Who is in the ELR holds all that is committed, too.
         left = now_.elr;
-        if (left.empty()) {
-            return false;
-        }
     }
+    const bool is_left = !left.empty();
     const Brokers candidates = now_.elr;
     now_.isr = std::move(left);
     set_elr(candidates);
-    return true;
+    return is_left;
 }
 
 // ---- leader -------------------------------------------------------------------------------------
 
-void PartitionChange::elect(const IsLive& is_live, bool unclean) {
+void PartitionChange::elect(const IsLive& is_live) {
+    elect_one(is_live, topic_->effective.unclean_leader_election_enable);
+}
+
+void PartitionChange::elect_clean(const IsLive& is_live) {
+    elect_one(is_live, false);
+}
+
+void PartitionChange::elect_unclean(const IsLive& is_live) {
+    elect_one(is_live, true);
+}
+
+void PartitionChange::elect_one(const IsLive& is_live, bool unclean) {
     if (now_.leader != kNoBroker && contains(now_.isr, now_.leader) && is_live(now_.leader)) {
         return;
     }
@@ -141,7 +157,8 @@ void PartitionChange::renew_leader() {
 void PartitionChange::reassign(const Brokers& target) {
     QT_ASSERT(!target.empty());
     // What is being added is not there yet: a new wish starts from the replicas before.
-    const Brokers before = without(now_.replicas, now_.adding_replicas);
+    const Brokers all = now_.replicas;
+    const Brokers before = without(all, now_.adding_replicas);
     now_.adding_replicas = without(target, before);
     now_.removing_replicas = without(before, target);
     now_.replicas = target;
@@ -155,6 +172,7 @@ void PartitionChange::reassign(const Brokers& target) {
         now_.isr = kept;
     }
     now_.elr = without(now_.elr, without(now_.elr, now_.replicas));
+    is_new_term_ = is_new_term_ || !without(all, now_.replicas).empty();
     set_elr(now_.elr);
 }
 
@@ -170,6 +188,7 @@ bool PartitionChange::cancel_reassignment() {
     now_.replicas = replicas;
     now_.isr = isr;
     now_.elr = without(now_.elr, now_.adding_replicas);
+    is_new_term_ = is_new_term_ || !now_.adding_replicas.empty();
     now_.adding_replicas.clear();
     now_.removing_replicas.clear();
     set_elr(now_.elr);
@@ -187,6 +206,7 @@ bool PartitionChange::finish_reassignment() {
     now_.replicas = without(now_.replicas, now_.removing_replicas);
     now_.isr = isr;
     now_.elr = without(now_.elr, now_.removing_replicas);
+    is_new_term_ = is_new_term_ || !now_.removing_replicas.empty();
     now_.adding_replicas.clear();
     now_.removing_replicas.clear();
     set_elr(now_.elr);
@@ -205,7 +225,6 @@ std::optional<PartitionImage> PartitionChange::result() const {
     if (after.leader != kNoBroker) {
         QT_ASSERT(contains(after.isr, after.leader));
     }
-    QT_ASSERT(!after.isr.empty());
     return after;
 }
 

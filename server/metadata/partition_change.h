@@ -1,14 +1,16 @@
 // PartitionChange: what may become of the ISR, the leader and the replicas of one partition. Every
 // decision that touches a partition goes through it, so that the rules hold wherever it comes from.
 //
-//   ISR   never empty: its last member stays, alive or not
+//   ISR   its last member stays, alive or not; empty only when the last copy of what is committed
+//         is lost, so that nobody starts from nothing unless somebody asks for it
 //   ELR   (KIP-966) who leaves the ISR while it is, or falls, under min.insync.replicas, since the
 //         high watermark then stands still; cleared when the ISR is large enough again
 //   leader a live member of the ISR, in assignment order; else a live one of the ELR, which then is
 //         the ISR; else none, ISR and ELR kept; else, where the topic allows to lose records, any
 //         live replica
 //
-// Each change of leader raises the leader epoch by one, each change at all the partition epoch.
+// Each change of leader raises the leader epoch by one, and so do replicas that leave: no fetch of
+// theirs is then of this epoch. Each change at all raises the partition epoch by one.
 // Pure; for any thread. Source: Kafka's PartitionChangeBuilder; KIP-966, KIP-455.
 #pragma once
 
@@ -20,7 +22,12 @@
 
 namespace qtool::metadata {
 
-/// min.insync.replicas as it holds for a partition: at most its replicas.
+/// Partitions one transaction changes at most: with a guard each and a few more they fit any store
+/// (etcd: 120).
+inline constexpr size_t kBatchPartitionsMax = 100;
+
+/// min.insync.replicas as it holds for a partition: at least 1, at most its replicas, those that
+/// are being added apart.
 size_t min_isr(const TopicImage& topic, const PartitionImage& partition);
 
 /// Whether the broker is one of them.
@@ -37,15 +44,20 @@ public:
 
     /// Not empty; replicas only.
     void set_isr(std::vector<BrokerId> isr);
+    /// Clears the ELR when the ISR is large enough: min.insync.replicas may have been lowered.
+    void clear_elr_if_idle();
     /// Takes brokers out of the ISR, but never the last one. Where all would go, all stay: each
     /// of them holds what is committed.
     void leave_isr(const IsLive& stays);
     /// Its copy is gone, or not what it was: out of ISR and ELR. False: it was the last one that
-    /// held what is committed, and stays in the ISR so that nobody starts from nothing unasked.
+    /// held what is committed; the ISR is empty now. elect follows.
     bool lose_copy(BrokerId broker);
 
-    /// Keeps a live leader of the ISR; else elects as above. `unclean`: also by losing records.
-    void elect(const IsLive& is_live, bool unclean);
+    /// Keeps a live leader of the ISR; else elects as above.
+    void elect(const IsLive& is_live);
+    /// As elect, whatever the topic says of losing records: not, or where nobody else is found.
+    void elect_clean(const IsLive& is_live);
+    void elect_unclean(const IsLive& is_live);
     /// Makes the broker leader, which must be a member of the ISR.
     void set_leader(BrokerId broker);
     /// A new term of the leader there is.
@@ -65,9 +77,10 @@ public:
     [[nodiscard]] std::optional<PartitionImage> result() const;
 
 private:
+    void elect_one(const IsLive& is_live, bool unclean);
     void set_elr(const std::vector<BrokerId>& candidates);
 
-    const TopicImage& topic_;
+    const TopicImage* topic_;
     PartitionImage before_;
     PartitionImage now_;
     bool is_new_term_ = false;

@@ -10,15 +10,23 @@ namespace qtool::metadata {
 
 namespace {
 
-// Brokers in an order in which neighbours are on different racks as far as the racks go round:
-// racks a: 1 2 3, b: 4, none: 5  ->  5 1 4 2 3. Brokers without a rack count as one rack.
+bool is_usable(const BrokerImage& broker) {
+    return broker.is_live() && !broker.is_cordoned;
+}
+
+// Usable brokers in an order in which neighbours are on different racks as far as the racks go
+// round: racks a: 1 2 3, b: 4, none: 5  ->  5 1 4 2 3. Brokers without a rack count as one rack.
 std::vector<const BrokerImage*> rack_alternated(const std::map<BrokerId, BrokerImage>& brokers) {
     std::map<std::string, std::vector<const BrokerImage*>> racks;
+    size_t count = 0;
     for (const auto& entry : brokers) {
-        racks[entry.second.rack].push_back(&entry.second);
+        if (is_usable(entry.second)) {
+            racks[entry.second.rack].push_back(&entry.second);
+            count++;
+        }
     }
     std::vector<const BrokerImage*> order;
-    for (size_t round = 0; order.size() < brokers.size(); round++) {
+    for (size_t round = 0; order.size() < count; round++) {
         for (const auto& rack : racks) {
             if (round < rack.second.size()) {
                 order.push_back(rack.second[round]);
@@ -53,19 +61,51 @@ std::vector<BrokerId> place_one(const std::vector<const BrokerImage*>& order, si
 
 } // namespace
 
+size_t usable_brokers(const std::map<BrokerId, BrokerImage>& brokers) {
+    return static_cast<size_t>(std::count_if(
+        brokers.begin(), brokers.end(), [](const auto& entry) { return is_usable(entry.second); }));
+}
+
+std::vector<BrokerId> more_replicas(const std::map<BrokerId, BrokerImage>& brokers,
+                                    const std::vector<BrokerId>& replicas, size_t wanted,
+                                    size_t turn) {
+    const std::vector<const BrokerImage*> order = rack_alternated(brokers);
+    std::vector<BrokerId> more = replicas;
+    std::set<std::string_view> racks;
+    for (const BrokerId replica : replicas) {
+        if (const auto at = brokers.find(replica); at != brokers.end()) {
+            racks.insert(at->second.rack);
+        }
+    }
+    for (const bool new_racks_only : {true, false}) {
+        for (size_t i = 0; i < order.size() && more.size() < wanted; i++) {
+            const BrokerImage& broker = *order[(turn + i) % order.size()];
+            if (std::find(more.begin(), more.end(), broker.id) == more.end() &&
+                !(new_racks_only && racks.contains(broker.rack))) {
+                more.push_back(broker.id);
+                racks.insert(broker.rack);
+            }
+        }
+    }
+    return more;
+}
+
 Result<std::vector<std::vector<BrokerId>>>
 place_replicas(const std::map<BrokerId, BrokerImage>& brokers, int32_t partition_count,
                int32_t replication_factor, port::Random& random) {
     QT_ASSERT(partition_count >= 1);
     QT_ASSERT(replication_factor >= 1);
     const auto factor = static_cast<size_t>(replication_factor);
-    if (factor > brokers.size()) {
-        return Error(Code::invalid_replication_factor,
-                     "replication factor " + std::to_string(replication_factor) +
-                         " is larger than the number of brokers, " +
-                         std::to_string(brokers.size()));
-    }
     const std::vector<const BrokerImage*> order = rack_alternated(brokers);
+    if (factor > order.size()) {
+        std::string why = "replication factor " + std::to_string(replication_factor) +
+                          " is larger than the number of brokers, " + std::to_string(order.size());
+        if (order.size() != brokers.size()) {
+            why += " (" + std::to_string(brokers.size()) +
+                   " are registered, the others are not live or cordoned)";
+        }
+        return Error(Code::invalid_replication_factor, why);
+    }
     const size_t start = static_cast<size_t>(random.next() % order.size());
     std::vector<std::vector<BrokerId>> placed;
     placed.reserve(static_cast<size_t>(partition_count));

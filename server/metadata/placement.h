@@ -1,5 +1,6 @@
-// Placement: which brokers hold the replicas of new partitions. Leaders go round all brokers from a
-// random start; followers prefer racks the partition is not in yet. Pure; for any thread.
+// Placement: which brokers hold the replicas of new partitions: live ones that are not cordoned.
+// Leaders go round all of them from a random start; followers prefer racks the partition is not in
+// yet. Pure; for any thread.
 #pragma once
 
 #include "lib/base/result.h"
@@ -11,6 +12,15 @@
 #include <vector>
 
 namespace qtool::metadata {
+
+/// How many brokers may get replicas.
+size_t usable_brokers(const std::map<BrokerId, BrokerImage>& brokers);
+
+/// `replicas` and as many more as there are brokers for, up to `wanted` in all. `turn` says where
+/// to begin, so that many partitions spread.
+std::vector<BrokerId> more_replicas(const std::map<BrokerId, BrokerImage>& brokers,
+                                    const std::vector<BrokerId>& replicas, size_t wanted,
+                                    size_t turn);
 
 /// `partition_count` lists of `replication_factor` distinct brokers, preferred leader first.
 /// Both at least 1. Errors: invalid_replication_factor (more replicas than brokers).

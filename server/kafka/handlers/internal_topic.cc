@@ -1,12 +1,14 @@
 #include "server/kafka/handlers/internal_topic.h"
 
+#include "server/metadata/placement.h"
+
 #include <algorithm>
 
 namespace qtool::kafka {
 
 metadata::NewTopic new_internal_topic(std::string_view name, const request::Services& services) {
     const config::BrokerConfig& config = services.config();
-    const size_t brokers = std::max<size_t>(services.image()->brokers.size(), 1);
+    const size_t brokers = std::max<size_t>(metadata::usable_brokers(services.image()->brokers), 1);
     metadata::NewTopic topic;
     topic.name = name;
     const bool is_group = name == metadata::kGroupTopic;

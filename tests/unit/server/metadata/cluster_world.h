@@ -21,11 +21,7 @@ inline std::vector<BrokerId> ids(const std::vector<int32_t>& numbers) {
 class ClusterWorld : public World {
 public:
     explicit ClusterWorld(int32_t brokers = 4, config::BrokerConfig start = {})
-        : World(brokers, std::move(start)) {
-        for (int32_t id = 1; id <= brokers; id++) {
-            live(id);
-        }
-    }
+        : World(brokers, std::move(start)) {}
 
     /// Its key is written by a new process.
     void live(int32_t id) {

@@ -1,6 +1,5 @@
-// Proves AlterConfigs, AllocateProducerIds, EnsureCluster and RegisterBroker: what they write,
-// when they write nothing, and that a lost race is decided again.
-#include "server/metadata/decide_brokers.h"
+// Proves AlterConfigs and AllocateProducerIds: what they write, when they write nothing, and that a
+// lost race is decided again.
 #include "server/metadata/decide_configs.h"
 #include "server/metadata/decide_ids.h"
 #include "server/metadata/decide_topics.h"
@@ -133,42 +132,4 @@ TEST_CASE("producer ids: the last block is the end") {
     AllocateProducerIds ids;
     CHECK(world.run(ids).empty());
     CHECK(ids.outcome().error().code == Code::internal);
-}
-
-TEST_CASE("cluster id: made once, and the loser of a race takes the winner's") {
-    World world(0);
-    EnsureCluster first;
-    EnsureCluster second;
-    const port::StoreTransaction late = second.decide(*world.image, world.random);
-    CHECK(world.run(first).size() == 1);
-    CHECK(first.outcome());
-    const std::string id = world.image->cluster_id;
-    CHECK(id.size() == 22);
-    CHECK(world.store.commit(late).error().code == Code::store_conflict);
-    CHECK(world.run(second).empty());
-    CHECK(second.outcome());
-    CHECK(world.image->cluster_id == id);
-}
-
-TEST_CASE("register broker: written when it is new or has moved") {
-    World world(0);
-    BrokerImage broker;
-    broker.id = BrokerId(7);
-    broker.host = "here";
-    broker.port = 9092;
-    broker.rack = "r1";
-    broker.admin_host = "there";
-    broker.admin_port = 8080;
-    RegisterBroker first(broker);
-    CHECK(world.run(first).size() == 1);
-    CHECK(first.outcome());
-    CHECK(encode_broker(world.image->brokers.at(BrokerId(7))) == encode_broker(broker));
-    RegisterBroker again(broker);
-    CHECK(world.run(again).empty());
-    CHECK(again.outcome());
-    broker.port = 9093;
-    RegisterBroker moved(broker);
-    CHECK(world.run(moved).size() == 1);
-    CHECK(world.image->brokers.at(BrokerId(7)).port == 9093);
-    CHECK(world.delta.topics_changed.empty());
 }

@@ -231,7 +231,8 @@ TEST_CASE("delete: removes every key of the topic and remembers it as trash") {
     CHECK(world.image->trash == std::map<TopicId, std::string>{{id, "orders"}, {other, "other"}});
     CHECK(world.delta.topics_deleted.size() == 2);
     for (const port::StoreEntry& entry : world.store.snapshot().entries) {
-        CHECK((entry.key.starts_with("brokers/") || entry.key.starts_with("trash/")));
+        CHECK((entry.key.starts_with("brokers/") || entry.key.starts_with("trash/") ||
+               entry.key.starts_with("live/")));
     }
     // The name is free again, for a topic with another id.
     CHECK(create(world, sized("orders", 1, 1)).id != id);
@@ -265,7 +266,7 @@ TEST_CASE("delete: partitions or configs that appear meanwhile are a conflict, n
         CHECK(world.store.commit(late).error().code == Code::store_conflict);
     }
     world.run(remove);
-    CHECK(world.store.snapshot().entries.size() == 4); // three brokers, one trash
+    CHECK(world.store.snapshot().entries.size() == 7); // three live brokers, one trash
 }
 
 TEST_CASE("delete: trash has a bound, new entries stay") {

@@ -59,7 +59,7 @@ private:
     std::map<std::string, port::StoreEntry> entries_;
 };
 
-/// Three brokers on racks a, b, a, unless told otherwise.
+/// Three live brokers on racks a, b, a, unless told otherwise.
 class World {
 public:
     explicit World(int32_t broker_count = 3, config::BrokerConfig start = {})
@@ -70,7 +70,10 @@ public:
             broker.host = "broker" + std::to_string(i);
             broker.port = 9092;
             broker.rack = i % 2 == 1 ? "a" : "b";
-            write({{metadata::broker_key(broker.id), metadata::encode_broker(broker)}});
+            Uuid incarnation;
+            incarnation.bytes.fill(static_cast<uint8_t>(100 + i));
+            write({{metadata::broker_key(broker.id), metadata::encode_broker(broker)},
+                   {metadata::live_key(broker.id), metadata::encode_live(incarnation)}});
         }
     }
 

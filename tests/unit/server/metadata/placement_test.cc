@@ -19,6 +19,7 @@ std::map<BrokerId, BrokerImage> brokers(const std::vector<std::string>& racks) {
         BrokerImage broker;
         broker.id = BrokerId(static_cast<int32_t>(i + 1));
         broker.rack = racks[i];
+        broker.epoch = Revision(1);
         brokers[broker.id] = broker;
     }
     return brokers;
@@ -34,6 +35,38 @@ TEST_CASE("placement: one broker holds everything") {
     CHECK(place_replicas(brokers({""}), 1, 2, random).error().code ==
           Code::invalid_replication_factor);
     CHECK(place_replicas({}, 1, 1, random).error().code == Code::invalid_replication_factor);
+}
+
+TEST_CASE("placement: only live brokers that are not cordoned get replicas") {
+    SeededRandom random(1);
+    auto cluster = brokers({"a", "b", "c", "d"});
+    cluster[BrokerId(2)].epoch = Revision(0);
+    cluster[BrokerId(3)].is_cordoned = true;
+    CHECK(usable_brokers(cluster) == 2);
+    const auto placed = place_replicas(cluster, 8, 2, random);
+    REQUIRE(placed);
+    for (const std::vector<BrokerId>& replicas : *placed) {
+        CHECK(std::set<BrokerId>(replicas.begin(), replicas.end()) ==
+              std::set<BrokerId>{BrokerId(1), BrokerId(4)});
+    }
+    const Error error = place_replicas(cluster, 1, 3, random).error();
+    CHECK(error.code == Code::invalid_replication_factor);
+    CHECK(error.detail == "replication factor 3 is larger than the number of brokers, 2 (4 are "
+                          "registered, the others are not live or cordoned)");
+}
+
+TEST_CASE("placement: more replicas come from new racks first, taking turns") {
+    const auto cluster = brokers({"a", "a", "b", "b"});
+    for (size_t turn = 0; turn < 8; turn++) {
+        const auto more = more_replicas(cluster, {BrokerId(1)}, 2, turn);
+        REQUIRE(more.size() == 2);
+        CHECK(more[0] == BrokerId(1));
+        CHECK(more[1] >= BrokerId(3)); // rack b
+    }
+    CHECK(more_replicas(cluster, {BrokerId(1)}, 2, 1) !=
+          more_replicas(cluster, {BrokerId(1)}, 2, 3));
+    CHECK(more_replicas(cluster, {BrokerId(1)}, 9, 0).size() == 4);
+    CHECK(more_replicas({}, {BrokerId(1)}, 3, 0) == std::vector<BrokerId>{BrokerId(1)});
 }
 
 TEST_CASE("placement: distinct replicas, even leaders, all racks, for any shape of cluster") {

@@ -120,6 +120,7 @@ Result<Replay::Step> apply(World& world, std::vector<port::StoreWrite> writes) {
 TEST_CASE("replay: a broker is live while its key is there, whichever came first") {
     World world(1);
     const BrokerId one(1);
+    world.write({{live_key(one), std::nullopt}});
     CHECK_FALSE(world.image->is_live(one));
     world.write({{live_key(one), encode_live(topic_id(9))}});
     CHECK(world.image->find_broker(one)->epoch == world.image->revision);

@@ -56,6 +56,7 @@ inline std::shared_ptr<metadata::Image> make_image() {
     broker.id = BrokerId(1);
     broker.host = "broker.example";
     broker.port = 9092;
+    broker.epoch = Revision(1); // live
     image->brokers[broker.id] = broker;
     add_topic(*image, make_topic("events", 1, 1));
     auto orders = make_topic("orders", 2, 3);

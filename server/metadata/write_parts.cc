@@ -1,0 +1,78 @@
+#include "server/metadata/write_parts.h"
+
+#include <iterator>
+
+namespace qtool::metadata {
+
+namespace {
+
+void append(std::vector<port::StoreWrite>& to, std::vector<port::StoreWrite>& from) {
+    to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+}
+
+port::StoreTransaction whole(std::vector<WriteUnit>& units) {
+    port::StoreTransaction transaction;
+    for (WriteUnit& unit : units) {
+        transaction.guards.insert(transaction.guards.end(), unit.guards.begin(), unit.guards.end());
+        append(transaction.writes, unit.first);
+        append(transaction.writes, unit.last);
+    }
+    return transaction;
+}
+
+} // namespace
+
+WriteParts::WriteParts(std::vector<WriteUnit> units, size_t max) {
+    size_t writes = 0;
+    size_t guards = 0;
+    for (const WriteUnit& unit : units) {
+        writes += unit.first.size() + unit.last.size();
+        guards += unit.guards.size();
+    }
+    if (writes == 0) {
+        return;
+    }
+    if (writes <= max && guards <= max) {
+        parts_.push_back(whole(units));
+        return;
+    }
+    port::StoreTransaction part;
+    const auto flush = [&] {
+        if (!part.writes.empty()) {
+            parts_.push_back(std::exchange(part, {}));
+        }
+    };
+    const auto add_guards = [&](const WriteUnit& unit) {
+        part.guards.insert(part.guards.end(), unit.guards.begin(), unit.guards.end());
+    };
+    for (WriteUnit& unit : units) {
+        bool is_guarded = false;
+        for (port::StoreWrite& write : unit.first) {
+            if (part.writes.size() == max ||
+                (!is_guarded && part.guards.size() + unit.guards.size() > max)) {
+                flush();
+                is_guarded = false;
+            }
+            if (!is_guarded) {
+                add_guards(unit);
+                is_guarded = true;
+            }
+            part.writes.push_back(std::move(write));
+        }
+    }
+    flush();
+    for (WriteUnit& unit : units) {
+        if (unit.last.empty()) {
+            continue;
+        }
+        if (part.writes.size() + unit.last.size() > max ||
+            part.guards.size() + unit.guards.size() > max) {
+            flush();
+        }
+        add_guards(unit);
+        append(part.writes, unit.last);
+    }
+    flush();
+}
+
+} // namespace qtool::metadata

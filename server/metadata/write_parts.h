@@ -1,0 +1,42 @@
+// WriteParts: one decision cut into transactions that fit the store. What only counts once its key
+// is there (partitions of a topic that is made) goes first, the keys last; so whatever the last
+// transaction is that is written, an image shows things whole or not at all. Pure; for any thread.
+#pragma once
+
+#include "server/port/metadata_store.h"
+
+#include <cstddef>
+#include <utility>
+#include <vector>
+
+namespace qtool::metadata {
+
+/// What belongs to one topic.
+struct WriteUnit {
+    std::vector<port::StoreGuard> guards; // of every transaction it is in; a few
+    std::vector<port::StoreWrite> first;  // any number
+    std::vector<port::StoreWrite> last;   // in one transaction; a few
+};
+
+class WriteParts {
+public:
+    WriteParts() = default;
+    /// One transaction where that has at most `max` writes and guards.
+    WriteParts(std::vector<WriteUnit> units, size_t max);
+
+    /// The part that is due; none: nothing is left to write.
+    [[nodiscard]] port::StoreTransaction current() const {
+        return next_ < parts_.size() ? parts_[next_] : port::StoreTransaction{};
+    }
+    /// The part is written. True: there is another one.
+    bool advance() {
+        next_++;
+        return next_ < parts_.size();
+    }
+
+private:
+    std::vector<port::StoreTransaction> parts_;
+    size_t next_ = 0;
+};
+
+} // namespace qtool::metadata
