@@ -4,6 +4,7 @@
 #include "lib/protocol/msg/add_partitions_to_txn.h"
 #include "lib/protocol/msg/alter_client_quotas.h"
 #include "lib/protocol/msg/alter_configs.h"
+#include "lib/protocol/msg/alter_partition_reassignments.h"
 #include "lib/protocol/msg/alter_replica_log_dirs.h"
 #include "lib/protocol/msg/api_versions.h"
 #include "lib/protocol/msg/consumer_group_describe.h"
@@ -22,6 +23,7 @@
 #include "lib/protocol/msg/describe_topic_partitions.h"
 #include "lib/protocol/msg/describe_transactions.h"
 #include "lib/protocol/msg/describe_user_scram_credentials.h"
+#include "lib/protocol/msg/elect_leaders.h"
 #include "lib/protocol/msg/end_txn.h"
 #include "lib/protocol/msg/fetch.h"
 #include "lib/protocol/msg/find_coordinator.h"
@@ -33,6 +35,7 @@
 #include "lib/protocol/msg/list_config_resources.h"
 #include "lib/protocol/msg/list_groups.h"
 #include "lib/protocol/msg/list_offsets.h"
+#include "lib/protocol/msg/list_partition_reassignments.h"
 #include "lib/protocol/msg/list_transactions.h"
 #include "lib/protocol/msg/metadata.h"
 #include "lib/protocol/msg/offset_commit.h"
@@ -42,6 +45,7 @@
 #include "lib/protocol/msg/produce.h"
 #include "lib/protocol/msg/sync_group.h"
 #include "lib/protocol/msg/txn_offset_commit.h"
+#include "lib/protocol/msg/unregister_broker.h"
 #include "lib/protocol/msg/write_txn_markers.h"
 #include "server/kafka/handlers/handlers.h"
 
@@ -104,13 +108,17 @@ constexpr ApiRow kTable[] = {
     row<protocol::DescribeLogDirsRequest>(handle_describe_log_dirs),
     row<protocol::CreatePartitionsRequest>(handle_create_partitions),
     row<protocol::DeleteGroupsRequest>(handle_delete_groups),
+    row<protocol::ElectLeadersRequest>(handle_elect_leaders),
     row<protocol::IncrementalAlterConfigsRequest>(handle_incremental_alter_configs),
+    row<protocol::AlterPartitionReassignmentsRequest>(handle_alter_partition_reassignments),
+    row<protocol::ListPartitionReassignmentsRequest>(handle_list_partition_reassignments),
     row<protocol::OffsetDeleteRequest>(handle_offset_delete),
     row<protocol::DescribeClientQuotasRequest>(handle_describe_client_quotas),
     row<protocol::AlterClientQuotasRequest>(handle_alter_client_quotas),
     row<protocol::DescribeUserScramCredentialsRequest>(handle_describe_user_scram_credentials),
     row<protocol::DescribeClusterRequest>(handle_describe_cluster),
     row<protocol::DescribeProducersRequest>(handle_describe_producers),
+    row<protocol::UnregisterBrokerRequest>(handle_unregister_broker),
     row<protocol::DescribeTransactionsRequest>(handle_describe_transactions),
     row<protocol::ListTransactionsRequest>(handle_list_transactions),
     row<protocol::ConsumerGroupHeartbeatRequest>(handle_consumer_group_heartbeat),

@@ -39,9 +39,13 @@ Outcome handle_describe_cluster(const Context& context) {
     DescribeClusterResponse response;
     response.cluster_id = image.cluster_id;
     response.controller_id = controller_of(image, context.services.broker_id()).value();
-    for (const auto& [id, broker] : image.brokers) { // none is fenced: the image lists live ones
+    for (const auto& [id, broker] : image.brokers) {
+        if (!broker.is_live() && !request.include_fenced_brokers) {
+            continue;
+        }
         auto& out = response.brokers.emplace_back();
         out.broker_id = id.value();
+        out.is_fenced = !broker.is_live();
         fill_broker(broker, out);
     }
     response.cluster_authorized_operations =

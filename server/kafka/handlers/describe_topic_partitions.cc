@@ -47,9 +47,16 @@ int32_t describe(const metadata::Image& image, const metadata::TopicImage& topic
     const int32_t end = std::min(count, first < count ? first + std::min(left, count - first) : 0);
     for (int32_t index = first; index < end; index++) {
         auto& partition = out.partitions.emplace_back();
-        fill_partition(image, index, topic.partitions[static_cast<size_t>(index)], partition);
-        partition.eligible_leader_replicas.emplace(); // nobody left the ISR below its minimum
+        const metadata::PartitionImage& from = topic.partitions[static_cast<size_t>(index)];
+        fill_partition(image, index, from, partition);
+        partition.eligible_leader_replicas.emplace();
+        for (const BrokerId broker : from.elr) {
+            partition.eligible_leader_replicas->push_back(broker.value());
+        }
         partition.last_known_elr.emplace();
+        if (from.last_known_leader != kNoBroker) {
+            partition.last_known_elr->push_back(from.last_known_leader.value());
+        }
     }
     return std::max(first, end);
 }

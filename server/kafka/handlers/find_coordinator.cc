@@ -34,8 +34,8 @@ Found find(const metadata::Image& image, const metadata::TopicImage* topic, std:
         const auto count = static_cast<int32_t>(topic->partitions.size());
         const PartitionIndex shard = coordinator::shard_of(key, count);
         const BrokerId leader = topic->partitions[static_cast<size_t>(shard.value())].leader;
-        if (const auto at = image.brokers.find(leader); at != image.brokers.end()) {
-            found.broker = &at->second;
+        if (image.is_live(leader)) {
+            found.broker = image.find_broker(leader);
             return found;
         }
     }

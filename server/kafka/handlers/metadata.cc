@@ -42,6 +42,9 @@ public:
         response_.cluster_id = image_.cluster_id;
         response_.controller_id = controller_of(image_, services.broker_id()).value();
         for (const auto& [id, broker] : image_.brokers) {
+            if (!broker.is_live()) {
+                continue;
+            }
             auto& out = response_.brokers.emplace_back();
             out.node_id = id.value();
             fill_broker(broker, out);

@@ -28,12 +28,21 @@ inline const metadata::PartitionImage* find_partition(const metadata::TopicImage
     return exists ? &topic.partitions[static_cast<size_t>(index)] : nullptr;
 }
 
-/// Any live broker will do: admin requests are served by whoever gets them. -1: none is registered.
+/// The broker that acts by itself. Admin requests are served by whoever gets them, so while there
+/// is none, this broker or any live one will do. -1: none is live.
 inline BrokerId controller_of(const metadata::Image& image, BrokerId self) {
-    if (image.brokers.contains(self) || image.brokers.empty()) {
-        return image.brokers.empty() ? kNoBroker : self;
+    if (image.is_live(image.controller.id)) {
+        return image.controller.id;
     }
-    return image.brokers.begin()->first;
+    if (image.is_live(self)) {
+        return self;
+    }
+    for (const auto& entry : image.brokers) {
+        if (entry.second.is_live()) {
+            return entry.first;
+        }
+    }
+    return kNoBroker;
 }
 
 /// Fills everything but the topic's own fields. Works on the partitions of Metadata and of
@@ -46,14 +55,14 @@ void fill_partition(const metadata::Image& image, int32_t index,
     out.leader_epoch = from.leader_epoch.value();
     for (const BrokerId replica : from.replicas) {
         out.replica_nodes.push_back(replica.value());
-        if (!image.brokers.contains(replica)) {
+        if (!image.is_live(replica)) {
             out.offline_replicas.push_back(replica.value());
         }
     }
     for (const BrokerId replica : from.isr) {
         out.isr_nodes.push_back(replica.value());
     }
-    if (!image.brokers.contains(from.leader)) {
+    if (!image.is_live(from.leader)) {
         out.leader_id = kNoBroker.value();
         out.error_code = static_cast<int16_t>(protocol::KafkaError::leader_not_available);
     }
