@@ -431,6 +431,7 @@ void MetadataCore::on_closed_mail(ClosedMail& mail) {
     if (++cores_done_ == shared_.core_count) {
         closed_result_ = shared_.log_dirs->write_clean_shutdown(std::move(closed_dirs_));
         life_ = Life::leaving;
+        controller_.set_willing(false, ports_.clock->mono());
         membership_.leave();
         follow_membership();
     }
@@ -454,8 +455,6 @@ void MetadataCore::post_to_all(std::unique_ptr<port::Mail> (*make)(CoreId self))
 void MetadataCore::on_mail(std::unique_ptr<port::Mail> mail) {
     auto& broker_mail = static_cast<BrokerMail&>(*mail);
     switch (broker_mail.kind) {
-    case MailKind::peer_refused: // its session ends by itself, if later
-        return;
     case MailKind::listening: {
         auto& listening = static_cast<ListeningMail&>(broker_mail);
         if (!listening.listeners) {
@@ -475,7 +474,7 @@ void MetadataCore::on_mail(std::unique_ptr<port::Mail> mail) {
         return;
     }
     case MailKind::peer_refused: {
-        const auto& refused = static_cast<PeerRefusedMail&>(broker_mail);
+        const peer::Refused& refused = static_cast<PeerRefusedMail&>(broker_mail).refused;
         fence(refused.broker, refused.epoch);
         return;
     }

@@ -79,8 +79,7 @@ void Controller::activate(MonoTime now) {
         }
     }
     if (!is_now && was_active_) {
-        log_line(LogLevel::info, "controller_elsewhere",
-                 {{"broker", std::to_string(image_->controller.id.value())}});
+        log_line(LogLevel::info, "controller_no_more", {{"broker", std::to_string(self_.value())}});
         leaderless_.clear();
         queued_.clear();
         imbalanced_.clear();

@@ -1,7 +1,7 @@
 // Sends groups, transactions, quotas and log dirs at every version that the broker knows, for
 // record_frames.py to record. The frames are encoded by Apache Kafka's own message classes; what a
 // client library would not send (old versions, requests between brokers) goes out this way too.
-// usage: java -cp "<jars>/*" RecordRequests.java BOOTSTRAP
+// usage: java -cp "<jars>/*" RecordRequests.java BOOTSTRAP [STEP]
 // A step that fails is reported and skipped.
 import java.io.*;
 import java.net.Socket;
@@ -35,6 +35,9 @@ public class RecordRequests {
     interface Step { void run() throws Exception; }
 
     static void step(String name, Step step) {
+        if (address.length > 2 && !address[2].equals(name)) {
+            return;
+        }
         try {
             connect();  // a connection of its own: the broker closes it on what it does not take
             step.run();
@@ -70,7 +73,7 @@ public class RecordRequests {
     }
 
     public static void main(String[] args) throws Exception {
-        address = args[0].split(":");
+        address = (args[0] + (args.length > 1 ? ":" + args[1] : "")).split(":");
         connect();
         topic = "golden-" + Long.toString(System.nanoTime(), 36);
         CreateTopicsRequestData create = new CreateTopicsRequestData().setTimeoutMs(5000);
@@ -91,6 +94,7 @@ public class RecordRequests {
             step("quotas", RecordRequests::quotas);
             step("log dirs", RecordRequests::logDirs);
             step("config resources", RecordRequests::configResources);
+            step("replicas", RecordRequests::replicas);
         }
     }
 
@@ -473,5 +477,35 @@ public class RecordRequests {
         if (code != 0) {
             throw new IllegalStateException(what + " answered " + Errors.forCode(code));
         }
+    }
+
+    // ---- where replicas live
+
+    static void replicas() throws Exception {
+        short elect = at(ApiKeys.ELECT_LEADERS);
+        ElectLeadersRequestData.TopicPartitionsCollection elections =
+            new ElectLeadersRequestData.TopicPartitionsCollection();
+        elections.add(new ElectLeadersRequestData.TopicPartitions().setTopic(topic)
+            .setPartitions(List.of(0, 1, 7)));
+        ElectLeadersRequestData leaders =
+            new ElectLeadersRequestData().setTopicPartitions(elections).setTimeoutMs(5000);
+        ask(ApiKeys.ELECT_LEADERS, elect, leaders);
+
+        AlterPartitionReassignmentsRequestData alter =
+            new AlterPartitionReassignmentsRequestData().setTimeoutMs(5000);
+        alter.topics().add(new AlterPartitionReassignmentsRequestData.ReassignableTopic().setName(topic)
+            .setPartitions(List.of(
+                new AlterPartitionReassignmentsRequestData.ReassignablePartition()
+                    .setPartitionIndex(0).setReplicas(List.of(99, 98)),
+                new AlterPartitionReassignmentsRequestData.ReassignablePartition()
+                    .setPartitionIndex(1).setReplicas(null))));
+        ask(ApiKeys.ALTER_PARTITION_REASSIGNMENTS, alter);
+
+        ListPartitionReassignmentsRequestData list =
+            new ListPartitionReassignmentsRequestData().setTimeoutMs(5000);
+        ask(ApiKeys.LIST_PARTITION_REASSIGNMENTS, list.setTopics(List.of(
+            new ListPartitionReassignmentsRequestData.ListPartitionReassignmentsTopics().setName(topic)
+                .setPartitionIndexes(List.of(0, 1)))));
+        ask(ApiKeys.UNREGISTER_BROKER, new UnregisterBrokerRequestData().setBrokerId(99));
     }
 }

@@ -137,7 +137,7 @@ TEST_CASE("delete topics: a failure leaves what is done done") {
     World world;
     CreateTopics create({topic("big", 300)}, false, world.config);
     run_parts(world, create, [] {});
-    DeleteTopics remove({{"big", {}}});
+    DeleteTopics remove(std::vector<TopicToDelete>{{"big", {}}});
     remove.set_writes_max(kMax);
     const Result<port::StoreChange> first =
         world.store.commit(remove.decide(*world.image, world.random));
