@@ -401,7 +401,6 @@ void Core::on_mail(std::unique_ptr<port::Mail> mail) {
     case MailKind::peer_refused:
     case MailKind::drained:
     case MailKind::closed:
-    case MailKind::peer_refused:
         break;
     }
     QT_UNREACHABLE(); // mail for the metadata core

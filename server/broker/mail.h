@@ -29,7 +29,6 @@ enum class MailKind : uint8_t {
     drained,            // core -> metadata core
     close,              // metadata core -> every core, when all have drained
     closed,             // core -> metadata core
-    peer_refused,       // core -> metadata core: a broker's process is gone
 };
 
 struct BrokerMail : port::Mail {
@@ -81,15 +80,6 @@ struct CommittedMail : BrokerMail {
     Token change;
     /// Success means: committed, and applied by every core of this broker.
     Result<Revision> result = Revision{0};
-};
-
-struct PeerRefusedMail : BrokerMail {
-    PeerRefusedMail(CoreId f, BrokerId b, Revision e)
-        : BrokerMail(MailKind::peer_refused, f),
-          broker(b),
-          epoch(e) {}
-    BrokerId broker;
-    Revision epoch; // broker epoch of the registration that was tried
 };
 
 struct ListeningMail : BrokerMail {
