@@ -58,7 +58,7 @@ struct Fixture {
         REQUIRE(opened);
         dirs = *std::move(opened);
         REQUIRE(dirs->quarantine_unlisted([](const storage::PartitionName&) { return true; },
-                                          [](const TopicId&) { return false; }));
+                                          [](const PartitionKey&) { return false; }));
         Manager::Setup setup;
         setup.ports.id = kCore;
         setup.ports.clock = &clock;

@@ -64,7 +64,7 @@ struct World {
         dirs = *std::move(opened);
         REQUIRE(dirs->bind_cluster("c"));
         REQUIRE(dirs->quarantine_unlisted([](const storage::PartitionName&) { return true; },
-                                          [](const TopicId&) { return false; }));
+                                          [](const PartitionKey&) { return false; }));
         Manager::Setup setup;
         setup.ports.disk = &disk;
         setup.ports.clock = &clock;

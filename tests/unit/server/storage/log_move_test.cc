@@ -85,7 +85,7 @@ struct World {
         QT_TRY_ASSIGN(dirs, LogDirs::open(disk, {paths, BrokerId(1), 0,
                                                  [this] { return topic_id(next_id++); }}));
         QT_TRY(dirs->quarantine_unlisted([](const PartitionName&) { return true; },
-                                         [](const TopicId&) { return false; }));
+                                         [](const PartitionKey&) { return false; }));
         QT_TRY_ASSIGN(home, dirs->place("t", key, LogDirs::Arrival::known));
         QT_TRY_ASSIGN(log, Log::open(disk, dirs->at(home).path() + "/t-0", config(),
                                      dirs->at(home).data()->hint(key.topic_id, key.index),
