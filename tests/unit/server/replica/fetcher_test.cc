@@ -24,6 +24,7 @@ PartitionKey key(uint64_t topic, int32_t index = 0) {
 struct FakeLogs final : FollowerLogs {
     std::map<PartitionKey, int64_t> ends;
     std::set<PartitionKey> flushing;
+    std::set<PartitionKey> throttled;
     std::vector<std::string> seen;
     Result<void> next;
 
@@ -47,6 +48,7 @@ struct FakeLogs final : FollowerLogs {
         }
         return next;
     }
+    bool is_throttled(const PartitionKey& k) override { return throttled.contains(k); }
     Result<void> on_out_of_range(const PartitionKey& k, LeaderEpoch, Offset start) override {
         seen.push_back(std::to_string(k.index.value()) + " begins at " +
                        std::to_string(start.value()));
@@ -296,4 +298,23 @@ TEST_CASE("fetcher: an answer that is nonsense ends the session, nothing more") 
     f.fetcher.on_answer(ByteView(bytes), f.options, f.now, f.logs);
     f.now += 1s;
     CHECK(f.asked() == "0@0 (0/0)");
+}
+
+TEST_CASE("fetcher: what is throttled is left out until its rate allows it again (KIP-73)") {
+    Fixture f;
+    f.fetcher.follow(key(1, 0), LeaderEpoch(5));
+    f.fetcher.follow(key(1, 1), LeaderEpoch(5));
+    f.asked();
+    FetchResponse response = f.response();
+    f.add(response, 0).records->bytes = as_bytes(f.records);
+    f.answer(response);
+    f.logs.throttled.insert(key(1, 0));
+    CHECK(f.asked() == "-0 (9/1)");
+    f.answer(f.response());
+    CHECK(f.asked() == "(9/2)");
+    f.answer(f.response());
+    f.now += 20ms;
+    f.logs.throttled.clear();
+    CHECK(f.asked() == "0@5 (9/3)");
+    CHECK(f.counters.replica_throttled.value() == 1);
 }

@@ -321,7 +321,7 @@ TEST_CASE("replication: the new leader has what was acknowledged; the old one cu
     CHECK(c.produce(2) == "parked"); // offset 1 again, of epoch 1
     c.flush(2);
     CHECK(c.outcome(2) == "ok");
-    c.tell(1);                           // hears of it at last
+    c.tell(1);                                 // hears of it at last
     CHECK(c.outcome(1, lost) == "not_leader"); // it was never acknowledged
     CHECK(c.fetch(1, 2) == "cut");
     CHECK(c.end(1) == 1);
@@ -672,4 +672,28 @@ TEST_CASE("replication: the leader describes how far its followers are") {
     REQUIRE(described.followers.size() == 1);
     CHECK(described.followers[0].end == Offset(4));
     CHECK(described.followers[0].behind_ms == 2000);
+}
+
+TEST_CASE("replication: a throttled follower that is not in sync waits for the rate (KIP-73)") {
+    Cluster c(3);
+    c.set_isr({1, 2});
+    c.topic.configs["leader.replication.throttled.replicas"] = "7:1,0:1";
+    c.tell_all();
+    RateLimit rate;
+    rate.set_rate(10, c.now);
+    c.partition(1).set_leader_rate(&rate);
+    c.produce(1, 1);
+    c.produce(1, 1);
+    c.flush(1);
+    rate.take(100, c.now);
+    CHECK(c.fetch(3, 1) == "nothing");
+    CHECK(c.fetch(2, 1) == "data"); // a member is never held back
+    for (int i = 0; i < 60 && c.fetch(3, 1) == "nothing"; i++) {
+        c.now += 1s;
+    }
+    CHECK(c.end(3) == 2);
+    c.topic.configs["follower.replication.throttled.replicas"] = "*";
+    c.tell_all();
+    CHECK(c.partition(3).is_throttled_follower());
+    CHECK_FALSE(c.partition(2).is_throttled_follower());
 }
