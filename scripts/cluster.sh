@@ -36,7 +36,7 @@ print("\n".join(str(s.getsockname()[1]) for s in held))' "$1"
 pid_of() {
   local pid
   pid=$(cat "$1/pid" 2>/dev/null) || return 1
-  tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | grep -qxF -- "$1/data" || return 1
+  { tr '\0' '\n' <"/proc/$pid/cmdline"; } 2>/dev/null | grep -qxF -- "$1/data" || return 1
   echo "$pid"
 }
 etcd_url() { echo "http://127.0.0.1:$(head -n 1 "$dir/etcd/ports")"; }
