@@ -286,7 +286,6 @@ Result<void> read_typed(BrokerConfig& broker) {
         read.int64("leader.imbalance.check.interval.seconds");
     broker.auto_create_topics_enable = read.boolean("auto.create.topics.enable");
     broker.delete_topic_enable = read.boolean("delete.topic.enable");
-    broker.unstable_api_versions_enable = read.boolean("unstable.api.versions.enable");
     broker.retention_check_interval_ms = read.int64("log.retention.check.interval.ms");
     broker.cleaner_enable = read.boolean("log.cleaner.enable");
     broker.cleaner_backoff_ms = read.int64("log.cleaner.backoff.ms");

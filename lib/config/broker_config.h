@@ -75,7 +75,6 @@ struct BrokerConfig {
     int32_t num_partitions = 1;
     int32_t default_replication_factor = 1;
     bool auto_create_topics_enable = true;
-    bool unstable_api_versions_enable = false;
     bool delete_topic_enable = true;
     // Replication.
     int64_t replica_lag_max_ms = 30'000;

@@ -125,10 +125,6 @@ std::span<const ApiRow> api_table() {
     return kTable;
 }
 
-bool is_enabled(const ApiRow& row, const config::BrokerConfig& config) {
-    return !row.is_unstable || config.unstable_api_versions_enable;
-}
-
 const ApiRow* find_api(int16_t key) {
     const auto found = std::find_if(std::begin(kTable), std::end(kTable),
                                     [key](const ApiRow& r) { return r.key == key; });

@@ -15,16 +15,12 @@ struct ApiRow {
     int16_t version_max = 0;    // highest accepted
     int16_t advertised_min = 0; // what ApiVersions says; lower than version_min for Produce only
     Handler handler = nullptr;
-    bool is_unstable = false; // not finished: served with unstable.api.versions.enable alone
 };
 
-/// Sorted by key, the unstable ones among them.
+/// Sorted by key.
 std::span<const ApiRow> api_table();
 
-/// Whether a broker with these options serves and advertises it.
-bool is_enabled(const ApiRow& row, const config::BrokerConfig& config);
-
-/// nullptr when there is no such row.
+/// nullptr when the key is not served.
 const ApiRow* find_api(int16_t key);
 
 /// "Produce", for metrics; empty when the key is not served.

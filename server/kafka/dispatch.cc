@@ -44,8 +44,7 @@ Outcome dispatch(request::ReceiveBuffer::Taken frame, FetchSessions& sessions, T
         return Close{"request header: " + to_string(header.error())};
     }
     const ApiRow* row = find_api(header->api_key);
-    const bool version_served = row != nullptr && is_enabled(*row, host.services().config()) &&
-                                header->api_version >= row->version_min &&
+    const bool version_served = row != nullptr && header->api_version >= row->version_min &&
                                 header->api_version <= row->version_max;
     const bool is_api_versions =
         header->api_key == static_cast<int16_t>(protocol::ApiKey::api_versions);

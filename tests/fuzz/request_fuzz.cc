@@ -180,7 +180,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
     const ByteView bytes(reinterpret_cast<const std::byte*>(data) + 4, size - 4);
     test::FakeServices services;
-    services.config_.unstable_api_versions_enable = true; // their handlers are looked at too
     kafka::Connection connection(1024 * 1024, 8);
     test::FakeHost host(services, connection);
     if ((data[0] & 1) == 0) {

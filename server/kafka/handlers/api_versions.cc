@@ -69,9 +69,6 @@ Outcome handle_api_versions(const Context& context) {
         return Answer{make_answer(context.head, response)};
     }
     for (const ApiRow& row : api_table()) {
-        if (!is_enabled(row, context.services.config())) {
-            continue;
-        }
         auto& entry = response.api_keys.emplace_back();
         entry.api_key = row.key;
         entry.min_version = row.advertised_min;

@@ -25,7 +25,6 @@ TEST_CASE("api versions: an unknown version is answered in version 0, byte for b
 TEST_CASE("api versions: every version lists each API of the table, Produce from 0") {
     for (int16_t version = 0; version <= 4; version++) {
         KafkaFixture fixture;
-        fixture.services.config_.unstable_api_versions_enable = true;
         ApiVersionsRequest request;
         request.client_software_name = "test";
         request.client_software_version = "1.0";
