@@ -93,18 +93,19 @@ start_broker() { # ID OPTION...
   echo $! >"$home/pid"
 }
 
-wait_until_live() {
-  local home waiting
+wait_until_live() { # COUNT
+  local home id waiting
   for _ in $(seq $((wait_s * 10))); do
     waiting=
-    for home in $(broker_dirs); do
-      pid_of "$home" >/dev/null || die "${home##*/} ended: $(tail -n 3 "$home/log")"
-      [ -s "$home/ready" ] && live_ids | grep -qx "${home##*-}" || waiting+=" ${home##*/}"
+    for id in $(seq "$1"); do
+      home=$dir/broker-$id
+      pid_of "$home" >/dev/null || die "broker $id ended: $(tail -n 3 "$home/log")"
+      [ -s "$home/ready" ] && live_ids | grep -qx "$id" || waiting+=" $id"
     done
     [ -n "$waiting" ] || return 0
     sleep 0.1
   done
-  die "not live after $wait_s s:$waiting; see the logs in $dir"
+  die "brokers not live after $wait_s s:$waiting; see the logs in $dir"
 }
 
 start() {
@@ -125,8 +126,8 @@ start() {
   for id in $(seq "$count"); do
     start_broker "$id" "$@"
   done
-  wait_until_live
-  status
+  wait_until_live "$count"
+  status || true # others of an earlier start may not run
 }
 
 stop_one() { # HOME SECONDS

@@ -26,7 +26,7 @@ inline constexpr uint32_t kPageKeysMax = 2000;
 /// One message of a watch: at most some MiB, since fragments are asked for.
 inline constexpr size_t kWatchLineMax = 64 * 1024 * 1024;
 /// The first load waits so long for an etcd that does not answer.
-inline constexpr Duration kLoadWaitMax = 30s;
+inline constexpr Duration kLoadWaitMax = 15s;
 
 class Watcher final : public CallUser {
 public:
