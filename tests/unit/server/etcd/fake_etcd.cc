@@ -101,7 +101,7 @@ Token FakeEtcd::start(port::HttpRequest request) {
         return token;
     }
     const bool is_answer_lost = happens("answer lost", 8);
-    const bool is_unsure = happens("unsure", 5);
+    const bool is_unsure = happens("unsure", 10);
     at(now_ + soon(), [this, token, late, copy = made, is_answer_lost, is_unsure] {
         if (is_unsure) {
             answer(token, now_ + soon(), refusal(503, 14, "etcdserver: request timed out"));
