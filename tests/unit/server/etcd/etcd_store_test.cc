@@ -159,8 +159,11 @@ TEST_CASE("etcd store: every answer is the truth, whatever the network does") {
         REQUIRE_FALSE(reader.load_error);
         etcd.has_faults = true;
         constexpr uint32_t kCount = 120;
+        std::vector<std::string> keys; // that each transaction shares with others
         for (uint32_t number = 0; number < kCount; number++) {
-            reader.store.commit(some_transaction(reader, number), Token{number, 1});
+            port::StoreTransaction transaction = some_transaction(reader, number);
+            keys.push_back(transaction.writes.front().key);
+            reader.store.commit(std::move(transaction), Token{number, 1});
             if (number % 40 == 10) {
                 if (reader.lost + reader.closed == reader.renewals + 0 || !reader.is_session_open) {
                     if (reader.renewals == 0 || reader.lost > 0) {
@@ -182,6 +185,7 @@ TEST_CASE("etcd store: every answer is the truth, whatever the network does") {
         etcd.has_faults = false;
         // Whatever is still on its way arrives.
         static_cast<void>(reader.run_until([] { return false; }, 60s));
+        std::map<std::string, Revision> order; // of those that touch the same key
         for (uint32_t number = 0; number < kCount; number++) {
             const std::vector<int64_t> found = effects(etcd, number);
             const Result<Revision>& answer = reader.answers.at(number);
@@ -189,6 +193,8 @@ TEST_CASE("etcd store: every answer is the truth, whatever the network does") {
             if (answer) {
                 REQUIRE(found.size() == 1);
                 CHECK(Revision(found[0]) == *answer);
+                CHECK(order[keys[number]] < *answer);
+                order[keys[number]] = *answer;
             } else {
                 CHECK(found.empty());
             }
