@@ -36,6 +36,12 @@ public:
     virtual Result<admin::QuotaEntry> alter_quota(const admin::AlterQuotaRequest& request) = 0;
     virtual Result<admin::MoveList> moves() = 0;
     virtual Result<admin::MovePartition> move_partition(const admin::MovePartition& request) = 0;
+    virtual Result<void> alter_broker(int32_t id, const admin::AlterBrokerRequest& request) = 0;
+    virtual Result<void> forget_broker(int32_t id) = 0;
+    virtual Result<admin::MovePlan> plan(const admin::PlanRequest& request) = 0;
+    virtual Result<admin::ReassignmentList> reassignments() = 0;
+    virtual Result<admin::ReassignmentResults>
+    reassign(const admin::AlterReassignmentsRequest& request) = 0;
 };
 
 class JsonDoor final : public AdminDoor {
@@ -90,6 +96,18 @@ public:
     Result<admin::MoveList> moves() override { return client_.moves(); }
     Result<admin::MovePartition> move_partition(const admin::MovePartition& request) override {
         return client_.move_partition(request);
+    }
+    Result<void> alter_broker(int32_t id, const admin::AlterBrokerRequest& request) override {
+        return client_.alter_broker(id, request);
+    }
+    Result<void> forget_broker(int32_t id) override { return client_.forget_broker(id); }
+    Result<admin::MovePlan> plan(const admin::PlanRequest& request) override {
+        return client_.plan(request);
+    }
+    Result<admin::ReassignmentList> reassignments() override { return client_.reassignments(); }
+    Result<admin::ReassignmentResults>
+    reassign(const admin::AlterReassignmentsRequest& request) override {
+        return client_.reassign(request);
     }
 
 private:

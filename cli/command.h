@@ -18,6 +18,7 @@ using Run = std::function<ExitCode(Context&)>;
 void add_topic(CLI::App& root, Run& run);
 void add_produce(CLI::App& root, Run& run);
 void add_consume(CLI::App& root, Run& run);
+void add_partition(CLI::App& root, Run& run);
 void add_offsets(CLI::App& root, Run& run);
 void add_bench(CLI::App& root, Run& run);
 void add_group(CLI::App& root, Run& run);

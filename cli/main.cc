@@ -87,6 +87,7 @@ ExitCode run_main(int argc, char** argv) {
     add_topic(root, run);
     add_produce(root, run);
     add_consume(root, run);
+    add_partition(root, run);
     add_offsets(root, run);
     add_bench(root, run);
     add_group(root, run);

@@ -1,5 +1,6 @@
 // qtool cluster, over AdminDoor: who is there, is all of it served, and is there room on the disks.
 #include "cli/command.h"
+#include "cli/commands/cluster_brokers.h"
 #include "cli/output/text.h"
 #include "lib/admin/codec.h"
 
@@ -135,7 +136,8 @@ ExitCode status(Context& context) {
 } // namespace
 
 void add_cluster(CLI::App& root, Run& run) {
-    CLI::App* cluster = root.add_subcommand("cluster", "Look at the cluster");
+    CLI::App* cluster =
+        root.add_subcommand("cluster", "Look at the cluster, and change which brokers hold what");
     cluster->require_subcommand(1);
     CLI::App* app =
         cluster->add_subcommand("status", "Brokers, and whether all partitions are served");
@@ -162,6 +164,7 @@ void add_cluster(CLI::App& root, Run& run) {
                       "Examples:\n  qtool cluster disks\n"
                       "  qtool cluster disks -o json | jq '.log_dirs[].free_bytes'");
     disks_app->callback([&run] { run = &disks; });
+    add_cluster_brokers(*cluster, run);
 }
 
 } // namespace qtool::cli

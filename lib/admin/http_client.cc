@@ -219,4 +219,24 @@ Result<MovePartition> HttpClient::move_partition(const MovePartition& request) {
     return decode_answer<MovePartition>(call("POST", "/v1/moves", encode(request)));
 }
 
+Result<void> HttpClient::alter_broker(int32_t id, const AlterBrokerRequest& request) {
+    return without_body(call("PATCH", "/v1/brokers/" + std::to_string(id), encode(request)));
+}
+
+Result<void> HttpClient::forget_broker(int32_t id) {
+    return without_body(call("DELETE", "/v1/brokers/" + std::to_string(id), {}));
+}
+
+Result<MovePlan> HttpClient::plan(const PlanRequest& request) {
+    return decode_answer<MovePlan>(call("POST", "/v1/plans", encode(request)));
+}
+
+Result<ReassignmentList> HttpClient::reassignments() {
+    return decode_answer<ReassignmentList>(call("GET", "/v1/reassignments", {}));
+}
+
+Result<ReassignmentResults> HttpClient::reassign(const AlterReassignmentsRequest& request) {
+    return decode_answer<ReassignmentResults>(call("POST", "/v1/reassignments", encode(request)));
+}
+
 } // namespace qtool::admin

@@ -2,6 +2,7 @@
 // a time. A request costs one round trip; the first one also a connection.
 #pragma once
 
+#include "lib/admin/cluster_model.h"
 #include "lib/admin/connection.h"
 #include "lib/admin/group_model.h"
 #include "lib/admin/model.h"
@@ -48,6 +49,11 @@ public:
     Result<QuotaEntry> alter_quota(const AlterQuotaRequest& request);
     Result<MoveList> moves();
     Result<MovePartition> move_partition(const MovePartition& request);
+    Result<void> alter_broker(int32_t id, const AlterBrokerRequest& request);
+    Result<void> forget_broker(int32_t id);
+    Result<MovePlan> plan(const PlanRequest& request);
+    Result<ReassignmentList> reassignments();
+    Result<ReassignmentResults> reassign(const AlterReassignmentsRequest& request);
 
 private:
     /// The body of a 2xx answer.

@@ -84,6 +84,11 @@ RouteOutcome get_broker_configs(Exchange exchange);
 RouteOutcome patch_broker_configs(Exchange exchange);
 RouteOutcome get_group_configs(Exchange exchange);
 RouteOutcome patch_group_configs(Exchange exchange);
+RouteOutcome patch_broker(Exchange exchange); // broker_routes.cc
+RouteOutcome delete_broker(Exchange exchange);
+RouteOutcome post_plan(Exchange exchange);
+RouteOutcome get_reassignments(Exchange exchange);
+RouteOutcome post_reassignments(Exchange exchange);
 RouteOutcome get_quotas(Exchange exchange); // quota_routes.cc
 RouteOutcome patch_quotas(Exchange exchange);
 RouteOutcome get_moves(Exchange exchange); // move_routes.cc

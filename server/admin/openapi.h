@@ -321,6 +321,74 @@ inline constexpr std::string_view kOpenApi = R"json({
     }
    }
   },
+  "/v1/brokers/{name}": {
+   "parameters": [{"name": "name", "in": "path", "required": true, "description": "id of a broker", "schema": {"type": "string"}}],
+   "patch": {
+    "operationId": "alterBroker",
+    "summary": "Cordon a broker, or end that: whether it gets new replicas",
+    "requestBody": {
+     "required": true,
+     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/AlterBroker"}}}
+    },
+    "responses": {
+     "204": {"description": "done"},
+     "default": {"$ref": "#/components/responses/Error"}
+    }
+   },
+   "delete": {
+    "operationId": "unregisterBroker",
+    "summary": "Forget a broker that is not live",
+    "responses": {
+     "204": {"description": "forgotten"},
+     "default": {"$ref": "#/components/responses/Error"}
+    }
+   }
+  },
+  "/v1/plans": {
+   "post": {
+    "operationId": "plan",
+    "summary": "What would have to move to even out the brokers, or to drain one",
+    "requestBody": {
+     "required": true,
+     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/PlanRequest"}}}
+    },
+    "responses": {
+     "200": {
+      "description": "the moves; nothing is changed",
+      "content": {"application/json": {"schema": {"$ref": "#/components/schemas/MovePlan"}}}
+     },
+     "default": {"$ref": "#/components/responses/Error"}
+    }
+   }
+  },
+  "/v1/reassignments": {
+   "get": {
+    "operationId": "listReassignments",
+    "summary": "Partitions whose replicas change just now",
+    "responses": {
+     "200": {
+      "description": "by topic and partition",
+      "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ReassignmentList"}}}
+     },
+     "default": {"$ref": "#/components/responses/Error"}
+    }
+   },
+   "post": {
+    "operationId": "alterReassignments",
+    "summary": "Which brokers shall hold partitions, or that a change is taken back",
+    "requestBody": {
+     "required": true,
+     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/AlterReassignments"}}}
+    },
+    "responses": {
+     "200": {
+      "description": "one result a wish, in that order",
+      "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ReassignmentResults"}}}
+     },
+     "default": {"$ref": "#/components/responses/Error"}
+    }
+   }
+  },
   "/v1/moves": {
    "get": {
     "operationId": "listMoves",
@@ -894,6 +962,92 @@ inline constexpr std::string_view kOpenApi = R"json({
      "validate_only": {"type": "boolean", "default": false}
     },
     "additionalProperties": false
+   },
+   "AlterBroker": {
+    "type": "object",
+    "required": ["cordoned"],
+    "properties": {"cordoned": {"type": "boolean"}},
+    "additionalProperties": false
+   },
+   "PlanRequest": {
+    "type": "object",
+    "required": ["kind"],
+    "properties": {
+     "kind": {"type": "string", "enum": ["rebalance", "drain"]},
+     "broker": {"type": "integer", "format": "int32", "description": "to be drained"}
+    },
+    "additionalProperties": false
+   },
+   "MovePlan": {
+    "type": "object",
+    "required": ["moves", "stuck"],
+    "properties": {
+     "moves": {"type": "array", "items": {"$ref": "#/components/schemas/ReplicaMove"}},
+     "stuck": {"type": "array", "description": "partitions for which no other broker is left", "items": {"type": "string"}}
+    }
+   },
+   "ReplicaMove": {
+    "type": "object",
+    "required": ["topic", "partition", "from", "to"],
+    "properties": {
+     "topic": {"type": "string"},
+     "partition": {"type": "integer", "format": "int32"},
+     "from": {"type": "array", "items": {"type": "integer", "format": "int32"}},
+     "to": {"type": "array", "items": {"type": "integer", "format": "int32"}}
+    }
+   },
+   "ReassignmentList": {
+    "type": "object",
+    "required": ["reassignments"],
+    "properties": {
+     "reassignments": {"type": "array", "items": {"$ref": "#/components/schemas/Reassignment"}}
+    }
+   },
+   "Reassignment": {
+    "type": "object",
+    "required": ["topic", "partition", "replicas", "adding", "removing"],
+    "properties": {
+     "topic": {"type": "string"},
+     "partition": {"type": "integer", "format": "int32"},
+     "replicas": {"type": "array", "items": {"type": "integer", "format": "int32"}},
+     "adding": {"type": "array", "items": {"type": "integer", "format": "int32"}},
+     "removing": {"type": "array", "items": {"type": "integer", "format": "int32"}}
+    }
+   },
+   "AlterReassignments": {
+    "type": "object",
+    "required": ["reassignments"],
+    "properties": {
+     "reassignments": {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/ReassignmentWish"}}
+    },
+    "additionalProperties": false
+   },
+   "ReassignmentWish": {
+    "type": "object",
+    "required": ["topic", "partition"],
+    "properties": {
+     "topic": {"type": "string"},
+     "partition": {"type": "integer", "format": "int32"},
+     "replicas": {"type": ["array", "null"], "description": "null: take back what is under way", "items": {"type": "integer", "format": "int32"}}
+    },
+    "additionalProperties": false
+   },
+   "ReassignmentResults": {
+    "type": "object",
+    "required": ["results"],
+    "properties": {
+     "results": {"type": "array", "items": {"$ref": "#/components/schemas/ReassignmentResult"}}
+    }
+   },
+   "ReassignmentResult": {
+    "type": "object",
+    "required": ["topic", "partition", "error", "detail"],
+    "properties": {
+     "topic": {"type": "string"},
+     "partition": {"type": "integer", "format": "int32"},
+     "error": {"type": "string", "description": "empty: it is begun"},
+     "detail": {"type": "string"}
+    }
    },
    "QuotaPart": {
     "type": "object",

@@ -11,7 +11,9 @@ COMMANDS = (["topic", "create"], ["topic", "list"], ["topic", "describe"], ["top
             ["group", "list"], ["group", "describe"], ["group", "reset-offsets"],
             ["group", "delete"], ["group", "export"], ["group", "import"], ["txn", "list"],
             ["txn", "describe"], ["txn", "abort"],
-            ["cluster", "disks"], ["partition", "move"],
+            ["cluster", "disks"], ["cluster", "cordon"], ["cluster", "uncordon"],
+            ["cluster", "decommission"], ["cluster", "forget"], ["cluster", "rebalance"],
+            ["partition", "move"],
             ["config", "list"], ["config", "describe"], ["config", "set"], ["config", "unset"],
             ["quota", "list"], ["quota", "set"], ["quota", "remove"],
             ["completion"])
