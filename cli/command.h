@@ -25,7 +25,6 @@ void add_group(CLI::App& root, Run& run);
 void add_txn(CLI::App& root, Run& run);
 void add_config(CLI::App& root, Run& run);
 void add_quota(CLI::App& root, Run& run);
-void add_partition(CLI::App& root, Run& run);
 void add_cluster(CLI::App& root, Run& run);
 void add_completion(CLI::App& root, Run& run);
 

@@ -94,7 +94,6 @@ ExitCode run_main(int argc, char** argv) {
     add_txn(root, run);
     add_config(root, run);
     add_quota(root, run);
-    add_partition(root, run);
     add_cluster(root, run);
     add_completion(root, run);
     try {

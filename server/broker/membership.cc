@@ -66,10 +66,10 @@ void Membership::begin(metadata::BrokerImage self, DiskLife disks, const metadat
     self_ = std::move(self);
     disks_ = std::move(disks);
     self_.id = setup_.self;
-    self_.incarnation = setup_.incarnation;
-    self_.directory_ids = disks_.identities;
+    std::sort(disks_.identities.begin(), disks_.identities.end());
     state_ = State::checking;
     give_up_at_ = now + setup_.session_ttl + kRejoinAfter;
+    start_until_ = now + setup_.session_ttl + kRegisterMax;
     on_image(image, now);
 }
 
@@ -78,8 +78,10 @@ void Membership::compare_lives(const metadata::Image& image) {
     const metadata::BrokerImage* known = image.find_broker(setup_.self);
     self_.start_count = known != nullptr ? known->start_count : 0;
     if (session_valid_until_ == kMonoNever) {
-        return;
+        return; // the store is in one of the directories; what is remembered stays as it is
     }
+    self_.incarnation = setup_.incarnation;
+    self_.directory_ids = disks_.identities;
     const std::vector<Uuid>& now = self_.directory_ids;
     const auto is_here = [&](const Uuid& id) {
         return std::binary_search(now.begin(), now.end(), id);
@@ -171,7 +173,8 @@ void Membership::enroll(const metadata::Image& image, MonoTime now) {
         return;
     }
     again_at_ = kMonoNever;
-    run(std::make_unique<metadata::RegisterBroker>(self_), image, now + kRegisterMax);
+    run(std::make_unique<metadata::RegisterBroker>(self_, setup_.incarnation), image,
+        now + kRegisterMax);
 }
 
 void Membership::on_registered(const metadata::Image& image) {
@@ -262,7 +265,9 @@ void Membership::on_finished(const metadata::Image& image, MonoTime now) {
 
 // A start that cannot reach the store says so; a member goes on serving what it may.
 void Membership::try_again(const Error& reason, MonoTime now) {
-    if (!was_member_ && reason.code != Code::store_conflict && session_ == Session::open) {
+    const bool may_pass = reason.code == Code::store_conflict ||
+                          reason.code == Code::store_unavailable || session_ != Session::open;
+    if (!was_member_ && (!may_pass || now >= start_until_)) {
         fail(reason);
         return;
     }
@@ -305,6 +310,8 @@ void Membership::on_time(const metadata::Image& image, MonoTime now) {
             open_session();
         } else if (state_ == State::registering) {
             enroll(image, now);
+        } else if (state_ == State::checking) {
+            check(image, now);
         } else if (state_ == State::retaking && !is_running_) {
             retake(image, now);
         }

@@ -33,8 +33,8 @@ inline constexpr Duration kResignMax = 10s;
 
 /// What the log directories tell of this broker's earlier lives.
 struct DiskLife {
-    std::vector<Uuid> identities; // sorted
-    int64_t start_count = 0;      // of the earlier life
+    std::vector<Uuid> identities;
+    int64_t start_count = 0; // of the earlier life
     bool was_clean = true;
     /// Files of that partition are there, or it is known to have been empty.
     std::function<bool(std::string_view topic, const PartitionKey& key)> holds;
@@ -129,7 +129,8 @@ private:
     std::unique_ptr<metadata::PlainOperation> operation_; // running, or the last one
     bool is_running_ = false;
     std::optional<Error> failure_;
-    MonoTime give_up_at_ = kMonoNever; // checking: the other process must be gone by then
+    MonoTime give_up_at_ = kMonoNever;  // checking: the other process must be gone by then
+    MonoTime start_until_ = kMonoNever; // a store that is away is waited for until then
     MonoTime again_at_ = kMonoNever;
 };
 

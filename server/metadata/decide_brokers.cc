@@ -52,8 +52,7 @@ port::StoreTransaction RegisterBroker::decide(const Image& image, port::Random&)
             {broker_key(id), known != nullptr ? known->mod_revision : Revision{0}});
         transaction.writes.push_back({broker_key(id), value});
     }
-    transaction.writes.push_back(
-        {live_key(id), encode_live(broker_.incarnation), /*ephemeral=*/true});
+    transaction.writes.push_back({live_key(id), encode_live(incarnation_), /*ephemeral=*/true});
     if (claimed_controller_) {
         // Also where an earlier process of this broker left it: that process is gone.
         transaction.guards.push_back({controller_key(), image.controller.revision});

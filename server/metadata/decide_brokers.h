@@ -61,8 +61,11 @@ public:
 /// and that it is controller where there is none: all in one. Metadata core.
 class RegisterBroker final : public PlainOperation {
 public:
-    /// Of `broker`: id, addresses, rack, incarnation, directory ids, start count.
-    explicit RegisterBroker(BrokerImage broker) : broker_(std::move(broker)) {}
+    /// Of `broker` what is to be remembered of this process: id, addresses, rack, incarnation,
+    /// directory ids, start count; the cordon of before stays.
+    RegisterBroker(BrokerImage broker, const Uuid& incarnation)
+        : broker_(std::move(broker)),
+          incarnation_(incarnation) {}
 
     port::StoreTransaction decide(const Image& image, port::Random& random) override;
     /// The last decision claimed the controller's key. Valid after finish.
@@ -70,6 +73,7 @@ public:
 
 private:
     BrokerImage broker_;
+    Uuid incarnation_;
     bool claimed_controller_ = false;
 };
 

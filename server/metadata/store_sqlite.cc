@@ -106,7 +106,7 @@ Result<void> SqliteStore::set_up() {
     return drop_ephemeral();
 }
 
-// The file was locked by the process that wrote them, so that process is gone.
+// An earlier version wrote them to the file; the process that did is gone, since it had it locked.
 Result<void> SqliteStore::drop_ephemeral() {
     QT_TRY_ASSIGN(const std::vector<port::StoreWrite> deletes, ephemeral_deletes());
     if (deletes.empty()) {
@@ -114,7 +114,7 @@ Result<void> SqliteStore::drop_ephemeral() {
     }
     const Revision revision = revision_ + 1;
     QT_TRY(execute("BEGIN IMMEDIATE"));
-    QT_TRY(write_all(deletes, revision));
+    QT_TRY_ASSIGN([[maybe_unused]] const bool is_written, write_all(deletes, revision));
     sqlite3_bind_int64(set_revision_, 1, revision.value());
     QT_TRY(step_done(set_revision_));
     QT_TRY(execute("COMMIT"));
@@ -233,16 +233,14 @@ bool SqliteStore::deliver_pending() {
 
 void SqliteStore::end_session() {
     session_ = Session::none;
-    Result<std::vector<port::StoreWrite>> deletes =
-        broken_ ? Result<std::vector<port::StoreWrite>>(*broken_) : ephemeral_deletes();
-    if (deletes && !deletes->empty()) {
-        queue_.push_back(Pending{{{}, *std::move(deletes)}, {}});
-        Outcome outcome = std::move(commit_batch().front());
-        if (outcome.change) {
-            events_->on_store_changed(*outcome.change);
+    if (!ephemeral_.empty()) {
+        port::StoreChange change{++revision_, {}};
+        for (const auto& entry : std::exchange(ephemeral_, {})) {
+            change.writes.push_back({entry.first, std::nullopt});
         }
+        events_->on_store_changed(change);
     }
-    events_->on_session_closed(); // what could not be deleted now is at the next open
+    events_->on_session_closed();
 }
 
 Result<port::StoreSnapshot> SqliteStore::read_all() {
@@ -264,6 +262,11 @@ Result<port::StoreSnapshot> SqliteStore::read_all() {
     }
     sqlite3_reset(raw);
     sqlite3_db_release_memory(db_);
+    for (const auto& entry : ephemeral_) {
+        snapshot.entries.push_back(entry.second);
+    }
+    std::sort(snapshot.entries.begin(), snapshot.entries.end(),
+              [](const port::StoreEntry& a, const port::StoreEntry& b) { return a.key < b.key; });
     return snapshot;
 }
 
@@ -304,6 +307,8 @@ Result<void> SqliteStore::commit_batch_write(std::vector<Pending>& batch,
                                              std::vector<Outcome>& outcomes) {
     QT_TRY(execute("BEGIN IMMEDIATE"));
     Revision revision = revision_;
+    ephemeral_next_ = ephemeral_;
+    bool is_file_written = false;
     for (Pending& pending : batch) {
         QT_TRY_ASSIGN(const std::optional<std::string> broken_guard,
                       find_broken_guard(pending.transaction.guards));
@@ -314,23 +319,32 @@ Result<void> SqliteStore::commit_batch_write(std::vector<Pending>& batch,
             continue;
         }
         ++revision;
-        QT_TRY(write_all(pending.transaction.writes, revision));
+        QT_TRY_ASSIGN(const bool is_written, write_all(pending.transaction.writes, revision));
+        is_file_written = is_file_written || is_written;
         outcomes.push_back(
             {pending.token, port::StoreChange{revision, std::move(pending.transaction.writes)}});
     }
-    if (revision == revision_) {
-        return execute("ROLLBACK");
+    if (is_file_written) {
+        sqlite3_bind_int64(set_revision_, 1, revision.value());
+        QT_TRY(step_done(set_revision_));
+        QT_TRY(execute("COMMIT"));
+    } else {
+        QT_TRY(execute("ROLLBACK")); // nothing is to be synced
     }
-    sqlite3_bind_int64(set_revision_, 1, revision.value());
-    QT_TRY(step_done(set_revision_));
-    QT_TRY(execute("COMMIT"));
     revision_ = revision;
+    ephemeral_ = std::move(ephemeral_next_);
     return {};
 }
 
 Result<std::optional<std::string>>
 SqliteStore::find_broken_guard(const std::vector<port::StoreGuard>& guards) {
     for (const port::StoreGuard& guard : guards) {
+        if (const auto at = ephemeral_next_.find(guard.key); at != ephemeral_next_.end()) {
+            if (at->second.mod_revision != guard.mod_revision) {
+                return std::optional(guard.key);
+            }
+            continue;
+        }
         QT_TRY(bind_text(select_revision_, 1, guard.key));
         const int code = sqlite3_step(select_revision_);
         const Revision found(code == SQLITE_ROW ? sqlite3_column_int64(select_revision_, 0) : 0);
@@ -345,19 +359,31 @@ SqliteStore::find_broken_guard(const std::vector<port::StoreGuard>& guards) {
     return std::optional<std::string>();
 }
 
-Result<void> SqliteStore::write_all(const std::vector<port::StoreWrite>& writes,
+// True: something of it is in the file.
+Result<bool> SqliteStore::write_all(const std::vector<port::StoreWrite>& writes,
                                     Revision revision) {
+    bool is_written = false;
     for (const port::StoreWrite& write : writes) {
-        sqlite3_stmt* statement = write.value ? put_ : erase_;
+        const bool was_ephemeral = ephemeral_next_.erase(write.key) != 0;
+        if (write.value && write.ephemeral) {
+            ephemeral_next_[write.key] = {write.key, *write.value, revision};
+        }
+        if (was_ephemeral && (!write.value || write.ephemeral)) {
+            continue; // the file does not have it
+        }
+        // A key of the file that becomes ephemeral leaves the file.
+        const bool is_put = write.value && !write.ephemeral;
+        sqlite3_stmt* statement = is_put ? put_ : erase_;
         QT_TRY(bind_text(statement, 1, write.key));
-        if (write.value) {
+        if (is_put) {
             QT_TRY(bind_text(statement, 2, *write.value));
             sqlite3_bind_int64(statement, 3, revision.value());
-            sqlite3_bind_int(statement, 4, write.ephemeral ? 1 : 0);
+            sqlite3_bind_int(statement, 4, 0);
         }
         QT_TRY(step_done(statement));
+        is_written = is_written || is_put || sqlite3_changes(db_) > 0;
     }
-    return {};
+    return is_written;
 }
 
 // ---- SQLite in our terms ------------------------------------------------------------------------

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <deque>
 #include <limits>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -60,6 +61,7 @@ private:
         Token token;
         Result<port::StoreChange> change;
     };
+    using Ephemerals = std::map<std::string, port::StoreEntry>;
 
     SqliteStore(std::string path, sqlite3* db) : path_(std::move(path)), db_(db) {}
 
@@ -79,7 +81,7 @@ private:
     Result<void> commit_batch_write(std::vector<Pending>& batch, std::vector<Outcome>& outcomes);
     Result<std::optional<std::string>>
     find_broken_guard(const std::vector<port::StoreGuard>& guards);
-    Result<void> write_all(const std::vector<port::StoreWrite>& writes, Revision revision);
+    Result<bool> write_all(const std::vector<port::StoreWrite>& writes, Revision revision);
     [[nodiscard]] Error sql_error(int code, const char* doing) const;
 
     std::string path_;
@@ -98,6 +100,10 @@ private:
     std::vector<Refused> refused_;
     Session session_ = Session::none;
     Revision revision_; // of the last committed transaction
+    /// They end with this process, so the file need not know them: a broker that registers writes
+    /// nothing, and does so on a full disk, too.
+    Ephemerals ephemeral_;
+    Ephemerals ephemeral_next_; // with what the running batch has written
     bool load_wanted_ = false;
     std::optional<Error> broken_; // after an I/O error nothing more is written
 };

@@ -161,6 +161,8 @@ TEST_CASE("membership: a store of one process compares nothing and counts nothin
     CHECK(one.membership.valid_until() == kMonoNever);
     CHECK(one.written_count == 0);
     CHECK(one.image().start_count == 0);
+    CHECK(one.image().directory_ids.empty());
+    CHECK(one.image().live_incarnation == one.incarnation);
     CHECK(one.membership.next_due() == kMonoNever);
 }
 

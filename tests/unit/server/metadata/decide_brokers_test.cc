@@ -59,7 +59,7 @@ TEST_CASE("cluster id: made once, and the loser of a race takes the winner's") {
 TEST_CASE("register broker: all in one transaction, again in another session") {
     World world(0);
     BrokerImage broker = broker_seven();
-    RegisterBroker first(broker);
+    RegisterBroker first(broker, broker.incarnation);
     const std::vector<port::StoreWrite> writes = world.run(first);
     REQUIRE(writes.size() == 3);
     CHECK_FALSE(writes[0].ephemeral);
@@ -74,11 +74,11 @@ TEST_CASE("register broker: all in one transaction, again in another session") {
     CHECK(written.epoch == world.image->revision);
     CHECK(world.image->controller.id == BrokerId(7));
 
-    RegisterBroker again(broker);        // in another session
-    CHECK(world.run(again).size() == 2); // live and controller
+    RegisterBroker again(broker, broker.incarnation); // in another session
+    CHECK(world.run(again).size() == 2);              // live and controller
     broker.port = 9093;
     broker.incarnation = topic_id(78);
-    RegisterBroker moved(broker);
+    RegisterBroker moved(broker, broker.incarnation);
     CHECK(world.run(moved).size() == 3);
     CHECK(world.image->brokers.at(BrokerId(7)).port == 9093);
     CHECK(world.image->brokers.at(BrokerId(7)).live_incarnation == topic_id(78));
@@ -89,7 +89,7 @@ TEST_CASE("register broker: another controller is left alone, a cordon is kept")
     ClusterWorld world(1);
     world.write({{controller_key(), encode_controller(BrokerId(1))}});
     BrokerImage broker = broker_seven();
-    RegisterBroker first(broker);
+    RegisterBroker first(broker, broker.incarnation);
     CHECK(world.run(first).size() == 2);
     CHECK_FALSE(first.claimed_controller());
     CordonBroker cordon(broker.id, true);
@@ -98,7 +98,7 @@ TEST_CASE("register broker: another controller is left alone, a cordon is kept")
     CHECK(world.image->find_broker(broker.id)->is_cordoned);
     CHECK(world.image->is_live(broker.id));
     broker.incarnation = topic_id(79);
-    RegisterBroker restarted(broker);
+    RegisterBroker restarted(broker, broker.incarnation);
     world.run(restarted);
     CHECK(world.image->find_broker(broker.id)->is_cordoned);
     CordonBroker uncordon(broker.id, false);

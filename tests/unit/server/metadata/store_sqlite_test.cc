@@ -205,7 +205,26 @@ TEST_CASE("sqlite store: ephemeral keys go with the session, or with the process
     Open open(dir.file());
     CHECK(open.load().entries ==
           std::vector<port::StoreEntry>{{"keep", "1", Revision(1)}, {"x", "6", Revision(5)}});
-    CHECK(open.load().revision == Revision(6)); // the deletion is one
+    CHECK(open.load().revision == Revision(5)); // the file has known nothing of them
+}
+
+TEST_CASE("sqlite store: ephemeral keys are guarded and seen as others, and not in the file") {
+    const TempDir dir;
+    Open open(dir.file());
+    open.store->open_session(10s);
+    REQUIRE(open.commit_now({{}, {{"live", "1", true}}}).value() == Revision(1));
+    CHECK(open.load().entries == std::vector<port::StoreEntry>{{"live", "1", Revision(1)}});
+    CHECK(open.commit_now({{{"live", Revision(0)}}, {{"a", "1"}}}).error().code ==
+          Code::store_conflict);
+    REQUIRE(open.commit_now({{{"live", Revision(1)}}, {{"a", "1"}}}).value() == Revision(2));
+    REQUIRE(open.commit_now({{{"a", Revision(2)}}, {{"live", "2", true}}}).value() == Revision(3));
+    CHECK(open.commit_now({{{"live", Revision(1)}}, {{"b", "1"}}}).error().code ==
+          Code::store_conflict);
+    REQUIRE(open.commit_now({{{"live", Revision(3)}}, {{"live", std::nullopt}}}));
+    REQUIRE(open.commit_now({{{"live", Revision(0)}}, {{"a", "2", true}}})); // leaves the file
+    REQUIRE(open.commit_now({{}, {{"b", "1"}}}).value() == Revision(6));
+    CHECK(open.load().entries ==
+          std::vector<port::StoreEntry>{{"a", "2", Revision(5)}, {"b", "1", Revision(6)}});
 }
 
 TEST_CASE("sqlite store: a file of schema version 1 is upgraded, nothing lost") {
