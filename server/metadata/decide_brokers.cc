@@ -66,6 +66,11 @@ port::StoreTransaction FenceBroker::decide(const Image& image, port::Random&) {
     if (epoch_ != Revision{0} && live_revision(image, id_) == epoch_) {
         transaction.guards.push_back({live_key(id_), epoch_});
         transaction.writes.push_back({live_key(id_), std::nullopt});
+        if (image.controller.id == id_) {
+            // Else nobody could act on its death before its session is over.
+            transaction.guards.push_back({controller_key(), image.controller.revision});
+            transaction.writes.push_back({controller_key(), std::nullopt});
+        }
     }
     return transaction;
 }

@@ -77,8 +77,8 @@ private:
     bool claimed_controller_ = false;
 };
 
-/// Deletes `live/<id>` if it is still the one of that epoch. Any broker that knows the process to
-/// be gone. Metadata core.
+/// Deletes `live/<id>` if it is still the one of that epoch, and the controller's key if it is that
+/// broker's. By any broker that knows the process to be gone. Metadata core.
 class FenceBroker final : public PlainOperation {
 public:
     FenceBroker(BrokerId id, Revision epoch) : id_(id), epoch_(epoch) {}

@@ -194,6 +194,10 @@ TEST_CASE("fence broker: in its epoch only") {
     CHECK(world.run(fence).empty());
     world.live(2);
     CHECK(world.run(fence).empty());
+    world.write({{controller_key(), encode_controller(BrokerId(2))}});
+    FenceBroker controller(BrokerId(2), world.image->find_broker(BrokerId(2))->epoch);
+    CHECK(world.run(controller).size() == 2);
+    CHECK(world.image->controller.id == kNoBroker);
     FenceBroker none(BrokerId(9), Revision{0});
     CHECK(world.run(none).empty());
 }
