@@ -69,10 +69,11 @@ ExitCode decommission(Context& context, const BrokerOptions& options) {
             return moved;
         }
         if (!plan->stuck.empty()) {
-            return context.fail(Error(Code::invalid_replication_factor,
-                                      std::to_string(plan->stuck.size()) +
-                                          " partitions have no other broker to go to"),
-                                name_of(options.broker));
+            return context.fail(
+                Error(Code::invalid_replication_factor,
+                      std::to_string(plan->stuck.size()) +
+                          " partitions have no leader, or no other broker to go to"),
+                name_of(options.broker));
         }
     }
     context.note(name_of(options.broker) +

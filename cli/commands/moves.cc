@@ -58,7 +58,8 @@ std::string describe_plan(const admin::MovePlan& plan) {
     }
     std::string out = table.to_text();
     for (const std::string& partition : plan.stuck) {
-        append_for_terminal(out, partition + " cannot move: no other broker is left for it");
+        append_for_terminal(
+            out, partition + " cannot move: it has no leader, or no other broker is left for it");
         out.append("\n");
     }
     return out;

@@ -39,7 +39,7 @@ struct PlanRequest {
 };
 struct MovePlan {
     std::vector<ReplicaMove> moves; // by topic and partition
-    std::vector<std::string> stuck; // "orders-3": for which no other broker is left
+    std::vector<std::string> stuck; // "orders-3": without a leader, or no other broker is left
 
     bool operator==(const MovePlan&) const = default;
 };

@@ -983,7 +983,7 @@ inline constexpr std::string_view kOpenApi = R"json({
     "required": ["moves", "stuck"],
     "properties": {
      "moves": {"type": "array", "items": {"$ref": "#/components/schemas/ReplicaMove"}},
-     "stuck": {"type": "array", "description": "partitions for which no other broker is left", "items": {"type": "string"}}
+     "stuck": {"type": "array", "description": "partitions without a leader, or for which no other broker is left", "items": {"type": "string"}}
     }
    },
    "ReplicaMove": {

@@ -182,7 +182,7 @@ bool PartitionChange::cancel_reassignment() {
     }
     const Brokers replicas = without(now_.replicas, now_.adding_replicas);
     const Brokers isr = without(now_.isr, now_.adding_replicas);
-    if (replicas.empty() || isr.empty()) {
+    if (replicas.empty() || (isr.empty() && !now_.isr.empty())) {
         return false;
     }
     now_.replicas = replicas;

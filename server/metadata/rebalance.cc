@@ -35,7 +35,8 @@ public:
                     count(load_, broker, contains(partition.removing_replicas, broker) ? 0 : 1);
                 }
                 count(leads_, partition.replicas.front(), 1);
-                if (!partition.is_reassigning()) {
+                // Without a leader nothing can be copied.
+                if (!partition.is_reassigning() && image.is_live(partition.leader)) {
                     pieces_.push_back({topic.get(), static_cast<int32_t>(i), partition.replicas});
                 }
             }
@@ -187,6 +188,14 @@ Result<Plan> plan_drain(const Image& image, BrokerId broker) {
             planner.replace(piece, place, *by);
         } else {
             plan.stuck.push_back(piece.topic->name + "-" + std::to_string(piece.index));
+        }
+    }
+    for (const auto& [name, topic] : image.topics_by_name) {
+        for (size_t i = 0; i < topic->partitions.size(); i++) {
+            const PartitionImage& partition = topic->partitions[i];
+            if (contains(partition.replicas, broker) && !image.is_live(partition.leader)) {
+                plan.stuck.push_back(name + "-" + std::to_string(i));
+            }
         }
     }
     plan.moves = planner.moves();

@@ -1,7 +1,7 @@
 // Plans of moves: to drain one broker, or to spread replicas and preferred leaders evenly. A plan
 // changes nothing; who likes it asks for it with AlterReassignments. Replicas move to live brokers
 // that are not cordoned, and a partition never ends in fewer racks than it was in. Partitions that
-// are being moved already are left out. Pure; for any thread.
+// are being moved already, or have no leader to copy from, are left out. Pure; for any thread.
 #pragma once
 
 #include "lib/base/result.h"
@@ -22,7 +22,8 @@ struct PlannedMove {
 
 struct Plan {
     std::vector<PlannedMove> moves; // by topic and partition
-    /// "orders-3": partitions of a drained broker for which no other broker is left.
+    /// "orders-3": partitions of a drained broker without a leader, or for which no other broker is
+    /// left.
     std::vector<std::string> stuck;
 };
 

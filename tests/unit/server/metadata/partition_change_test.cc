@@ -200,6 +200,16 @@ TEST_CASE("partition change: a new wish starts from the replicas before, and kee
     CHECK(last.now().replicas == ids({1, 2}));
 }
 
+TEST_CASE("partition change: a reassignment of a partition without any copy can be taken back") {
+    const TopicImage of = topic(1);
+    PartitionChange change(of, partition({1}, {}, -1));
+    change.reassign(ids({2}));
+    CHECK(change.now().adding_replicas == ids({2}));
+    CHECK(change.cancel_reassignment());
+    CHECK(change.now().replicas == ids({1}));
+    CHECK(change.now().isr.empty());
+}
+
 TEST_CASE("partition change: replicas that are being added do not raise the minimum") {
     const TopicImage of = topic(2);
     PartitionChange change(of, partition({1}, {1}, 1));

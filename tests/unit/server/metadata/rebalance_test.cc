@@ -74,6 +74,21 @@ TEST_CASE("drain: what has no other place is named; dead and cordoned brokers ar
     CHECK(plan->stuck == std::vector<std::string>{"t-0"});
 }
 
+TEST_CASE("plans: what has no leader does not move") {
+    ClusterWorld world(3);
+    world.add_topic("t", {{1}, {1}, {1}});
+    PartitionImage next = world.partition("t", 0);
+    next.leader = kNoBroker;
+    world.write({{partition_key(world.topic("t").id, 0), encode_partition(next)}});
+    const Result<Plan> plan = plan_drain(*world.image, BrokerId(1));
+    REQUIRE(plan);
+    CHECK(plan->moves.size() == 2);
+    CHECK(plan->stuck == std::vector<std::string>{"t-0"});
+    for (const PlannedMove& move : plan_rebalance(*world.image).moves) {
+        CHECK(move.partition != 0);
+    }
+}
+
 TEST_CASE("rebalance: a broker that joined gets its share") {
     ClusterWorld world(4);
     world.add_topic("t", std::vector<std::vector<int32_t>>(40, {1, 2, 3}));
