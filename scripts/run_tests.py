@@ -7,6 +7,7 @@ The last line is "N passed, N failed"; the status is 0 when nothing failed. A le
 built, or that ends without saying how many cases it ran, counts as one failure: silence never passes.
 """
 import argparse
+import concurrent.futures
 import os
 import pathlib
 import re
@@ -40,24 +41,48 @@ class Counts:
         self.failures.append(what)
 
 
-def run(counts, command, parse=None, cwd=ROOT, env=None, what=None):
+def run(counts, command, parse=None, what=None):
     """Runs a command, shows what it prints, and counts: what `parse` finds in its output, else one
     case by its status."""
     what = what or " ".join(str(part) for part in command)
     print(f"--- {what}", flush=True)
-    process = subprocess.Popen([str(part) for part in command], cwd=cwd, stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, env={**os.environ, **(env or {})})
+    start = time.monotonic()
+    process = start_process(command)
     lines = []
     for raw in process.stdout:
         line = raw.decode(errors="replace")
         lines.append(line)
         sys.stdout.write(line)
         sys.stdout.flush()
-    status = process.wait()
+    return count(counts, what, process.wait(), "".join(lines), parse, start)
+
+
+def run_all(counts, commands, parse=None):
+    """As run for each, as many at a time as there are cores; what one prints stays together."""
+    def one(command):
+        start = time.monotonic()
+        process = start_process(command)
+        output = process.stdout.read().decode(errors="replace")
+        return command, process.wait(), output, start
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for command, status, output, start in pool.map(one, commands):
+            what = " ".join(str(part) for part in command)
+            print(f"--- {what}\n{output}", flush=True)
+            count(counts, what, status, output, parse, start)
+
+
+def start_process(command):
+    return subprocess.Popen([str(part) for part in command], cwd=ROOT, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT)
+
+
+def count(counts, what, status, output, parse, start):
+    print(f"--- took {time.monotonic() - start:.0f} s", flush=True)
     if parse is None:
         counts.ok() if status == 0 else counts.bad(what)
         return status == 0
-    found = parse("".join(lines))
+    found = parse(output)
     if found is None:
         counts.bad(f"{what}: ended with {status} and named no cases")
         return False
@@ -65,7 +90,7 @@ def run(counts, command, parse=None, cwd=ROOT, env=None, what=None):
     counts.ok(passed)
     if failed > 0 or status != 0:
         counts.bad(what, max(failed, 1))
-        counts.failures += failed_cases("".join(lines))
+        counts.failures += failed_cases(output)
     return failed == 0 and status == 0
 
 
@@ -139,9 +164,8 @@ def level_static(counts):
         names = [n for n in changed_sources() if not n.startswith("tests/")]
         if len(names) > TIDY_FILES_MAX:
             print(f"clang-tidy: {len(names)} files changed, looking at the first {TIDY_FILES_MAX}")
-        if names:
-            run(counts, ["clang-tidy-14", "-p", RELEASE, "--quiet", *names[:TIDY_FILES_MAX]],
-                what="clang-tidy-14 on changed files")
+        run_all(counts, [["clang-tidy-14", "-p", RELEASE, "--quiet", name]
+                         for name in names[:TIDY_FILES_MAX]])
 
 
 def doctest_binaries(folder, prefix):
@@ -150,8 +174,7 @@ def doctest_binaries(folder, prefix):
 
 def level_unit(counts):
     if build(counts, "asan", "unit_tests"):
-        for binary in doctest_binaries(ASAN, "unit_"):
-            run(counts, [binary], parse_doctest)
+        run_all(counts, [[binary] for binary in doctest_binaries(ASAN, "unit_")], parse_doctest)
     run(counts, [sys.executable, "-m", "unittest", "discover", "-v", "-s", "tests/unit/scripts",
                  "-p", "*_test.py"], parse_unittest)
 
@@ -185,11 +208,13 @@ def level_sim(counts):
 def level_fuzz(counts):
     if not build(counts, "fuzz", "fuzzers"):
         return
+    commands = []
     for binary in sorted((FUZZ / "bin").glob("fuzz_*")):
         corpus = FUZZ / "corpus" / binary.name
         corpus.mkdir(parents=True, exist_ok=True)
-        run(counts, [binary, f"-max_total_time={FUZZ_SECONDS}", "-rss_limit_mb=2048",
-                     "-print_final_stats=1", f"-artifact_prefix={FUZZ}/", corpus])
+        commands.append([binary, f"-max_total_time={FUZZ_SECONDS}", "-rss_limit_mb=2048",
+                         "-print_final_stats=1", f"-artifact_prefix={FUZZ}/", corpus])
+    run_all(counts, commands)
 
 
 def level_cli(counts):
