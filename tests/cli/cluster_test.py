@@ -23,7 +23,7 @@ class ClusterTest(CliCase):
     def test_forget(self):
         self.qtool("cluster", "forget", "9", status=4)
         done = self.qtool_done("cluster", "forget", "1")
-        self.assertEqual(done.returncode, 2)
+        self.assertEqual(done.returncode, 1)
         self.assertIn(b"broker 1 is live", done.stderr)
 
     def test_plans(self):
