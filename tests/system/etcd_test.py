@@ -1,5 +1,6 @@
 """A broker on etcd: it starts, it moves there from SQLite with everything it has, it says what is
 wrong with an etcd it cannot use, it serves on while etcd is away; cluster.sh runs a cluster."""
+import contextlib
 import os
 import pathlib
 import subprocess
@@ -19,6 +20,12 @@ def qtool(broker, *args, stdin=None):
     if done.returncode != 0:
         raise RuntimeError(f"qtool {args}: {done.stderr}\n{broker.log()}")
     return done.stdout
+
+
+def records_of(addresses, topic):
+    done = subprocess.run([QTOOL, "-b", addresses, "consume", "-t", topic, "--from", "beginning",
+                           "--exit-at-end"], capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout.split()
 
 
 def records(broker, topic):
@@ -122,6 +129,61 @@ class EtcdTest(unittest.TestCase):
                             raise
                 self.assertEqual(records(broker, "t").splitlines()[0], "before")
                 self.assertIn("after\n", records(broker, "t"))
+
+    def test_etcd_members_come_and_go_under_a_cluster(self):
+        """Three members of etcd under three brokers: one is killed, one is paused, two are; what is
+        produced meanwhile goes through, and no broker loses its session but in the last case."""
+        with Etcd(members=3) as etcd:
+            with contextlib.ExitStack() as stack:
+                brokers = [stack.enter_context(Broker("--etcd", etcd.urls, "--node-id", str(i)))
+                           for i in (1, 2, 3)]
+                all_brokers = ",".join(broker.address for broker in brokers)
+
+                def run(*args, stdin=None):
+                    return subprocess.run([QTOOL, "-b", all_brokers, *args], input=stdin, text=True,
+                                          capture_output=True, timeout=60)
+                run("topic", "create", "t", "-p", "6", "-r", "3").check_returncode()
+                sent = []
+
+                def write(seconds):
+                    """Records and topics, one after the other."""
+                    end = time.monotonic() + seconds
+                    while time.monotonic() < end:
+                        line = f"{len(sent)}"
+                        run("produce", "-t", "t", stdin=line + "\n").check_returncode()
+                        sent.append(line)
+                        if len(sent) % 5 == 0:
+                            run("topic", "create", f"t{len(sent)}").check_returncode()
+
+                def live():
+                    return [b["live"] for b in brokers[0].http("GET", "/v1/cluster")[1]["brokers"]]
+                write(1)
+                etcd.kill(0)  # the first is the one in use
+                write(5)
+                etcd.start(0)
+                etcd.pause(1)
+                write(12)  # longer than a session
+                etcd.resume(1)
+                write(1)
+                self.assertEqual(live(), [True] * 3)
+                lost = [line for broker in brokers for line in broker.log().splitlines()
+                        if "session_lost" in line]
+                self.assertEqual(lost, [])
+                etcd.kill(1)
+                etcd.kill(2)
+                time.sleep(3)  # no quorum, but the sessions live
+                self.assertEqual(sorted(records_of(all_brokers, "t")), sorted(sent))
+                run("produce", "-t", "t", stdin="still\n").check_returncode()
+                sent.append("still")
+                time.sleep(8)  # now they do not
+                etcd.start(1)
+                etcd.start(2)
+                deadline = time.monotonic() + 60
+                while run("topic", "create", f"again{time.monotonic()}").returncode != 0:
+                    self.assertLess(time.monotonic(), deadline)
+                write(2)
+                self.assertEqual(sorted(records_of(all_brokers, "t")), sorted(sent))
+                self.assertEqual(live(), [True] * 3)
 
     def test_errors_that_say_what_is_wrong(self):
         start = ("--data-dir", str(self.work / "data"), "--listen", "127.0.0.1:0")
