@@ -2,6 +2,7 @@
 
 #include "lib/base/assert.h"
 #include "lib/base/log.h"
+#include "server/broker/change_log.h"
 
 #include <algorithm>
 
@@ -245,6 +246,7 @@ void MetadataCore::on_store_changed(const port::StoreChange& change) {
 }
 
 void MetadataCore::take_step(metadata::Replay::Step step) {
+    log_changes(*image_, *step.image, step.delta);
     const metadata::Delta delta = step.delta;
     publish(std::move(step.image), std::move(step.delta));
     const MonoTime now = ports_.clock->mono();
