@@ -69,8 +69,8 @@ start_etcd() {
   peer=http://127.0.0.1:$(sed -n 2p "$home/ports")
   setsid etcd --name etcd --data-dir "$home/data" --listen-client-urls "$client" \
     --advertise-client-urls "$client" --listen-peer-urls "$peer" \
-    --initial-advertise-peer-urls "$peer" --initial-cluster "etcd=$peer" --logger zap \
-    --log-level warn >>"$home/log" 2>&1 </dev/null &
+    --initial-advertise-peer-urls "$peer" --initial-cluster "etcd=$peer" \
+    --auto-compaction-mode periodic --auto-compaction-retention 1h --logger zap --log-level warn >>"$home/log" 2>&1 </dev/null &
   echo $! >"$home/pid"
   for _ in $(seq $((wait_s * 10))); do
     etcd_answers && return

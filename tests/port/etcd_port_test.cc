@@ -19,7 +19,7 @@ namespace {
 /// One store and what it says.
 struct StoreClient {
     StoreClient(const EtcdProcesses& etcd, const std::string& cluster, const std::string& user = {},
-           const std::string& password = {})
+                const std::string& password = {})
         : process(etcd.endpoints(), cluster, user, password) {
         process.store().set_events(&events);
     }
@@ -191,6 +191,13 @@ TEST_CASE("etcd: users and passwords") {
     etcd_post(url, "/v3/auth/user/add", R"({"name":"root","password":"secret"})");
     etcd_post(url, "/v3/auth/user/grant", R"({"user":"root","role":"root"})");
     etcd_post(url, "/v3/auth/user/add", R"({"name":"stranger","password":"secret"})");
+    // What a broker needs: the prefix of its cluster, "/qbroker/c/".
+    etcd_post(url, "/v3/auth/role/add", R"({"name":"brokers"})");
+    etcd_post(url, "/v3/auth/role/grant",
+              R"({"name":"brokers","perm":{"permType":"READWRITE","key":"L3Ficm9rZXIvYy8=",)"
+              R"("range_end":"L3Ficm9rZXIvYzA="}})");
+    etcd_post(url, "/v3/auth/user/add", R"({"name":"broker","password":"other"})");
+    etcd_post(url, "/v3/auth/user/grant", R"({"user":"broker","role":"brokers"})");
     etcd_post(url, "/v3/auth/enable", "{}");
 
     StoreClient client(etcd, "c", "root", "secret");
@@ -201,6 +208,15 @@ TEST_CASE("etcd: users and passwords") {
     etcd.start(0);
     REQUIRE(commit_now(client, client.events, {{}, {{"a", "2"}}}));
     REQUIRE(client.wait_until([&] { return client.events.changes.size() == 2; }));
+
+    StoreClient broker(etcd, "c", "broker", "other");
+    CHECK(load_now(broker, broker.events).entries.size() == 1);
+    broker.store().open_session(5s);
+    REQUIRE(broker.wait_until([&] { return broker.events.renewals.size() == 1; }));
+    REQUIRE(commit_now(broker, broker.events, {{}, {{"live", "1", true}}}));
+    broker.store().close_session();
+    REQUIRE(broker.wait_until([&] { return broker.events.sessions_closed == 1; }));
+    REQUIRE(broker.wait_until([&] { return broker.events.changes.size() == 2; }));
 
     struct Case {
         const char* user;
