@@ -519,6 +519,7 @@ void Partition::maintain(WallTime wall, MonoTime now, Outbox& out) {
     advance(out); // retention may have synced the log
     if (now - last_used_ > kIdleFilesMax && !flush_in_flight_) {
         log_->release_idle();
+        note_log_failure(out);
     }
 }
 
