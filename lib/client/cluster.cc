@@ -124,6 +124,7 @@ bool Cluster::ready(int32_t node_id, MonoTime now, Outbox& out) {
     if (found != nodes_.end() && found->second.connection != nullptr) {
         return found->second.connection->has_room();
     }
+    // No address yet, or too early to try again: the caller asks again.
     static_cast<void>(connect(node_id, now, out));
     return false;
 }

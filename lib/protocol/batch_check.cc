@@ -187,8 +187,8 @@ private:
             failure_ = "record's length differs from its fields";
             return;
         }
-        if (key_null && !facts_.null_key_index) {
-            facts_.null_key_index = index_;
+        if (key_null) {
+            note(facts_.null_key_index, facts_.null_keys);
         }
         note_timestamp(timestamp_delta);
     }
@@ -208,8 +208,17 @@ private:
             facts_.max_timestamp_offset_delta = index_;
         }
         if ((timestamp < rules_.timestamp_min || timestamp > rules_.timestamp_max) &&
-            timestamp != kNoTimestamp && !facts_.timestamp_outside_index) {
-            facts_.timestamp_outside_index = index_;
+            timestamp != kNoTimestamp) {
+            note(facts_.timestamp_outside_index, facts_.timestamps_outside);
+        }
+    }
+
+    void note(std::optional<int32_t>& first, std::vector<int32_t>& all) {
+        if (!first) {
+            first = index_;
+        }
+        if (rules_.lists_records && all.size() < kListedRecordsMax) {
+            all.push_back(index_);
         }
     }
 

@@ -25,7 +25,10 @@ struct BatchRules {
     // Times outside are reported, not refused; -1 (no time) always passes. Milliseconds.
     int64_t timestamp_min = std::numeric_limits<int64_t>::min();
     int64_t timestamp_max = std::numeric_limits<int64_t>::max();
+    bool lists_records = false; // BatchFacts::null_keys and timestamps_outside are wanted
 };
+
+inline constexpr size_t kListedRecordsMax = 1000;
 
 /// What the walk found. Indexes count records from 0, which is also their offset delta.
 struct BatchFacts {
@@ -36,6 +39,9 @@ struct BatchFacts {
     std::optional<int32_t> null_key_index{};          // first record with a null key
     std::optional<int32_t> timestamp_outside_index{}; // first record beyond the rules' times
     uint64_t records_size_bytes = 0;                  // decompressed
+    // With BatchRules::lists_records: all of them, up to kListedRecordsMax.
+    std::vector<int32_t> null_keys{};
+    std::vector<int32_t> timestamps_outside{};
 };
 
 /// Memory the check uses for compressed batches; one per core, made empty, filled at first need.

@@ -212,7 +212,7 @@ void on_topics_changed(ShardState& state, const metadata::Delta& delta, Host& ho
         auto& group = static_cast<ConsumerGroup&>(*entry);
         group.now.is_metadata_unsure = true;
         group.now.has_topics_changed = group.now.has_topics_changed || came_or_went;
-        if (!group.is_empty()) {
+        if (!group.is_empty()) { // an append that fails is made up for by the next heartbeat
             static_cast<void>(refresh(state, group, host));
         }
     }

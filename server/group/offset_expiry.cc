@@ -125,6 +125,7 @@ void drop_offsets_of_deleted_topics(ShardState& state, Host& host) {
             }
         }
     }
+    // What fails is found again when the next topic comes or goes, or the shard is loaded.
     static_cast<void>(append_in_batches(std::move(tombstones), host));
 }
 

@@ -3,6 +3,7 @@
 #include "lib/base/assert.h"
 #include "lib/base/log.h"
 #include "server/metadata/partition_change.h"
+#include "server/replica/append_refusal.h"
 #include "server/replica/log_config.h"
 
 #include <algorithm>
@@ -356,9 +357,14 @@ void Partition::append(PartitionRequest& request, const AppendOp& op, CoreId fro
         answer(std::move(checked).error());
         return;
     }
+    const auto refuse = [&](Error error) {
+        AppendRefusal refusal = refusal_of(error.code, op.batch, *log_, log_config_, wall);
+        out.answers.push_back({from, PartitionReply{request.request, request.index,
+                                                    std::move(error), std::move(refusal)}});
+    };
     if (op.acks == -1) {
         if (Result<void> enough = check_min_isr(); !enough) {
-            answer(std::move(enough).error());
+            refuse(std::move(enough).error());
             return;
         }
     }
@@ -367,7 +373,7 @@ void Partition::append(PartitionRequest& request, const AppendOp& op, CoreId fro
     const Result<storage::AppendInfo> appended =
         account(log_->append(op.batch, leader_epoch_, wall, proof), op.batch.size(), now, out);
     if (!appended) {
-        answer(appended.error());
+        refuse(appended.error());
         return;
     }
     AppendResult result;
@@ -513,6 +519,7 @@ void Partition::maintain(WallTime wall, MonoTime now, Outbox& out) {
     advance(out); // retention may have synced the log
     if (now - last_used_ > kIdleFilesMax && !flush_in_flight_) {
         log_->release_idle();
+        note_log_failure(out);
     }
 }
 

@@ -40,6 +40,16 @@ struct AppendResult {
     uint64_t verification_guard = 0;
 };
 
+/// What is told of an append that was refused, beside its error.
+struct AppendRefusal {
+    Offset log_start_offset = kNoOffset; // -1: Kafka does not tell it with this error either
+    struct Record {
+        int32_t index = 0; // in the batch
+        std::string message;
+    };
+    std::vector<Record> records{}; // those to blame; empty: the batch as a whole
+};
+
 enum class Isolation : uint8_t { read_uncommitted, read_committed };
 
 /// A broker that fetches for its replica of the partition.
@@ -221,6 +231,7 @@ struct PartitionReply {
     Token request;
     uint32_t index = 0;
     Result<PartitionResult> result;
+    AppendRefusal refusal = {}; // of an append with an error
 };
 
 /// A watch armed by ReadOp fired: read again.

@@ -132,6 +132,7 @@ Result<bool> AbortedIndex::append(const AbortedTransaction& entry) {
     if (Result<void> written = file->write_at({&bytes, 1}, position); !written) {
         if (is_new) {
             file_.reset();
+            // What stays is truncated by the next append; half an entry is no index for recovery.
             static_cast<void>(disk_.remove(path_));
         } else {
             static_cast<void>(file->truncate(position)); // else the next entry overwrites it

@@ -2,6 +2,7 @@
 
 #include "lib/protocol/batch_check.h"
 
+#include <algorithm>
 #include <limits>
 #include <string>
 
@@ -18,19 +19,31 @@ int64_t saturating_add(int64_t a, int64_t b) {
     return __builtin_add_overflow(a, b, &result) ? std::numeric_limits<int64_t>::max() : result;
 }
 
+protocol::BatchRules rules_of(const LogConfig& config, WallTime now) {
+    protocol::BatchRules rules;
+    rules.size_bytes_max = config.max_message_bytes;
+    if (config.timestamp_type == protocol::TimestampType::create_time) {
+        const int64_t now_ms = now.time_since_epoch().count();
+        rules.timestamp_min = saturating_sub(now_ms, config.timestamp_before_max_ms);
+        rules.timestamp_max = saturating_add(now_ms, config.timestamp_after_max_ms);
+    }
+    return rules;
+}
+
+constexpr const char* kNoKey = "has no key, which a compacted topic needs";
+
+std::string outside(const protocol::BatchRules& rules) {
+    return "has a time outside [" + std::to_string(rules.timestamp_min) + ", " +
+           std::to_string(rules.timestamp_max) +
+           "] (message.timestamp.before.max.ms, message.timestamp.after.max.ms)";
+}
+
 } // namespace
 
 Result<CheckedBatch> check_append(ByteView batch, const LogConfig& config, WallTime now) {
     // One per core, since a core is a thread: compressed batches need a window to look through.
     static thread_local protocol::CheckScratch scratch;
-    const bool is_create_time = config.timestamp_type == protocol::TimestampType::create_time;
-    const int64_t now_ms = now.time_since_epoch().count();
-    protocol::BatchRules rules;
-    rules.size_bytes_max = config.max_message_bytes;
-    if (is_create_time) {
-        rules.timestamp_min = saturating_sub(now_ms, config.timestamp_before_max_ms);
-        rules.timestamp_max = saturating_add(now_ms, config.timestamp_after_max_ms);
-    }
+    const protocol::BatchRules rules = rules_of(config, now);
     QT_TRY_ASSIGN(const protocol::BatchFacts facts,
                   protocol::check_producer_batch(batch, rules, scratch));
     const protocol::BatchHeader& header = facts.header;
@@ -41,21 +54,47 @@ Result<CheckedBatch> check_append(ByteView batch, const LogConfig& config, WallT
                          std::to_string(config.segment_bytes));
     }
     if (config.compacted && facts.null_key_index) {
-        return Error(Code::invalid_record, "record " + std::to_string(*facts.null_key_index) +
-                                               " has no key, which a compacted topic needs");
+        return Error(Code::invalid_record,
+                     "record " + std::to_string(*facts.null_key_index) + " " + kNoKey);
     }
     if (header.timestamp_type() == protocol::TimestampType::log_append_time) {
         return Error(Code::invalid_timestamp,
                      "the batch says LogAppendTime, which only a broker may set");
     }
     if (facts.timestamp_outside_index) {
-        return Error(Code::invalid_timestamp,
-                     "record " + std::to_string(*facts.timestamp_outside_index) +
-                         " has a time outside [" + std::to_string(rules.timestamp_min) + ", " +
-                         std::to_string(rules.timestamp_max) +
-                         "] (message.timestamp.before.max.ms, message.timestamp.after.max.ms)");
+        return Error(Code::invalid_timestamp, "record " +
+                                                  std::to_string(*facts.timestamp_outside_index) +
+                                                  " " + outside(rules));
     }
     return CheckedBatch{header, facts.max_timestamp};
+}
+
+std::vector<RefusedRecord> refused_records(ByteView batch, const LogConfig& config, WallTime now) {
+    protocol::BatchRules rules = rules_of(config, now);
+    rules.lists_records = true;
+    const Result<protocol::BatchFacts> facts = protocol::check_producer_batch(batch, rules);
+    if (!facts) {
+        return {}; // as a whole: check_append says why
+    }
+    std::vector<RefusedRecord> refused;
+    if (config.compacted) {
+        for (const int32_t index : facts->null_keys) {
+            refused.push_back({index, "the record " + std::string(kNoKey)});
+        }
+    }
+    for (const int32_t index : facts->timestamps_outside) {
+        refused.push_back({index, "the record " + outside(rules)});
+    }
+    // Each once, and for its key first.
+    const auto before = [](const RefusedRecord& a, const RefusedRecord& b) {
+        return a.index < b.index;
+    };
+    const auto same = [](const RefusedRecord& a, const RefusedRecord& b) {
+        return a.index == b.index;
+    };
+    std::stable_sort(refused.begin(), refused.end(), before);
+    refused.erase(std::unique(refused.begin(), refused.end(), same), refused.end());
+    return refused;
 }
 
 void set_batch_time(ByteSpan batch, const LogConfig& config, WallTime now, CheckedBatch& checked) {

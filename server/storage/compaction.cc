@@ -366,9 +366,10 @@ void Compaction::remove_output() {
     output_->close_files();
     // Under another name, since the next run uses this one and unlinking happens some time later.
     const std::string garbage = output_->path() + std::string(kDeletedExtension);
-    if (disk_.rename(output_->path(), garbage)) {
+    if (disk_.rename(output_->path(), garbage)) { // else the next run writes it anew
         disk_.remove_later(garbage);
     }
+    // What stays goes when the next run makes its files under these names, or at the next start.
     static_cast<void>(disk_.remove(output_->index_path()));
     static_cast<void>(disk_.remove(output_->aborted_path()));
     output_.reset();

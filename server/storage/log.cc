@@ -464,15 +464,20 @@ void Log::release_idle() {
     for (Segment& segment : hot.segments) {
         if (segment.needs_sync) {
             const Result<port::FileRef> file = segment.file();
-            if (!file || !(*file)->sync_blocking()) {
+            if (!file) {
                 return; // the log stays as it is; the next write finds out what is wrong
+            }
+            if (Result<void> synced = (*file)->sync_blocking(); !synced) {
+                fail(synced.error()); // the next sync would succeed, and bring nothing
+                return;
             }
             segment.needs_sync = false;
         }
     }
     if (!is_clean_ && has_directory_ && !hot.segments.empty()) {
         if (hot.directory_dirty) {
-            if (!disk_.sync_directory(directory_)) {
+            if (Result<void> synced = disk_.sync_directory(directory_); !synced) {
+                fail(synced.error());
                 return;
             }
             hot.directory_dirty = false;
@@ -501,10 +506,11 @@ void Log::release_write_producers() {
     // Earlier ones of this segment would pile up, one for each time the log fell idle.
     const Result<Listing> listing = list_files();
     if (!listing) {
-        return;
+        return; // they go the next time
     }
     for (const Offset snapshot : listing->snapshots) {
         if (snapshot > hot_->active().base_offset() && snapshot < log_end_) {
+            // What stays is only clutter: the next time finds it again.
             static_cast<void>(disk_.remove(snapshot_path(snapshot)));
         }
     }

@@ -236,7 +236,8 @@ public:
     /// The files, if there are any, are in `directory` now, as they were closed. REQUIRES: closed.
     void relocate(std::string directory);
 
-    /// Back to the cold state if nothing is unsynced and no compaction is under way.
+    /// Back to the cold state if nothing is unsynced and no compaction is under way. failure() may
+    /// be set then.
     void release_idle();
     /// Syncs (blocks), writes what the next start needs. The log is cold afterwards.
     Result<void> close();

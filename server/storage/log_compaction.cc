@@ -256,7 +256,7 @@ Result<void> Log::swap_in(WallTime now) {
     // Without it the index is made again.
     static_cast<void>(
         disk_.rename(swap.segment->index_path(), path(name + std::string(kIndexExtension))));
-    for (const Offset base : bases) {
+    for (const Offset base : bases) { // what stays is garbage at the next start
         static_cast<void>(
             disk_.remove(path(offset_file_name(base) + std::string(kAbortedExtension) +
                               std::string(kDeletedExtension))));

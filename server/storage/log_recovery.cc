@@ -100,15 +100,21 @@ void Log::remove_garbage(const Listing& listing) {
         if (name.ends_with(kDeletedExtension)) {
             disk_.remove_later(garbage);
         } else {
+            // What stays is garbage at the next start, too; no segment reads it (Segment::create).
             static_cast<void>(disk_.remove(garbage));
         }
     }
 }
 
-// The indexes of a segment that goes: its name may come back.
+// The indexes of a segment that goes. What stays does no harm: the next recovery, or a segment that
+// gets the name, removes it.
 void Log::remove_indexes(Offset base) {
     for (const std::string_view extension : {kIndexExtension, kAbortedExtension}) {
-        static_cast<void>(disk_.remove(path(offset_file_name(base) + std::string(extension))));
+        const std::string index = path(offset_file_name(base) + std::string(extension));
+        if (Result<void> removed = disk_.remove(index); !removed) {
+            log_line(LogLevel::warn, "file_not_removed",
+                     {{"file", index}, {"error", to_string(removed.error())}});
+        }
     }
 }
 

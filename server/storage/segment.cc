@@ -85,7 +85,11 @@ Segment::Segment(port::Disk& disk, const std::string& directory, Offset base, ui
       aborted_(disk, aborted_path_, base),
       next_offset_(base) {}
 
+// An index under these names is of a segment that was cut off or given up, and could not be removed
+// then: it would be read as this one's.
 Result<void> Segment::create() {
+    QT_TRY(disk_.remove(index_path_));
+    QT_TRY(disk_.remove(aborted_path_));
     QT_TRY_ASSIGN(file_, disk_.open(path_, port::OpenMode::create));
     QT_TRY(file_->truncate(0)); // a leftover of a roll that failed half way
     size_ = 0;

@@ -53,6 +53,7 @@ struct Slot {
     int16_t error_code = 0;
     bool wants_leader_hint = false;
     std::string message; // of the error
+    replica::AppendRefusal refusal;
     ByteSpan batch;
     uint64_t guard = 0; // the transaction is to be verified, then append with it
     int verifications = 0;
@@ -119,6 +120,7 @@ public:
             slot.has_overtaken = true;
         } else {
             fail(slot, reply.result.error());
+            slot.refusal = std::move(reply.refusal);
         }
         if (--appending_ == 0) {
             finish_appends(services);
@@ -424,7 +426,12 @@ private:
         }
         out.error_code = slot.error_code;
         out.base_offset = -1;
-        out.log_start_offset = -1;
+        out.log_start_offset = slot.refusal.log_start_offset.value();
+        if (head_.api_version >= kRecordErrorsVersionMin) {
+            for (const replica::AppendRefusal::Record& record : slot.refusal.records) {
+                out.record_errors.push_back({record.index, record.message});
+            }
+        }
         if (head_.api_version >= kRecordErrorsVersionMin && !slot.message.empty()) {
             out.error_message = slot.message;
         }

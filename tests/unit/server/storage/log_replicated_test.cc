@@ -295,6 +295,45 @@ TEST_CASE("a log restarts empty where it is told to") {
     CHECK(f.read_all(at) == std::vector<int64_t>{at});
 }
 
+TEST_CASE("an index that could not be removed is not taken for that of the next segment") {
+    LogFixture f;
+    begin_transaction(*f.log, 6);                             // 0
+    end_transaction(*f.log, 6, protocol::ControlType::abort); // 1
+    f.flush();
+    const std::string index = f.directory + "/00000000000000000000.txnindex";
+    REQUIRE(f.disk.has(index));
+    f.disk.unremovable_suffix = ".txnindex";
+    REQUIRE(f.log->restart_at(Offset(0), wall(f.now_ms)));
+    REQUIRE(f.disk.has(index));
+    const auto refused = f.try_append({.count = 2}, 4);
+    REQUIRE_FALSE(refused); // a segment of that name would own the index
+    CHECK(refused.error().code == Code::storage_io);
+    f.disk.unremovable_suffix.clear();
+    f.append({.count = 2}, 4);
+    f.flush();
+    CHECK_FALSE(f.disk.has(index));
+    f.close_and_open();
+    const Result<ReadInfo> read = f.log->read(Offset(0), Offset(2), 1'000'000);
+    REQUIRE(read);
+    const auto aborted = f.log->aborted_in(Offset(0), *read);
+    REQUIRE(aborted);
+    CHECK(aborted->empty());
+}
+
+TEST_CASE("a cut that cannot be made durable when the log falls idle ends the log") {
+    LogFixture f;
+    f.append({.count = 2});
+    f.append({.count = 2});
+    f.flush();
+    f.disk.is_full = true; // half of the batch is written, and taken back
+    REQUIRE_FALSE(f.try_append({.count = 2}));
+    f.disk.is_full = false;
+    f.disk.fails_sync = true;
+    f.log->release_idle();
+    f.disk.fails_sync = false;
+    REQUIRE(f.log->failure()); // another try would succeed and bring nothing
+}
+
 TEST_CASE("a crash at any step of a cut leaves a log that ends between both ends") {
     for (const bool is_power : {false, true}) {
         for (int steps = 0; steps < 60; steps++) {

@@ -26,6 +26,7 @@ public:
     std::string full_suffix; // is_full concerns writes to files with this ending alone
     bool fails_sync = false; // syncs of files: storage_io
     bool fails_open = false; // opens: storage_io
+    std::string unremovable_suffix; // of files that cannot be removed: storage_io
     port::DiskSpace free_space{1, 1};
     std::optional<int> changes_left; // then every change fails with storage_io and does nothing
 
@@ -130,6 +131,9 @@ public:
         const auto node = find(path);
         if (!node) {
             return {};
+        }
+        if (!unremovable_suffix.empty() && path.ends_with(unremovable_suffix)) {
+            return Error(Code::storage_io, "remove " + path);
         }
         if (!node->entries.empty()) {
             return Error(Code::storage_io, "not empty: " + path);
