@@ -47,6 +47,9 @@ ExitCode disks(Context& context) {
             {"BROKER", "DIRECTORY", "STATE", "FREE", "TOTAL", "RESERVE", "PARTITIONS", "ARRIVING"});
         for (const admin::LogDirInfo& dir : cluster->log_dirs) {
             const bool known = dir.error.empty() && dir.total_bytes > 0;
+            const auto arriving = std::count_if(
+                moves->moves.begin(), moves->moves.end(),
+                [&](const admin::MoveInfo& move) { return move.future_log_dir == dir.path; });
             table.add({std::to_string(cluster->broker_id), dir.path,
                        !dir.error.empty() ? "offline"
                        : dir.low_space    ? "low"
@@ -54,7 +57,7 @@ ExitCode disks(Context& context) {
                        known ? std::to_string(dir.free_bytes) : "-",
                        known ? std::to_string(dir.total_bytes) : "-",
                        known ? std::to_string(dir.reserve_bytes) : "-",
-                       std::to_string(dir.partition_count)});
+                       std::to_string(dir.partition_count), std::to_string(arriving)});
         }
         out = table.to_text() + moves_text(*moves);
     }
