@@ -24,6 +24,8 @@ SIM_SEEDS = 3000
 SIM_TRACE_SEEDS = 300  # run twice: the same seed must give the same run
 SIM_ASAN_SEEDS = 40
 FUZZ_SECONDS = 15  # for each target
+# Groups and transactions again where coordinators, leaders and followers are different brokers.
+INTEROP_IN_CLUSTER = ["group_test", "transactions_test", "transactions_java_test"]
 TIDY_FILES_MAX = 24  # some ten seconds each on one core
 
 
@@ -230,6 +232,9 @@ def parse_parity(output):
 def level_interop(counts):
     if build(counts, "release"):
         python_tests(counts, "tests/interop")
+        run(counts, [sys.executable, "-m", "unittest", "-v",
+                     *(f"tests.interop.{name}" for name in INTEROP_IN_CLUSTER)],
+            parse_unittest, env={"QT_CLUSTER": "3"}, what="tests/interop in a cluster of three")
         run(counts, ["scripts/parity.sh"], parse_parity)
 
 

@@ -47,9 +47,9 @@ ExitCode disks(Context& context) {
             {"BROKER", "DIRECTORY", "STATE", "FREE", "TOTAL", "RESERVE", "PARTITIONS", "ARRIVING"});
         for (const admin::LogDirInfo& dir : cluster->log_dirs) {
             const bool known = dir.error.empty() && dir.total_bytes > 0;
-            const auto arriving =
-                std::count_if(moves->moves.begin(), moves->moves.end(),
-                              [&](const auto& move) { return move.future_log_dir == dir.path; });
+            const auto arriving = std::count_if(
+                moves->moves.begin(), moves->moves.end(),
+                [&](const admin::MoveInfo& move) { return move.future_log_dir == dir.path; });
             table.add({std::to_string(cluster->broker_id), dir.path,
                        !dir.error.empty() ? "offline"
                        : dir.low_space    ? "low"

@@ -38,6 +38,39 @@ public:
                          services.wall_now());
             }
         }
+        if (!reply.result && reply.result.error().code == Code::timed_out) {
+            is_somebody_silent_ = true; // who scrapes does not wait for it in each turn again
+        }
+        go_on(services);
+    }
+
+    void on_deadline(request::Services& services) override {
+        if (waiting_ > 0) {
+            return;
+        }
+        std::vector<replica::PartitionRequest> here;
+        std::vector<replica::PartitionRequest> elsewhere;
+        for (; next_ < asked_.size() && here.size() + elsewhere.size() < kPartitionsPerTurn;
+             next_++) {
+            replica::PartitionRequest request;
+            request.request = self_;
+            request.index = static_cast<uint32_t>(next_);
+            request.key = asked_[next_].key;
+            request.op = replica::LagOp{Offset(asked_[next_].committed.offset)};
+            if (has_replica(request.key, services)) { // a follower's knowledge is fresh enough
+                here.push_back(std::move(request));
+            } else if (!is_somebody_silent_) {
+                elsewhere.push_back(std::move(request));
+            }
+        }
+        waiting_ = here.size() + elsewhere.size();
+        services.submit(std::move(here));
+        services.submit_to_leaders(std::move(elsewhere));
+        go_on(services);
+    }
+
+private:
+    void go_on(request::Services& services) {
         if (waiting_ > 0) {
             return;
         }
@@ -52,23 +85,13 @@ public:
         }
     }
 
-    void on_deadline(request::Services& services) override {
-        if (waiting_ > 0) {
-            return;
-        }
-        std::vector<replica::PartitionRequest> out;
-        for (; next_ < asked_.size() && out.size() < kPartitionsPerTurn; next_++) {
-            replica::PartitionRequest& request = out.emplace_back();
-            request.request = self_;
-            request.index = static_cast<uint32_t>(next_);
-            request.key = asked_[next_].key;
-            request.op = replica::LagOp{Offset(asked_[next_].committed.offset)};
-        }
-        waiting_ = out.size();
-        services.submit(std::move(out));
+    static bool has_replica(const PartitionKey& key, request::Services& services) {
+        const metadata::PartitionImage* partition = services.image()->partition(key);
+        return partition == nullptr ||
+               std::find(partition->replicas.begin(), partition->replicas.end(),
+                         services.broker_id()) != partition->replicas.end();
     }
 
-private:
     struct Asked {
         metrics::CommittedOffset committed;
         PartitionKey key;
@@ -103,7 +126,7 @@ private:
         metrics::LagRow& row = survey_.lag.emplace_back();
         row.committed = std::move(asked_.at(index).committed);
         row.records = std::max<int64_t>(result.high_watermark.value() - row.committed.offset, 0);
-        if (result.timestamp_ms >= 0) {
+        if (row.records > 0 && result.timestamp_ms >= 0) {
             row.ms = std::max<int64_t>(wall.time_since_epoch().count() - result.timestamp_ms, 0);
         }
     }
@@ -123,6 +146,7 @@ private:
     Token self_;
     size_t waiting_ = 0; // answers of cores, then of partitions
     bool has_surveyed_ = false;
+    bool is_somebody_silent_ = false; // a broker that was asked
     std::vector<metrics::CommittedOffset> offsets_;
     std::vector<Asked> asked_;
     size_t next_ = 0; // of asked_

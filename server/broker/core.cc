@@ -307,6 +307,10 @@ void Core::deliver(peer::Answer answer) {
         return; // finished without it
     }
     if (answer.is_partition_op) {
+        if (std::optional<peer::Call> next = peer::next_call(answer, *image_, now())) {
+            peers_.call(*std::move(next), now());
+            return;
+        }
         slot->pending->on_partition_reply({answer.token, answer.index, peer::read_answer(answer)},
                                           *this);
     } else {

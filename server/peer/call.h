@@ -32,6 +32,7 @@ struct Call {
     Token token;        // the caller's own, comes back in the answer; of calls: the pending request
     uint32_t index = 0; // the same
     bool is_partition_op = false; // remote_op.h: the answer is a partition's
+    uint8_t hop = 0;              // calls of the same operation before this one
 };
 
 struct Answer {
@@ -42,6 +43,7 @@ struct Answer {
     Token token;
     uint32_t index = 0;
     bool is_partition_op = false;
+    uint8_t hop = 0;
     /// Not a value:
     ///   no_broker           the image knows no such broker, or it is not live
     ///   overloaded          too many calls wait for it

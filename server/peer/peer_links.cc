@@ -173,7 +173,8 @@ void PeerLinks::wait(Link& link, MonoTime now) {
 
 // An open connection is of no more use.
 void PeerLinks::break_link(Link& link, const Error& error, MonoTime now) {
-    log_line(LogLevel::info, "peer_lost",
+    // Each core has links of its own: one tells, the others agree.
+    log_line(is_watched(link) ? LogLevel::info : LogLevel::debug, "peer_lost",
              {{"broker", link.key.first.value()}, {"error", to_string(error)}});
     const bool was_useful = link.has_answered;
     drop(link, error);
@@ -203,7 +204,7 @@ void PeerLinks::on_connect_failed(Token connection, const Error& error, MonoTime
     link.token = Token{};
     setup_.counters->peer_connect_failures.add();
     if (link.backoff == Duration{}) { // the first of a row: the others say nothing new
-        log_line(LogLevel::info, "peer_unreachable",
+        log_line(is_watched(link) ? LogLevel::info : LogLevel::debug, "peer_unreachable",
                  {{"broker", link.key.first.value()}, {"error", to_string(error)}});
     }
     if (error.code == Code::connection_refused) {
@@ -258,6 +259,7 @@ Result<void> PeerLinks::take_frame(Link& link) {
         made.token = call.token;
         made.index = call.index;
         made.is_partition_op = call.is_partition_op;
+        made.hop = call.hop;
         made.frame = std::move(frame);
         answers_.push_back(std::move(made));
     }
@@ -349,6 +351,7 @@ void PeerLinks::answer(const Call& call, Result<void> result) {
     made.token = call.token;
     made.index = call.index;
     made.is_partition_op = call.is_partition_op;
+    made.hop = call.hop;
     made.result = std::move(result);
     answers_.push_back(std::move(made));
 }

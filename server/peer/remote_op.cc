@@ -4,6 +4,7 @@
 #include "lib/base/byte_writer.h"
 #include "lib/protocol/kafka_error.h"
 #include "lib/protocol/msg/fetch.h"
+#include "lib/protocol/msg/list_offsets.h"
 #include "lib/protocol/msg/write_txn_markers.h"
 #include "lib/protocol/record_batch.h"
 
@@ -16,11 +17,16 @@ namespace {
 using protocol::FetchRequest;
 using protocol::FetchResponse;
 using protocol::KafkaError;
+using protocol::ListOffsetsRequest;
+using protocol::ListOffsetsResponse;
 using protocol::WriteTxnMarkersRequest;
 using protocol::WriteTxnMarkersResponse;
 
 constexpr int16_t kMarkersVersion = 2;
 constexpr int16_t kFetchVersion = 13; // the first that names topics by id
+constexpr int16_t kOffsetsVersion = 7;
+constexpr int64_t kEarliest = -2;
+constexpr uint8_t kHopsMax = 4; // a log that is cut as fast as it is asked has no lag to tell
 
 template <class Message>
 std::vector<std::byte> encode(const Message& message, int16_t version) {
@@ -78,14 +84,14 @@ WriteTxnMarkersRequest to_request(const replica::WriteMarkerOp& op, const Partit
 }
 
 // One batch comes back, whatever its size: a leader gives at least that.
-FetchRequest to_request(const replica::LagOp& op, const PartitionKey& key) {
+FetchRequest make_fetch(const PartitionKey& key, Offset from) {
     FetchRequest request;
     request.max_bytes = 1;
     auto& topic = request.topics.emplace_back();
     topic.topic_id = key.topic_id;
     auto& partition = topic.partitions.emplace_back();
     partition.partition = key.index.value();
-    partition.fetch_offset = op.committed.value();
+    partition.fetch_offset = from.value();
     partition.partition_max_bytes = 1;
     return request;
 }
@@ -130,6 +136,63 @@ Result<replica::PartitionResult> read_lag(const Answer& answer) {
 
 } // namespace
 
+std::optional<Call> next_call(const Answer& answer, const metadata::Image& image, MonoTime now) {
+    if (!answer.result || answer.hop >= kHopsMax) {
+        return std::nullopt;
+    }
+    Call call;
+    call.to = answer.from;
+    call.version = kOffsetsVersion;
+    call.deadline = now + kLagTimeout;
+    call.token = answer.token;
+    call.index = answer.index;
+    call.is_partition_op = true;
+    call.hop = static_cast<uint8_t>(answer.hop + 1);
+    if (answer.api_key == FetchRequest::kApiKey) {
+        const auto response = FetchResponse::decode(answer.body(), answer.version);
+        if (!response || response->responses.size() != 1 ||
+            response->responses[0].partitions.size() != 1 ||
+            protocol::kafka_error_of(response->responses[0].partitions[0].error_code) !=
+                KafkaError::offset_out_of_range) {
+            return std::nullopt;
+        }
+        const metadata::TopicImage* topic = image.topic(response->responses[0].topic_id);
+        if (topic == nullptr) {
+            return std::nullopt;
+        }
+        ListOffsetsRequest request;
+        request.replica_id = -1;
+        auto& topic_out = request.topics.emplace_back();
+        topic_out.name = topic->name;
+        auto& partition = topic_out.partitions.emplace_back();
+        partition.partition_index = response->responses[0].partitions[0].partition_index;
+        partition.timestamp = kEarliest;
+        call.api_key = ListOffsetsRequest::kApiKey;
+        call.body = encode(request, kOffsetsVersion);
+        return call;
+    }
+    if (answer.api_key == ListOffsetsRequest::kApiKey) {
+        const auto response = ListOffsetsResponse::decode(answer.body(), answer.version);
+        if (!response || response->topics.size() != 1 ||
+            response->topics[0].partitions.size() != 1 ||
+            response->topics[0].partitions[0].error_code != 0) {
+            return std::nullopt;
+        }
+        const metadata::TopicImage* topic = image.topic(response->topics[0].name);
+        if (topic == nullptr) {
+            return std::nullopt;
+        }
+        const auto& partition = response->topics[0].partitions[0];
+        call.api_key = FetchRequest::kApiKey;
+        call.version = kFetchVersion;
+        call.body = encode(make_fetch({topic->id, PartitionIndex(partition.partition_index)},
+                                      Offset(partition.offset)),
+                           kFetchVersion);
+        return call;
+    }
+    return std::nullopt;
+}
+
 bool is_remote_op(const replica::PartitionOp& op) {
     return std::holds_alternative<replica::CoordinatorOp>(op) ||
            std::holds_alternative<replica::WriteMarkerOp>(op) ||
@@ -157,7 +220,8 @@ Call make_call(replica::PartitionRequest request, const metadata::TopicImage& to
         const auto& lag = std::get<replica::LagOp>(request.op);
         call.api_key = FetchRequest::kApiKey;
         call.version = kFetchVersion;
-        call.body = encode(to_request(lag, request.key), kFetchVersion);
+        call.deadline = now + kLagTimeout;
+        call.body = encode(make_fetch(request.key, lag.committed), kFetchVersion);
     }
     return call;
 }
@@ -171,6 +235,8 @@ Result<replica::PartitionResult> read_answer(const Answer& answer) {
         return read_markers(answer);
     case FetchRequest::kApiKey:
         return read_lag(answer);
+    case ListOffsetsRequest::kApiKey: // next_call found nothing to go on with
+        return Error(Code::offset_not_available, "the leader does not say where the log begins");
     default: // a coordinator's: its response is the result
         replica::CoordinatorResult result;
         const ByteView body = answer.body();

@@ -232,7 +232,8 @@ bool Partition::may_be_asked_follower(const PartitionOp& op) const {
     if (const auto* read = std::get_if<ReadOp>(&op)) {
         return read->may_ask_follower && !read->replica && leader_ != kNoBroker; // KIP-392
     }
-    return std::holds_alternative<DescribeOp>(op) || std::holds_alternative<LagOp>(op);
+    return std::holds_alternative<DescribeOp>(op) || std::holds_alternative<LagOp>(op) ||
+           std::holds_alternative<ProducersOp>(op); // of the replica that is asked (KIP-664)
 }
 
 void Partition::handle(PartitionRequest& request, CoreId from, MonoTime now, WallTime wall,

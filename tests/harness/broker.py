@@ -150,3 +150,8 @@ class Broker:
         if check and done.returncode != 0:
             raise AssertionError(f"qtool {args}: status {done.returncode}: {done.stderr.decode()}")
         return done
+
+
+if "QT_CLUSTER" in os.environ:
+    # The same tests against a cluster: what they start as their broker is one of several.
+    from tests.harness.cluster import ClusterBroker as Broker  # noqa: E402,F811

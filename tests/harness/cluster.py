@@ -1,4 +1,5 @@
 """Several qbrokers and the etcd between them, on this machine, for tests."""
+import os
 import pathlib
 import shutil
 import socket
@@ -9,7 +10,10 @@ import urllib.request
 
 from tests.harness.broker import Broker
 
-START_S_MAX = 60
+REPLICATED = ("--set", "default.replication.factor=3",
+              "--set", "offsets.topic.replication.factor=3",
+              "--set", "transaction.state.log.replication.factor=3",
+              "--set", "min.insync.replicas=2")
 
 
 def free_ports(count):
@@ -112,3 +116,32 @@ class Cluster:
         for broker in self.brokers:
             wait_for(lambda at=broker: at.http("GET", f"/v1/topics/{name}")[0] == 200,
                      f"{broker.address} knows the topic")
+
+
+class ClusterBroker(Broker):
+    """A broker that has two others beside it; for tests that know of one (QT_CLUSTER=3)."""
+
+    def __init__(self, *options, **arguments):
+        super().__init__("--node-id", "1", *REPLICATED, *options, **arguments)
+        self.etcd = None
+        self.others = []
+
+    def start(self, listen="127.0.0.1:0", wait=True):
+        if self.etcd is None:
+            self.etcd = Etcd()
+            self.options += ["--etcd", self.etcd.url]
+            for node in range(2, int(os.environ["QT_CLUSTER"]) + 1):
+                self.others.append(Broker("--node-id", str(node), "--etcd", self.etcd.url,
+                                          *self.options[2:-2]))
+                self.others[-1].start()
+        super().start(listen, wait)
+        if wait:
+            wait_for(lambda: Cluster.live(self) == 1 + len(self.others), "all brokers are live")
+        return self
+
+    def __exit__(self, kind, *arguments):
+        super().__exit__(kind, *arguments)
+        for broker in self.others:
+            broker.__exit__(kind)
+        if self.etcd is not None:
+            self.etcd.close()

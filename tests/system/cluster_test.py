@@ -109,6 +109,31 @@ class ClusterTest(unittest.TestCase):
                      "all markers are in")
             broker.qtool("txn", "describe", "txn-1")
 
+    def test_offsets_go_with_a_transaction_of_another_coordinator(self):
+        topic = "offset-source"
+        self.cluster.create_topic(topic, PARTITIONS, 1)
+        self.produce(topic, RECORDS)
+        # Enough pairs of a group and a transactional id that most have two brokers.
+        for i in range(6):
+            consumer = Consumer(self.client(group_id=f"moved-{i}"))
+            wait_for(lambda at=consumer: self.commits(at, topic), "a commit", 90)
+            producer = Producer(self.client(transactional_id=f"mover-{i}"))
+            producer.init_transactions(60)
+            for offset, ends in ((20, producer.commit_transaction),
+                                 (30, producer.abort_transaction)):
+                producer.begin_transaction()
+                producer.send_offsets_to_transaction(
+                    [TopicPartition(topic, p, offset) for p in range(PARTITIONS)],
+                    consumer.consumer_group_metadata(), 60)
+                ends(60)
+            consumer.close()
+        for broker in self.cluster.brokers:
+            for i in range(6):
+                def offsets(at=broker, name=f"moved-{i}"):
+                    _, group = at.http("GET", f"/v1/groups/{name}")
+                    return [one["offset"] for one in group["offsets"]]
+                wait_for(lambda: offsets() == [20] * PARTITIONS, "the committed ones count")
+
     def test_a_topic_shows_each_replica(self):
         topic = "replicated"
         self.cluster.create_topic(topic, PARTITIONS, 3)

@@ -3,6 +3,7 @@
 #include "lib/base/byte_writer.h"
 #include "lib/protocol/kafka_error.h"
 #include "lib/protocol/msg/fetch.h"
+#include "lib/protocol/msg/list_offsets.h"
 #include "lib/protocol/msg/write_txn_markers.h"
 #include "lib/protocol/record_batch.h"
 #include "server/peer/remote_op.h"
@@ -148,9 +149,37 @@ TEST_CASE("remote op: lag is the first batch behind the committed offset, and th
     CHECK(std::get<replica::LagResult>(*result).high_watermark == Offset(50));
     CHECK(std::get<replica::LagResult>(*result).timestamp_ms == -1);
 
+    // Committed before what retention left: asked again where the log begins.
+    metadata::Image image;
+    const auto topic = std::make_shared<metadata::TopicImage>(make_topic());
+    image.topics_by_id[topic->id] = topic;
+    image.topics_by_name[topic->name] = topic;
+    CHECK_FALSE(next_call(answer_to(call, response), image, kNow));
+    response.responses[0].topic_id = topic->id;
+    response.responses[0].partitions[0].partition_index = 2;
     response.responses[0].partitions[0].error_code =
         static_cast<int16_t>(protocol::KafkaError::offset_out_of_range);
     CHECK(read_answer(answer_to(call, response)).error().code == Code::offset_out_of_range);
+    const auto where = next_call(answer_to(call, response), image, kNow);
+    REQUIRE(where);
+    CHECK(where->api_key == protocol::ListOffsetsRequest::kApiKey);
+    CHECK(where->hop == 1);
+    CHECK(where->is_partition_op);
+    protocol::ListOffsetsResponse begins;
+    auto& listed = begins.topics.emplace_back();
+    listed.name = "orders";
+    auto& start = listed.partitions.emplace_back();
+    start.partition_index = 2;
+    start.offset = 45;
+    const auto again = next_call(answer_to(*where, begins), image, kNow);
+    REQUIRE(again);
+    const auto fetch = protocol::FetchRequest::decode(again->body, again->version);
+    REQUIRE(fetch);
+    CHECK(fetch->topics[0].partitions[0].partition == 2);
+    CHECK(fetch->topics[0].partitions[0].fetch_offset == 45);
+    Answer endless = answer_to(call, response);
+    endless.hop = 4;
+    CHECK_FALSE(next_call(endless, image, kNow));
 }
 
 TEST_CASE("remote op: what went wrong on the way is the operation's error") {

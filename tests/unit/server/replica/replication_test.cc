@@ -602,6 +602,7 @@ TEST_CASE("replication: a follower answers consumers that may ask it, up to its 
     CHECK(read.high_watermark == Offset(2));
     CHECK(read.range.size == read.first_batch_size);
     CHECK(c.call(2, DescribeOp{}));
+    CHECK(c.call(2, ProducersOp{}));
     CHECK_FALSE(c.call(2, ListOffsetOp{-1, Isolation::read_uncommitted}));
 }
 
