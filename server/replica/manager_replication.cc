@@ -23,6 +23,9 @@ void Manager::follow_role(Entry& entry, const metadata::Image& image) {
             partition.set_broker(follower.id, broker != nullptr && broker->is_live(),
                                  broker == nullptr ? Revision{0} : broker->epoch);
         }
+        if (partition.is_offline()) {
+            isr_to_look_at_.push_back(partition.key());
+        }
         if (leading->replica_count() > 1 && lag_check_at_ == kMonoNever) {
             lag_check_at_ = setup_.ports.clock->mono() + setup_.options.replica_lag_max / 2;
         }
@@ -42,6 +45,12 @@ void Manager::follow_role(Entry& entry, const metadata::Image& image) {
         fetchers_.try_emplace(from, setup_.self, from, *setup_.counters)
             .first->second.follow(partition.key(), partition.leader_epoch());
     }
+}
+
+// A broken log leads and follows no longer.
+void Manager::give_up(Entry& entry) {
+    stop_fetching(entry);
+    isr_to_look_at_.push_back(entry.partition->key());
 }
 
 void Manager::stop_fetching(Entry& entry) {

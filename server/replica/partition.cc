@@ -136,11 +136,13 @@ void Partition::set_broker(BrokerId id, bool is_live, Revision epoch) {
 
 std::optional<IsrProposal> Partition::propose_isr(MonoTime now) {
     now_ = now;
-    if (!leading_ || !log_ || offline_) {
+    if (!leading_) {
         return std::nullopt;
     }
     std::optional<IsrProposal> proposal =
-        leading_->propose(log_->log_end_offset(), high_watermark_, now, lag_max_);
+        !log_ || offline_
+            ? leading_->propose_to_resign(now)
+            : leading_->propose(log_->log_end_offset(), high_watermark_, now, lag_max_);
     if (proposal) {
         proposal->key = key_;
     }

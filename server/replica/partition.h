@@ -73,7 +73,7 @@ public:
     /// replica.lag.time.max.ms.
     void set_replica_lag(Duration lag_max) { lag_max_ = lag_max; }
 
-    // Of the leader: changes of the ISR, see LeaderState.
+    // Of the leader: changes of the ISR, see LeaderState. One whose log is broken wants to resign.
     std::optional<IsrProposal> propose_isr(MonoTime now);
     void on_isr_proposal_ended(LeaderEpoch epoch, const Result<void>& result, MonoTime now,
                                Outbox& out);

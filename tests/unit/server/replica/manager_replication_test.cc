@@ -214,3 +214,13 @@ TEST_CASE_FIXTURE(Fixture, "manager: a partition that is elsewhere is not led he
     CHECK(manager->find(key(0)) == nullptr);
     CHECK(manager->take_replica_fetches().size() == 1); // the other one
 }
+
+TEST_CASE_FIXTURE(Fixture, "manager: a leader whose log breaks wants somebody else to lead") {
+    CHECK(produce(0) == "none");
+    manager->find(key(0))->log()->fail(Error(Code::storage_io, "broken"));
+    CHECK(produce(0) == "storage_io");
+    CHECK(manager->find(key(0))->is_offline());
+    const auto proposals = manager->take_isr_proposals();
+    REQUIRE(proposals.size() == 1);
+    CHECK(describe(proposals[0]) == "2");
+}
