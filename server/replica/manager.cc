@@ -287,7 +287,13 @@ void Manager::handle(PartitionRequest& request, CoreId from, Outbox& out) {
         describe_move(request.key, std::get<DescribeResult>(*out.answers.back().reply.result));
     }
     if (append == nullptr && !is_marker) {
+        if (std::holds_alternative<DeleteRecordsOp>(request.op)) {
+            touch(partition); // it may wait for replicas
+        }
         const auto* read = std::get_if<ReadOp>(&request.op);
+        if (read != nullptr && !read->replica) {
+            look_beyond_session(out);
+        }
         if (read != nullptr &&
             read->replica) { // the high watermark may have risen, and the ISR grow
             note_moved(partition);

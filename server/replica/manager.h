@@ -152,6 +152,7 @@ private:
     void stop_fetching(Entry& entry);
     void give_up(Entry& entry);
     [[nodiscard]] bool is_session_over() const;
+    void look_beyond_session(Outbox& out) const;
     void check_lag(Outbox& out);
 
     // manager_moves.cc

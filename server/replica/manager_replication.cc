@@ -12,6 +12,18 @@ bool Manager::is_session_over() const {
     return setup_.session_valid_until && setup_.ports.clock->mono() >= setup_.session_valid_until();
 }
 
+// The last answer is one to a consumer's read. Somebody else may lead by now and have more: a
+// consumer that is told "out of range" would begin anew somewhere.
+void Manager::look_beyond_session(Outbox& out) const {
+    if (out.answers.empty() || !is_session_over()) {
+        return;
+    }
+    Result<PartitionResult>& result = out.answers.back().reply.result;
+    if (!result && result.error().code == Code::offset_out_of_range) {
+        result = Error(Code::not_leader, result.error().detail);
+    }
+}
+
 // ---- roles --------------------------------------------------------------------------------------
 
 // A partition has taken its role from the image already.
