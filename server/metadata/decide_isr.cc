@@ -40,15 +40,24 @@ port::StoreTransaction ChangeIsr::decide(const Image& image, port::Random&) {
                 return IsrOutcome::ineligible;
             }
         }
-        if (!contains(wanted, self_)) {
-            return IsrOutcome::ineligible;
+        const bool resigns = !contains(wanted, self_);
+        const auto may_lead = [&](BrokerId broker) {
+            return broker != self_ && image.is_live(broker);
+        };
+        if (resigns && std::none_of(now->isr.begin(), now->isr.end(), may_lead)) {
+            return IsrOutcome::ineligible; // nobody else has what is committed
         }
         // In assignment order, so that an ISR has one spelling.
         std::vector<BrokerId> isr;
         std::copy_if(now->replicas.begin(), now->replicas.end(), std::back_inserter(isr),
                      [&](BrokerId broker) { return contains(wanted, broker); });
         PartitionChange change(*image.topic(proposal.partition.topic_id), *now);
-        change.set_isr(std::move(isr));
+        if (resigns) {
+            change.leave_isr([&](BrokerId broker) { return broker != self_; });
+            change.elect_clean(may_lead);
+        } else {
+            change.set_isr(std::move(isr));
+        }
         const std::optional<PartitionImage> next = change.result();
         if (!next) {
             return IsrOutcome::unchanged;

@@ -28,7 +28,9 @@ struct IsrProposal {
     PartitionKey partition;
     LeaderEpoch leader_epoch;    // the proposer's
     int32_t partition_epoch = 0; // of the image it looked at
-    std::vector<IsrMember> isr;  // wanted, with the leader
+    /// Wanted. Without the leader: its log is broken, and another member is to lead; the others
+    /// stay as they are.
+    std::vector<IsrMember> isr;
 };
 
 enum class IsrOutcome : uint8_t {
@@ -36,7 +38,7 @@ enum class IsrOutcome : uint8_t {
     committed,  // in the image, with the proposed ISR
     unchanged,  // the ISR was so already
     fenced,     // another leader, leader epoch or partition epoch: look at the image again
-    ineligible, // a broker to add is not live in that epoch, or no replica
+    ineligible, // a broker to add is not live in that epoch, or no replica; nobody else can lead
 };
 
 /// At most kIsrProposalsMax, distinct partitions.

@@ -157,6 +157,7 @@ std::optional<std::vector<std::byte>> Fetcher::next(const FetcherOptions& option
         partition.partition_max_bytes = options.partition_bytes_max;
         item.asked_epoch = item.epoch;
         item.asked_offset = position.offset;
+        item.asked_log_start = position.log_start;
         item.is_in_session = true;
         dirty_.erase(key);
     }
@@ -264,6 +265,9 @@ void Fetcher::take(const PartitionKey& key, const Data& data, const FetcherOptio
         return; // its log broke, and it was dropped
     }
     Item& item = after->second;
+    // The leader waits for the log start of all when records are deleted (KIP-107).
+    const std::optional<Partition::FetchPosition> position = logs.position(key);
+    has_moved = has_moved || (position && position->log_start != item.asked_log_start);
     if (has_moved) {
         dirty_.insert(key);
     }

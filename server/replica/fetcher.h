@@ -86,6 +86,7 @@ private:
         Duration backoff{}; // of the last error; 0: the last answer was good
         LeaderEpoch asked_epoch = kNoLeaderEpoch;
         Offset asked_offset = kNoOffset;
+        Offset asked_log_start = kNoOffset;
     };
     using Items = std::map<PartitionKey, Item>;
 

@@ -173,6 +173,26 @@ std::optional<IsrProposal> LeaderState::propose(Offset log_end, Offset high_wate
     return proposal;
 }
 
+std::optional<IsrProposal> LeaderState::propose_to_resign(MonoTime now) {
+    if (change_ == Change::in_flight || now < propose_at_) {
+        return std::nullopt;
+    }
+    IsrProposal proposal;
+    for (const FollowerProgress& follower : followers_) {
+        if (follower.is_in_sync) {
+            proposal.isr.push_back({follower.id, Revision{0}});
+        }
+    }
+    if (proposal.isr.empty()) {
+        return std::nullopt;
+    }
+    proposal.is_shrink = true;
+    proposal.leader_epoch = leader_epoch_;
+    proposal.partition_epoch = partition_epoch_;
+    change_ = Change::in_flight;
+    return proposal;
+}
+
 void LeaderState::on_proposal_ended(const Result<void>& result, MonoTime now) {
     if (change_ != Change::in_flight) {
         return; // an image settled it

@@ -96,6 +96,8 @@ public:
     /// this epoch's start. It is in flight then.
     std::optional<IsrProposal> propose(Offset log_end, Offset high_watermark, MonoTime now,
                                        Duration lag_max);
+    /// The same for a leader whose log is broken: the ISR without it, if that has a member.
+    std::optional<IsrProposal> propose_to_resign(MonoTime now);
     /// The metadata said no or that there is nothing to change: success and store_conflict. Any
     /// other error: nobody knows.
     void on_proposal_ended(const Result<void>& result, MonoTime now);

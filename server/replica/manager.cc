@@ -189,7 +189,7 @@ void Manager::note_failure(Entry& entry) {
         return;
     }
     entry.is_failure_noted = true;
-    stop_fetching(entry);
+    give_up(entry);
     if (entry.dir && entry.partition->offline_reason().code == Code::storage_io) {
         setup_.log_dirs->note_failure(*entry.dir, entry.partition->offline_reason());
     }
@@ -208,7 +208,7 @@ void Manager::follow_failures(Outbox& out) {
         }
         if (const storage::LogDir& dir = setup_.log_dirs->at(*entry.dir); dir.is_offline()) {
             entry.partition->take_offline(dir.failure(), out);
-            stop_fetching(entry);
+            give_up(entry);
             note_moved(*entry.partition);
             entry.is_failure_noted = true;
         }
@@ -287,7 +287,13 @@ void Manager::handle(PartitionRequest& request, CoreId from, Outbox& out) {
         describe_move(request.key, std::get<DescribeResult>(*out.answers.back().reply.result));
     }
     if (append == nullptr && !is_marker) {
+        if (std::holds_alternative<DeleteRecordsOp>(request.op)) {
+            touch(partition); // it may wait for replicas
+        }
         const auto* read = std::get_if<ReadOp>(&request.op);
+        if (read != nullptr && !read->replica) {
+            look_beyond_session(out);
+        }
         if (read != nullptr &&
             read->replica) { // the high watermark may have risen, and the ISR grow
             note_moved(partition);

@@ -150,7 +150,9 @@ private:
     void follow_brokers(const metadata::Image& image, const metadata::Delta& delta, bool is_first);
     void follow_role(Entry& entry, const metadata::Image& image);
     void stop_fetching(Entry& entry);
+    void give_up(Entry& entry);
     [[nodiscard]] bool is_session_over() const;
+    void look_beyond_session(Outbox& out) const;
     void check_lag(Outbox& out);
 
     // manager_moves.cc

@@ -12,6 +12,18 @@ bool Manager::is_session_over() const {
     return setup_.session_valid_until && setup_.ports.clock->mono() >= setup_.session_valid_until();
 }
 
+// The last answer is one to a consumer's read. Somebody else may lead by now and have more: a
+// consumer that is told "out of range" would begin anew somewhere.
+void Manager::look_beyond_session(Outbox& out) const {
+    if (out.answers.empty() || !is_session_over()) {
+        return;
+    }
+    Result<PartitionResult>& result = out.answers.back().reply.result;
+    if (!result && result.error().code == Code::offset_out_of_range) {
+        result = Error(Code::not_leader, result.error().detail);
+    }
+}
+
 // ---- roles --------------------------------------------------------------------------------------
 
 // A partition has taken its role from the image already.
@@ -22,6 +34,9 @@ void Manager::follow_role(Entry& entry, const metadata::Image& image) {
             const metadata::BrokerImage* broker = image.find_broker(follower.id);
             partition.set_broker(follower.id, broker != nullptr && broker->is_live(),
                                  broker == nullptr ? Revision{0} : broker->epoch);
+        }
+        if (partition.is_offline()) {
+            isr_to_look_at_.push_back(partition.key());
         }
         if (leading->replica_count() > 1 && lag_check_at_ == kMonoNever) {
             lag_check_at_ = setup_.ports.clock->mono() + setup_.options.replica_lag_max / 2;
@@ -42,6 +57,12 @@ void Manager::follow_role(Entry& entry, const metadata::Image& image) {
         fetchers_.try_emplace(from, setup_.self, from, *setup_.counters)
             .first->second.follow(partition.key(), partition.leader_epoch());
     }
+}
+
+// A broken log leads and follows no longer.
+void Manager::give_up(Entry& entry) {
+    stop_fetching(entry);
+    isr_to_look_at_.push_back(entry.partition->key());
 }
 
 void Manager::stop_fetching(Entry& entry) {

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace qtool::replica {
 
@@ -137,11 +138,13 @@ void Partition::set_broker(BrokerId id, bool is_live, Revision epoch) {
 
 std::optional<IsrProposal> Partition::propose_isr(MonoTime now) {
     now_ = now;
-    if (!leading_ || !log_ || offline_) {
+    if (!leading_) {
         return std::nullopt;
     }
     std::optional<IsrProposal> proposal =
-        leading_->propose(log_->log_end_offset(), high_watermark_, now, lag_max_);
+        !log_ || offline_
+            ? leading_->propose_to_resign(now)
+            : leading_->propose(log_->log_end_offset(), high_watermark_, now, lag_max_);
     if (proposal) {
         proposal->key = key_;
     }
@@ -250,6 +253,10 @@ void Partition::handle(PartitionRequest& request, CoreId from, MonoTime now, Wal
         write_marker(request, *op, from, now, wall, out);
         return;
     }
+    if (const auto* op = std::get_if<DeleteRecordsOp>(&request.op)) {
+        delete_records(request, *op, from, now, out);
+        return;
+    }
     // Requests to a coordinator are taken by the runtime that sits on top of the partitions.
     QT_ASSERT(!std::holds_alternative<CoordinatorOp>(request.op));
     QT_ASSERT(!std::holds_alternative<SurveyOp>(request.op)); // of a core
@@ -261,9 +268,6 @@ void Partition::handle(PartitionRequest& request, CoreId from, MonoTime now, Wal
         }
         if (const auto* op = std::get_if<ListOffsetOp>(&request.op)) {
             return list_offset(*op);
-        }
-        if (const auto* op = std::get_if<DeleteRecordsOp>(&request.op)) {
-            return delete_records(*op, out);
         }
         if (const auto* op = std::get_if<EpochEndOp>(&request.op)) {
             return epoch_end(*op);
@@ -471,6 +475,7 @@ void Partition::advance(Outbox& out, MonoTime flushed_at) {
         return;
     }
     raise_high_watermark();
+    settle_deletions(out);
     const Offset high = high_watermark();
     for (ParkedAppend& done : parked_.take_below(high)) {
         if (flushed_at != kMonoNever) {
@@ -491,6 +496,18 @@ void Partition::advance(Outbox& out, MonoTime flushed_at) {
 }
 
 void Partition::expire(MonoTime now, Outbox& out) {
+    settle_deletions(out); // a replica may have died
+    std::erase_if(deletions_, [&](const Deletion& deletion) {
+        if (deletion.deadline > now) {
+            return false;
+        }
+        out.answers.push_back(
+            {deletion.asker.core,
+             PartitionReply{deletion.asker.request, deletion.asker.index,
+                            Error(Code::timed_out, name_ + ": not every live replica has deleted "
+                                                           "the records")}});
+        return true;
+    });
     for (ParkedAppend& late : parked_.take_expired(now)) {
         counters_.produce_timeouts.add();
         out.answers.push_back(
@@ -566,6 +583,12 @@ void Partition::go_offline(Error error, Outbox& out) {
 }
 
 void Partition::release_appends(Code code, Outbox& out) {
+    for (const Deletion& deletion : std::exchange(deletions_, {})) {
+        out.answers.push_back({deletion.asker.core,
+                               PartitionReply{deletion.asker.request, deletion.asker.index,
+                                              Error(code, name_ + ": deleted here, not confirmed "
+                                                                  "by the other replicas")}});
+    }
     for (ParkedAppend& parked : parked_.take_all()) {
         out.answers.push_back(
             {parked.asker.core, PartitionReply{parked.asker.request, parked.asker.index,

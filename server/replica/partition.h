@@ -73,7 +73,7 @@ public:
     /// replica.lag.time.max.ms.
     void set_replica_lag(Duration lag_max) { lag_max_ = lag_max; }
 
-    // Of the leader: changes of the ISR, see LeaderState.
+    // Of the leader: changes of the ISR, see LeaderState. One whose log is broken wants to resign.
     std::optional<IsrProposal> propose_isr(MonoTime now);
     void on_isr_proposal_ended(LeaderEpoch epoch, const Result<void>& result, MonoTime now,
                                Outbox& out);
@@ -141,7 +141,7 @@ public:
     /// That time has come: wants_flush() from now on.
     void on_flush_due() { flush_due_ = true; }
 
-    [[nodiscard]] bool has_parked() const { return !parked_.empty(); }
+    [[nodiscard]] bool has_parked() const { return !parked_.empty() || !deletions_.empty(); }
     [[nodiscard]] bool is_flushing() const { return flush_in_flight_; }
     /// Whoever sits on top of the partition is told by Manager::take_moved that it moved.
     void watch_moves() { is_watched_ = true; }
@@ -189,7 +189,11 @@ private:
                                  MonoTime now, Outbox& out);
     [[nodiscard]] BrokerId preferred_replica(const ReadOp& op) const;
     Result<PartitionResult> list_offset(const ListOffsetOp& op);
-    Result<PartitionResult> delete_records(const DeleteRecordsOp& op, Outbox& out);
+    void delete_records(const PartitionRequest& request, const DeleteRecordsOp& op, CoreId from,
+                        MonoTime now, Outbox& out);
+    Result<Offset> delete_records_start(const PartitionRequest& request, const DeleteRecordsOp& op);
+    [[nodiscard]] Offset low_watermark() const;
+    void settle_deletions(Outbox& out);
     Result<storage::EpochEnd> end_of_epoch(LeaderEpoch epoch) const;
     Result<PartitionResult> epoch_end(const EpochEndOp& op);
     Result<PartitionResult> describe(MonoTime now);
@@ -258,6 +262,12 @@ private:
     std::optional<Error> offline_;
     std::unique_ptr<storage::Log> log_;
     AppendWaiters parked_;
+    struct Deletion {
+        Asker asker;
+        Offset before;
+        MonoTime deadline;
+    };
+    std::vector<Deletion> deletions_; // done here, not by all live replicas yet
     Watches watches_;
     metrics::CoreCounters& counters_;
 };

@@ -18,6 +18,9 @@ constexpr int64_t kEarliestLocal = -4;
 constexpr int64_t kLatestTiered = -5;
 constexpr int64_t kEarliestPendingUpload = -6;
 
+// How long a deletion waits for the other replicas.
+constexpr Duration kDeletionMax = 30s;
+
 } // namespace
 
 Offset Partition::end_in_sight(Sight sight) const {
@@ -183,7 +186,9 @@ Result<PartitionResult> Partition::list_offset(const ListOffsetOp& op) {
     return PartitionResult(result);
 }
 
-Result<PartitionResult> Partition::delete_records(const DeleteRecordsOp& op, Outbox& out) {
+Result<Offset> Partition::delete_records_start(const PartitionRequest& request,
+                                               const DeleteRecordsOp& op) {
+    QT_TRY(check_request(request));
     const Offset high = high_watermark();
     const Offset before = op.before_offset == Offset{-1} ? high : op.before_offset;
     if (before < Offset{0} || before > high) {
@@ -192,8 +197,57 @@ Result<PartitionResult> Partition::delete_records(const DeleteRecordsOp& op, Out
                          ", the high watermark is " + std::to_string(high.value()));
     }
     QT_TRY(log_->advance_log_start(before));
+    return before;
+}
+
+// Answered when all live replicas have deleted, or the records would come back with the next leader
+// (KIP-107).
+void Partition::delete_records(const PartitionRequest& request, const DeleteRecordsOp& op,
+                               CoreId from, MonoTime now, Outbox& out) {
+    const Result<Offset> before = delete_records_start(request, op);
+    if (!before) {
+        if (breaks_the_log(before.error().code) && !offline_) {
+            go_offline(before.error(), out);
+        }
+        out.answers.push_back(
+            {from, PartitionReply{request.request, request.index, before.error()}});
+        return;
+    }
+    deletions_.push_back(
+        {Asker{from, request.request, request.index}, *before, now + kDeletionMax});
+    for (const Asker& asker : watches_.take_replicas()) { // they are to hear of it
+        out.wakes.push_back({asker.core, PartitionWake{asker.request, asker.index}});
+    }
     advance(out);
-    return PartitionResult(DeleteRecordsResult{log_->log_start_offset()});
+}
+
+// Of all live replicas.
+Offset Partition::low_watermark() const {
+    Offset low = log_->log_start_offset();
+    if (leading_) {
+        for (const FollowerProgress& follower : leading_->followers()) {
+            if (follower.is_live) {
+                low = std::min(low, follower.log_start);
+            }
+        }
+    }
+    return low;
+}
+
+void Partition::settle_deletions(Outbox& out) {
+    if (deletions_.empty() || !log_) {
+        return;
+    }
+    const Offset low = low_watermark();
+    std::erase_if(deletions_, [&](const Deletion& deletion) {
+        if (deletion.before > low) {
+            return false;
+        }
+        out.answers.push_back(
+            {deletion.asker.core, PartitionReply{deletion.asker.request, deletion.asker.index,
+                                                 PartitionResult(DeleteRecordsResult{low})}});
+        return true;
+    });
 }
 
 // The leader's own epoch begins in its log when it becomes leader, whether it has written or not

@@ -78,6 +78,18 @@ std::vector<Asker> Watches::take_ready(const ReadEnds& ends) {
     return ready;
 }
 
+std::vector<Asker> Watches::take_replicas() {
+    std::vector<Asker> taken;
+    std::erase_if(watches_, [&](const Watch& w) {
+        if (w.sight == Sight::log_end) {
+            taken.push_back(w.asker);
+            return true;
+        }
+        return false;
+    });
+    return taken;
+}
+
 std::vector<Asker> Watches::take_all() {
     std::vector<Asker> all;
     for (const Watch& watch : watches_) {

@@ -68,6 +68,8 @@ public:
     void cancel(CoreId core, Token request);
     /// Removes and returns the askers that may read further now, each to the end that it sees.
     std::vector<Asker> take_ready(const ReadEnds& ends);
+    /// Removes and returns the askers that fetch for replicas.
+    std::vector<Asker> take_replicas();
     std::vector<Asker> take_all();
     [[nodiscard]] bool empty() const { return watches_.empty(); }
 

@@ -1,5 +1,6 @@
-// DeleteRecords (key 21): moves the log start offset of each partition up. With one replica a
-// partition there is nobody to wait for, so timeout_ms has no effect: every answer is immediate.
+// DeleteRecords (key 21): moves the log start offset of each partition up. The partition answers
+// when all live replicas have done so (KIP-107), at once when there is one; it waits 30 s at most,
+// whatever timeout_ms says.
 #include "lib/protocol/msg/delete_records.h"
 
 #include "server/kafka/handlers/handlers.h"

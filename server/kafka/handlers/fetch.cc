@@ -332,8 +332,10 @@ private:
             urgent = urgent || read.failed || read.result.diverging ||
                      read.result.is_out_of_range || read.result.preferred_replica != kNoBroker;
             // Its high watermark should not wait for the next records.
-            urgent = urgent || (replica_ && session_id_ != 0 &&
-                                read.result.high_watermark.value() > read.item.told_high_watermark);
+            urgent =
+                urgent || (replica_ && session_id_ != 0 &&
+                           (read.result.high_watermark.value() > read.item.told_high_watermark ||
+                            read.result.log_start_offset.value() > read.item.told_log_start));
             readable += std::min<uint64_t>(read.result.range.size,
                                            static_cast<uint64_t>(std::max(read.item.bytes_max, 1)));
         }

@@ -161,6 +161,7 @@ TEST_CASE_FIXTURE(Fixture, "fetch: before version 11 a consumer is answered by t
     request.replica_state = {};
     auto& topic = request.topics[0];
     topic.topic = "events";
+    topic.partitions[0].last_fetched_epoch = -1; // since version 12
     send(request, 10);
     CHECK_FALSE(asked().may_ask_follower);
 }

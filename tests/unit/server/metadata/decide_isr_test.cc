@@ -66,7 +66,6 @@ TEST_CASE("change isr: only live brokers join, in the epoch they were seen in") 
     world.live(2);
     CHECK(propose(world, before) == IsrOutcome::ineligible); // another epoch
     CHECK(propose(world, proposal(world, {1, 2})) == IsrOutcome::committed);
-    CHECK(propose(world, proposal(world, {2, 3})) == IsrOutcome::ineligible); // without itself
     CHECK(propose(world, proposal(world, {1, 4})) == IsrOutcome::ineligible); // no replica
 }
 
@@ -91,4 +90,17 @@ TEST_CASE("change isr: under min.insync.replicas those who leave stay eligible")
     CHECK(world.partition("t", 0).elr == ids({2})); // not 3: records were committed without it
     CHECK(propose(world, proposal(world, {1, 3})) == IsrOutcome::committed);
     CHECK(world.partition("t", 0).elr.empty());
+}
+
+TEST_CASE("change isr: a leader whose log is broken leaves; a live member leads") {
+    ClusterWorld world;
+    world.add_topic("t", {{1, 2, 3}});
+    CHECK(propose(world, proposal(world, {2, 3})) == IsrOutcome::committed);
+    CHECK(world.partition("t", 0).leader == BrokerId(2));
+    CHECK(world.partition("t", 0).leader_epoch == LeaderEpoch(1));
+    CHECK(world.partition("t", 0).isr == ids({2, 3}));
+    // The last one stays, since nobody else has what is committed.
+    CHECK(propose(world, proposal(world, {2}), 2) == IsrOutcome::committed);
+    CHECK(propose(world, proposal(world, {}), 2) == IsrOutcome::ineligible);
+    CHECK(world.partition("t", 0).leader == BrokerId(2));
 }

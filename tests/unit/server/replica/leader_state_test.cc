@@ -197,3 +197,13 @@ TEST_CASE("leader: replicas come and go with the image") {
     f.fetch(2, 20, 20, 1);
     CHECK(f.propose(20, 20, 1) == "1,2,4");
 }
+
+TEST_CASE("leader: one whose log is broken asks for the ISR without it, if that has a member") {
+    Fixture f;
+    const auto proposal = f.state.propose_to_resign(at(1));
+    REQUIRE(proposal);
+    CHECK(describe(*proposal) == "2,3");
+    CHECK_FALSE(f.state.propose_to_resign(at(1))); // in flight
+    Fixture alone({1});
+    CHECK_FALSE(alone.state.propose_to_resign(at(1)));
+}

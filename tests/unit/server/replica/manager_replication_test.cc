@@ -194,6 +194,8 @@ TEST_CASE_FIXTURE(Fixture, "manager: without a session nothing is confirmed, and
     CHECK(last_answer() == "not_leader"); // what was parked
     ask(0, ReadOp{Offset(0), 1000, Isolation::read_uncommitted});
     CHECK(last_answer() == "ok");
+    ask(0, ReadOp{Offset(50), 1000, Isolation::read_uncommitted});
+    CHECK(last_answer() == "not_leader"); // another leader may have that offset by now
     CHECK(manager->take_isr_proposals().empty());
     session_end = clock.now + 10s;
     CHECK(produce(0) == "none");
@@ -213,4 +215,14 @@ TEST_CASE_FIXTURE(Fixture, "manager: a partition that is elsewhere is not led he
     CHECK(produce(7) == "unknown_partition");
     CHECK(manager->find(key(0)) == nullptr);
     CHECK(manager->take_replica_fetches().size() == 1); // the other one
+}
+
+TEST_CASE_FIXTURE(Fixture, "manager: a leader whose log breaks wants somebody else to lead") {
+    CHECK(produce(0) == "none");
+    manager->find(key(0))->log()->fail(Error(Code::storage_io, "broken"));
+    CHECK(produce(0) == "storage_offline");
+    CHECK(manager->find(key(0))->is_offline());
+    const auto proposals = manager->take_isr_proposals();
+    REQUIRE(proposals.size() == 1);
+    CHECK(describe(proposals[0]) == "2");
 }

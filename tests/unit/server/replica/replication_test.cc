@@ -506,11 +506,18 @@ TEST_CASE(
     c.tell_all();
     c.sync(2, 1);
     CHECK(c.high(1) == 10);
-    REQUIRE(c.call(1, DeleteRecordsOp{Offset(10)}));
+    const uint32_t deletion = c.ask(1, DeleteRecordsOp{Offset(10)});
     c.sync(2, 1);
     CHECK(c.log(2).log_start_offset() == Offset(10));
+    c.sync(2, 1); // the leader hears of it, but 3 lives, too
+    CHECK_FALSE(c.answer(1, deletion));
     CHECK(c.fetch(3, 1) == "restarted");
     CHECK(c.end(3) == 10);
+    c.sync(3, 1);
+    const auto deleted = c.answer(1, deletion);
+    REQUIRE(deleted);
+    REQUIRE(*deleted);
+    CHECK(std::get<DeleteRecordsResult>(**deleted).low_watermark == Offset(10));
     c.produce(1, 1);
     c.flush(1);
     c.sync(3, 1);
@@ -697,4 +704,28 @@ TEST_CASE("replication: a throttled follower that is not in sync waits for the r
     c.tell_all();
     CHECK(c.partition(3).is_throttled_follower());
     CHECK_FALSE(c.partition(2).is_throttled_follower());
+}
+
+TEST_CASE("replication: a deletion is not confirmed before all live replicas have it (KIP-107)") {
+    Cluster c;
+    c.produce(1, 1, 10);
+    c.flush(1);
+    c.sync(2, 1);
+    c.sync(2, 1);
+    uint32_t deletion = c.ask(1, DeleteRecordsOp{Offset(-1)});
+    CHECK_FALSE(c.answer(1, deletion));
+    SUBCASE("one dies") {
+        c.partition(1).set_broker(BrokerId(2), false, Revision(0));
+        c.partition(1).expire(c.now, c[1].out);
+        CHECK(c.answer(1, deletion).value());
+    }
+    SUBCASE("it takes too long") {
+        CHECK(c.partition(1).has_parked());
+        c.partition(1).expire(c.now + 31s, c[1].out);
+        CHECK(c.answer(1, deletion)->error().code == Code::timed_out);
+    }
+    SUBCASE("another leads") {
+        c.elect(2, {1, 2}, {1});
+        CHECK(c.answer(1, deletion)->error().code == Code::not_leader);
+    }
 }
