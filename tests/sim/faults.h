@@ -45,8 +45,9 @@ enum class Fault : uint8_t {
     link_slow,       // bytes between two machines took long for a while
     store_cut,       // a machine could not reach the store for a while
     store_down,      // nobody could
+    reassignment,    // replicas of a partition were asked to move
 };
-inline constexpr size_t kFaultCount = 34;
+inline constexpr size_t kFaultCount = 35;
 inline constexpr size_t kOneBrokerFaultCount = 22; // the first ones
 
 inline constexpr std::array<std::string_view, kFaultCount> kFaultNames = {
@@ -67,7 +68,7 @@ inline constexpr std::array<std::string_view, kFaultCount> kFaultNames = {
     "disk_wiped",         "backup_restored",
     "disk_slow",          "link_cut",
     "link_slow",          "store_cut",
-    "store_down"};
+    "store_down",         "reassignment"};
 
 using FaultCounts = std::array<uint64_t, kFaultCount>;
 

@@ -177,6 +177,8 @@ public:
     [[nodiscard]] bool has_topics() const { return created_ == topics_.size(); }
     /// Of the topics that come and go.
     void set_replication_factor(int16_t factor) { churn_replication_factor_ = factor; }
+    /// Moves replicas among brokers 1 to `count`, and elects preferred leaders.
+    void move_replicas(int32_t count) { brokers_ = count; }
     /// No more changes; the metadata is compared with what was acknowledged.
     void finish() { finishing_ = true; }
     [[nodiscard]] bool is_done() const { return verified_; }
@@ -203,6 +205,8 @@ private:
     void ask_read(Churn& churn);
     [[nodiscard]] static Value value_of(const Churn& churn);
     void check_records(Churn& churn, ByteView records);
+    void ask_reassign();
+    void ask_elect();
     void ask_delete_records(const PartitionPlace& place);
     void ask_metadata();
 
@@ -214,6 +218,7 @@ private:
     bool deletes_records_;
     size_t created_ = 0;
     int16_t churn_replication_factor_ = 1;
+    int32_t brokers_ = 0;          // that replicas move among
     std::function<void()> wanted_; // the next step, when it is known
     std::vector<Churn> churns_;
     bool finishing_ = false;
