@@ -31,6 +31,7 @@ public:
           options_(options) {
         world_.set_printing(options.run.print_trace);
         network_.reset_strangers();
+        checker_.set_replicated();
         Prng& random = world_.random();
         const uint64_t dice = random.below(20);
         const auto brokers = static_cast<uint16_t>(dice == 0   ? 1

@@ -148,6 +148,7 @@ private:
     void look();
     void next(ClientLine& line);
     void ask_start(ClientLine& line, size_t lane);
+    void ask_end(ClientLine& line, size_t lane);
     void ask_fetch(ClientLine& line, const std::vector<size_t>& lanes);
     void on_fetched(ClientLine& line, ByteView body, int16_t version,
                     const std::vector<Asked>& asked);
@@ -205,6 +206,8 @@ private:
     void ask_read(Churn& churn);
     [[nodiscard]] static Value value_of(const Churn& churn);
     void check_records(Churn& churn, ByteView records);
+    /// In a cluster what an answer says may be old for a moment. True: it is asked again.
+    bool asks_again();
     void ask_reassign();
     void ask_elect();
     void ask_delete_records(const PartitionPlace& place);
@@ -223,6 +226,7 @@ private:
     std::vector<Churn> churns_;
     bool finishing_ = false;
     bool verified_ = false;
+    uint32_t doubts_ = 0; // in a cluster: answers that were wrong, and may have been old
 };
 
 } // namespace qtool::sim
