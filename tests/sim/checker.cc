@@ -145,7 +145,7 @@ void Checker::on_epoch(uint16_t number, int64_t offset, int32_t epoch) {
 void Checker::on_watermarks(uint16_t number, Known before, int64_t high_watermark,
                             int64_t log_start) {
     Partition& partition = partitions_[number];
-    if (high_watermark < before.high_watermark) {
+    if (high_watermark < before.high_watermark && !is_replicated_) {
         violate(partition, "the high watermark is " + std::to_string(high_watermark) +
                                ", but offsets below " + std::to_string(before.high_watermark) +
                                " were acknowledged or readable");
@@ -161,7 +161,17 @@ void Checker::on_watermarks(uint16_t number, Known before, int64_t high_watermar
                                " only, and retention could not go so far");
     }
     partition.known.high_watermark = std::max(partition.known.high_watermark, high_watermark);
-    partition.known.log_start = std::max(partition.known.log_start, log_start);
+    if (!is_replicated_) {
+        partition.known.log_start = std::max(partition.known.log_start, log_start);
+    }
+}
+
+void Checker::on_end(uint16_t number, Known before, int64_t end) {
+    if (end < before.high_watermark) {
+        violate(partitions_[number],
+                "the log ends at " + std::to_string(end) + ", but offsets below " +
+                    std::to_string(before.high_watermark) + " were acknowledged or readable");
+    }
 }
 
 // Of what is known to be at an offset. A segment goes when all of it is too old, so each record is.

@@ -5,7 +5,9 @@
 //   no duplicates         a value of an idempotent producer has one offset
 //   order                 values of an idempotent producer have offsets in the order of sending
 //   nothing invented      every value was sent to that partition by that time
-//   high watermark        never falls, and is above all that is acknowledged
+//   high watermark        never falls, and is above all that is acknowledged; of a cluster the end
+//                         that ListOffsets tells: a new leader's fetches may show an older one for
+//                         a moment
 //   log start             never falls, and rises only to what DeleteRecords asked for, or over
 //                         records that are older than retention.ms
 //   one leader an epoch   who acknowledged an offset led in the epoch that its batch has; epochs
@@ -50,6 +52,13 @@ public:
         int64_t high_watermark = 0;
         int64_t log_start = 0;
     };
+
+    /// Leaders change: see high watermark above; the log start holds when deletion was answered.
+    void set_replicated() { is_replicated_ = true; }
+    /// ListOffsets told where the log ends.
+    void on_end(uint16_t partition, Known before, int64_t end);
+
+    /// What is certain when a request is sent: its answer may not be behind it.
     [[nodiscard]] Known known(uint16_t partition) const { return partitions_[partition].known; }
     void on_watermarks(uint16_t partition, Known before, int64_t high_watermark, int64_t log_start);
     void on_delete_asked(uint16_t partition, int64_t offset);
@@ -94,6 +103,7 @@ private:
     Duration clock_ahead_{};       // at most so far
     std::vector<bool> idempotent_; // by producer
     std::map<int64_t, bool> producer_ids_;
+    bool is_replicated_ = false;
     uint64_t acknowledged_ = 0;
     uint64_t read_ = 0;
 };

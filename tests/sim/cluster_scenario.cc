@@ -1,6 +1,7 @@
 #include "tests/sim/cluster_scenario.h"
 
 #include "server/metadata/replay.h"
+#include "tests/sim/cluster_faults.h"
 #include "tests/sim/coordination.h"
 #include "tests/sim/library_consumer.h"
 #include "tests/sim/library_producer.h"
@@ -16,8 +17,6 @@ namespace qtool::sim {
 
 namespace {
 
-using Kind = PlannedFault::Kind;
-
 // Once the faults are over, everything must be served again within this time.
 constexpr Duration kRecoverMax = 90s;
 constexpr Duration kIsrMax = 60s; // ... and every ISR be full again
@@ -32,6 +31,7 @@ public:
           options_(options) {
         world_.set_printing(options.run.print_trace);
         network_.reset_strangers();
+        checker_.set_replicated();
         Prng& random = world_.random();
         const uint64_t dice = random.below(20);
         const auto brokers = static_cast<uint16_t>(dice == 0   ? 1
@@ -39,6 +39,7 @@ public:
                                                    : dice < 15 ? 3
                                                                : 4 + random.below(4));
         session_timeout_ = world_.between(1s, 4s);
+        replication_cap_ = static_cast<uint16_t>(random.chance(850'000) ? 3 : 5);
         make_machines(brokers);
         make_topics();
         std::vector<std::string> addresses;
@@ -52,8 +53,14 @@ public:
                        coordination_->topics().end());
         operator_ = std::make_unique<Operator>(client_, topics_, places_, random.chance(300'000));
         operator_->set_replication_factor(replication_max());
+        if (random.chance(500'000)) {
+            operator_->move_replicas(brokers);
+        }
         make_clients();
         horizon_ = world_.between(3s, 12s);
+        faults_ = std::make_unique<ClusterFaults>(ClusterFaults::Setup{
+            &world_, &network_, &store_, &checker_, &machines_,
+            [this] { return all_serve() && is_isr_full(); }, [this] { return is_replicated(); }});
         plan_ = make_fault_plan(seed, brokers, session_timeout_, horizon_);
     }
 
@@ -78,7 +85,7 @@ public:
         for (size_t i = 0; i < plan_.size(); i++) {
             if (!options_.faults ||
                 std::count(options_.faults->begin(), options_.faults->end(), i)) {
-                world_.after(plan_[i].when, [this, fault = plan_[i]] { begin(fault); });
+                world_.after(plan_[i].when, [this, fault = plan_[i]] { faults_->begin(fault); });
             }
         }
         world_.run_until(world_.now() + horizon_, [] { return false; });
@@ -120,7 +127,7 @@ private:
 
     void make_machines(uint16_t count) {
         Prng& random = world_.random();
-        config::BrokerConfig common = make_config();
+        config::BrokerConfig common = make_config(std::min<int32_t>(replication_cap_, count));
         const uint64_t racks = random.below(4); // 0: none
         for (uint16_t i = 0; i < count; i++) {
             Machine::Setup setup;
@@ -142,7 +149,7 @@ private:
                       std::to_string(session_timeout_ / 1ms) + " ms";
     }
 
-    config::BrokerConfig make_config() {
+    config::BrokerConfig make_config(int32_t replicas) {
         Prng& random = world_.random();
         config::BrokerConfig config;
         config.auto_create_topics_enable = false;
@@ -154,6 +161,12 @@ private:
         set("log.index.interval.bytes", random.between(100, 4096));
         set("log.index.size.max.bytes", random.between(200, 4096));
         set("log.segment.delete.delay.ms", random.between(0, 3000));
+        config.session_timeout_ms = static_cast<int32_t>(session_timeout_ / 1ms);
+        config.replica_lag_max_ms = random.between(500, 6000);
+        config.leader_imbalance_check_interval_seconds = random.between(1, 5);
+        config.offsets_topic_replication_factor = replicas;
+        config.transaction_state_replication_factor = replicas;
+        config.transaction_state_min_isr = std::min<int32_t>(2, replicas);
         Coordination::configure(world_, config);
         config.log_dir_reserve_bytes = random.below(2) == 0 ? 0 : -1;
         if (options_.run.plant == Plant::write_caching) {
@@ -163,8 +176,7 @@ private:
     }
 
     [[nodiscard]] int16_t replication_max() const {
-        return kReplicates ? static_cast<int16_t>(std::min<size_t>(3, machines_.size()))
-                           : int16_t{1};
+        return static_cast<int16_t>(std::min<size_t>(replication_cap_, machines_.size()));
     }
 
     void make_topics() {
@@ -236,212 +248,13 @@ private:
         coordination_->start();
     }
 
-    // ---- faults ---------------------------------------------------------------------------------
-
-    void begin(const PlannedFault& fault) {
-        Machine& machine = *machines_[fault.broker];
-        const HostId host = machine.host();
-        const HostId other = machines_[fault.other]->host();
-        switch (fault.kind) {
-        case Kind::kill:
-            machine.kill();
-            return;
-        case Kind::kill_within:
-            machine.kill_within(fault.amount);
-            return;
-        case Kind::power:
-            machine.lose_power();
-            return;
-        case Kind::power_within:
-            machine.lose_power_within(fault.amount);
-            return;
-        case Kind::power_many:
-        case Kind::power_all:
-            for (size_t i = 0; i < machines_.size(); i++) {
-                if (fault.kind == Kind::power_all || (fault.amount >> i & 1) != 0) {
-                    machines_[i]->lose_power();
-                }
-            }
-            return;
-        case Kind::pause:
-            machine.pause(fault.length);
-            return;
-        case Kind::wipe:
-        case Kind::backup:
-            replace_disk(machine, fault.kind == Kind::wipe);
-            return;
-        case Kind::clock:
-            machine.jump_clock();
-            checker_.on_clock(machine.wall_offset());
-            return;
-        case Kind::sync_error:
-            break_sync(machine);
-            return;
-        case Kind::full:
-            machine.device().set_full(true);
-            world_.after(fault.length, [&machine] { machine.device().set_full(false); });
-            return;
-        case Kind::slow:
-        case Kind::stuck:
-            world_.hit(Fault::disk_slow);
-            machine.device().set_sync_delay(fault.kind == Kind::stuck ? fault.length
-                                                                      : fault.length / 20);
-            world_.after(fault.length, [&machine] { machine.device().set_sync_delay({}); });
-            return;
-        case Kind::cut_one_way:
-            cut({{host, other}}, fault.length);
-            return;
-        case Kind::cut:
-            cut({{host, other}, {other, host}}, fault.length);
-            return;
-        case Kind::isolate:
-            cut(around(host, false), fault.length);
-            return;
-        case Kind::isolate_all:
-            cut(around(host, true), fault.length);
-            cut_store(host, fault.length);
-            return;
-        case Kind::split:
-            cut(between_halves(fault.amount), fault.length);
-            return;
-        case Kind::clients_cut:
-            cut({{host, kClientHost}, {kClientHost, host}}, fault.length);
-            return;
-        case Kind::delay:
-            world_.hit(Fault::link_slow);
-            network_.set_delay(host, other, fault.length / 20);
-            world_.after(fault.length,
-                         [this, host, other] { network_.set_delay(host, other, {}); });
-            return;
-        case Kind::reset:
-            network_.reset_some();
-            return;
-        case Kind::stall:
-            network_.stall_clients(fault.length);
-            return;
-        case Kind::store_cut:
-            cut_store(host, fault.length);
-            return;
-        case Kind::store_down:
-            world_.hit(Fault::store_down);
-            store_.set_down(true);
-            world_.after(fault.length, [this] { store_.set_down(false); });
-            return;
-        case Kind::session_revoked:
-            static_cast<void>(store_.end_some_session());
-            return;
-        case Kind::stop:
-            machine.stop_gracefully();
-            return;
-        case Kind::stop_kill:
-            machine.stop_gracefully();
-            machine.kill_within(1 + fault.amount % 12);
-            return;
-        case Kind::rolling:
-            roll(0);
-            return;
-        }
-    }
-
-    using LinkList = std::vector<std::pair<HostId, HostId>>;
-
-    // A link that two faults cut heals with the first of them: more is not needed.
-    void cut(const LinkList& links, Duration length) {
-        world_.hit(Fault::link_cut);
-        for (const auto& [from, to] : links) {
-            network_.set_link(from, to, true);
-        }
-        world_.after(length, [this, links] {
-            for (const auto& [from, to] : links) {
-                network_.set_link(from, to, false);
-            }
-        });
-    }
-
-    LinkList around(HostId host, bool clients_too) {
-        LinkList links;
-        for (const auto& machine : machines_) {
-            if (machine->host() != host) {
-                links.emplace_back(host, machine->host());
-                links.emplace_back(machine->host(), host);
-            }
-        }
-        if (clients_too) {
-            links.emplace_back(host, kClientHost);
-            links.emplace_back(kClientHost, host);
-        }
-        return links;
-    }
-
-    LinkList between_halves(uint32_t bits) {
-        LinkList links;
-        for (size_t i = 0; i < machines_.size(); i++) {
-            for (size_t j = 0; j < machines_.size(); j++) {
-                if ((bits >> i & 1) != (bits >> j & 1)) {
-                    links.emplace_back(machines_[i]->host(), machines_[j]->host());
-                }
-            }
-        }
-        return links;
-    }
-
-    void cut_store(HostId host, Duration length) {
-        world_.hit(Fault::store_cut);
-        store_.set_reachable(host, false);
-        world_.after(length, [this, host] { store_.set_reachable(host, true); });
-    }
-
-    // The log goes offline; an operator restarts the broker after a while, on a new boot.
-    void break_sync(Machine& machine) {
-        machine.device().fail_syncs(1);
-        world_.after(world_.between(100ms, 2s), [&machine] {
-            if (!machine.device().fails_syncs()) {
-                machine.lose_power();
-            }
-        });
-    }
-
-    // Nobody replaces a disk while it may hold what no other has: all others of each partition must
-    // be in the ISR, and the one that had its disk replaced last must be back.
-    void replace_disk(Machine& machine, bool is_empty) {
-        if (!all_serve() || !is_isr_full() || !is_replicated()) {
-            return;
-        }
-        if (is_empty) {
-            machine.wipe();
-        } else if (!machine.has_backup()) {
-            machine.take_backup();
-        } else {
-            machine.restore_backup();
-        }
-    }
-
-    void roll(size_t index) {
-        if (index == machines_.size()) {
-            return;
-        }
-        Machine& machine = *machines_[index];
-        machine.stop_gracefully();
-        roll_on(index, world_.now() + 10s);
-    }
-
-    void roll_on(size_t index, MonoTime limit) {
-        world_.after(200ms, [this, index, limit] {
-            if (world_.now() < limit && !(all_serve() && is_isr_full())) {
-                roll_on(index, limit);
-            } else {
-                roll(index + 1);
-            }
-        });
-    }
-
+    // Logs that a fault took offline come back with a restart.
     void end_faults() {
         network_.heal_links();
         network_.set_cut_percent(0);
         store_.heal();
         for (const auto& machine : machines_) {
             machine->heal();
-            // Logs that a fault took offline come back with a restart.
             if (machine->device().has_failed_sync() || world_.chance_percent(30)) {
                 machine->lose_power();
             }
@@ -598,8 +411,6 @@ private:
         return std::nullopt;
     }
 
-    static constexpr bool kReplicates = false; // brokers on main have one replica a partition yet
-
     World world_;
     Network network_;
     StoreTruth store_;
@@ -607,6 +418,7 @@ private:
     ClusterRunOptions options_;
     std::string setup_text_;
     Duration session_timeout_{};
+    uint16_t replication_cap_ = 3;
     std::vector<std::unique_ptr<Machine>> machines_;
     std::unique_ptr<Directory> directory_;
     Client client_;
@@ -621,6 +433,7 @@ private:
     std::vector<std::unique_ptr<Reader>> audits_;
     Duration horizon_{};
     FaultPlan plan_;
+    std::unique_ptr<ClusterFaults> faults_;
     config::BrokerConfig replay_config_;
     mutable metadata::ImageRef image_; // of the store, when it was looked at last
     MonoTime next_compare_{};

@@ -45,29 +45,46 @@ enum class Fault : uint8_t {
     link_slow,       // bytes between two machines took long for a while
     store_cut,       // a machine could not reach the store for a while
     store_down,      // nobody could
+    reassignment,    // replicas of a partition were asked to move
 };
-inline constexpr size_t kFaultCount = 34;
+inline constexpr size_t kFaultCount = 35;
 inline constexpr size_t kOneBrokerFaultCount = 22; // the first ones
 
-inline constexpr std::array<std::string_view, kFaultCount> kFaultNames = {
-    "power_loss",         "kill",
-    "kill_within_turn",   "power_within_turn",
-    "write_dropped",      "write_torn",
-    "entry_lost",         "sync_error",
-    "sync_slow",          "disk_full",
-    "write_short",        "stream_cut",
-    "stream_reset",       "reader_slow",
-    "peer_silent",        "clock_jump",
-    "commit_answer_lost", "watch_late",
-    "clean_stop",         "stop_interrupted",
-    "start_interrupted",  "move_interrupted",
-    "session_expired",
-    "session_revoked",    "commit_in_doubt",
-    "watch_reloaded",     "pause",
-    "disk_wiped",         "backup_restored",
-    "disk_slow",          "link_cut",
-    "link_slow",          "store_cut",
-    "store_down"};
+inline constexpr std::array<std::string_view, kFaultCount> kFaultNames = {"power_loss",
+                                                                          "kill",
+                                                                          "kill_within_turn",
+                                                                          "power_within_turn",
+                                                                          "write_dropped",
+                                                                          "write_torn",
+                                                                          "entry_lost",
+                                                                          "sync_error",
+                                                                          "sync_slow",
+                                                                          "disk_full",
+                                                                          "write_short",
+                                                                          "stream_cut",
+                                                                          "stream_reset",
+                                                                          "reader_slow",
+                                                                          "peer_silent",
+                                                                          "clock_jump",
+                                                                          "commit_answer_lost",
+                                                                          "watch_late",
+                                                                          "clean_stop",
+                                                                          "stop_interrupted",
+                                                                          "start_interrupted",
+                                                                          "move_interrupted",
+                                                                          "session_expired",
+                                                                          "session_revoked",
+                                                                          "commit_in_doubt",
+                                                                          "watch_reloaded",
+                                                                          "pause",
+                                                                          "disk_wiped",
+                                                                          "backup_restored",
+                                                                          "disk_slow",
+                                                                          "link_cut",
+                                                                          "link_slow",
+                                                                          "store_cut",
+                                                                          "store_down",
+                                                                          "reassignment"};
 
 using FaultCounts = std::array<uint64_t, kFaultCount>;
 

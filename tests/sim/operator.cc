@@ -1,9 +1,11 @@
 #include "lib/base/assert.h"
 #include "lib/protocol/batch_builder.h"
 #include "lib/protocol/kafka_error.h"
+#include "lib/protocol/msg/alter_partition_reassignments.h"
 #include "lib/protocol/msg/create_topics.h"
 #include "lib/protocol/msg/delete_records.h"
 #include "lib/protocol/msg/delete_topics.h"
+#include "lib/protocol/msg/elect_leaders.h"
 #include "lib/protocol/msg/fetch.h"
 #include "lib/protocol/msg/metadata.h"
 #include "lib/protocol/msg/produce.h"
@@ -109,6 +111,10 @@ void Operator::next() {
         at_leader(place.topic, place.index, [this, &place] { ask_delete_records(place); });
         return;
     }
+    if (!churn.in_doubt && brokers_ > 1 && world_.chance_percent(20)) {
+        world_.chance_percent(70) ? ask_reassign() : ask_elect();
+        return;
+    }
     if (churn.is_there && !churn.has_records) {
         at_leader(churn.name, 0, [this, &churn] { ask_write(churn); });
         return;
@@ -153,9 +159,13 @@ void Operator::ask_create(const Topic& topic, std::function<void()> on_done) {
             }
             const int16_t error = answer->topics[0].error_code;
             world_.trace("created", static_cast<uint64_t>(error));
+            // Not enough brokers live: somebody comes back.
+            const bool is_short =
+                client_.directory != nullptr &&
+                error == static_cast<int16_t>(KafkaError::invalid_replication_factor);
             if (error == 0 || error == static_cast<int16_t>(KafkaError::topic_already_exists)) {
                 on_done();
-            } else if (!is_retriable(error)) {
+            } else if (!is_retriable(error) && !is_short) {
                 world_.violate("CreateTopics " + name + ": error " + std::to_string(error));
                 return;
             }
@@ -184,6 +194,68 @@ void Operator::ask_delete(Churn& churn) {
             world_.violate("DeleteTopics " + churn.name + ": error " + std::to_string(error));
             return;
         }
+        line_.next_later(world_.between(5ms, 700ms));
+    });
+}
+
+// ---- replicas -----------------------------------------------------------------------------------
+
+// Somewhere else, as many replicas as it has; the one that is under way may be given up.
+void Operator::ask_reassign() {
+    Prng& random = world_.random();
+    const size_t number = random.below(partitions_.size());
+    const PartitionPlace& place = partitions_[number];
+    const auto topic = std::find_if(topics_.begin(), topics_.end(),
+                                    [&](const Topic& t) { return t.name == place.topic; });
+    protocol::AlterPartitionReassignmentsRequest request;
+    request.timeout_ms = kTimeoutMs;
+    auto& asked = request.topics.emplace_back();
+    asked.name = place.topic;
+    auto& partition = asked.partitions.emplace_back();
+    partition.partition_index = place.index;
+    partition.replicas.reset();
+    if (topic != topics_.end() && random.chance(800'000)) {
+        std::vector<int32_t> brokers;
+        for (int32_t id = 1; id <= brokers_; id++) {
+            brokers.push_back(id);
+        }
+        for (size_t i = brokers.size(); i > 1; i--) {
+            std::swap(brokers[i - 1], brokers[random.below(i)]);
+        }
+        brokers.resize(static_cast<size_t>(topic->replication_factor));
+        partition.replicas = std::move(brokers);
+    }
+    constexpr int16_t kVersion = 0;
+    line_.stream().ask(request, kVersion, [this](ByteView body) {
+        const auto answer = protocol::AlterPartitionReassignmentsResponse::decode(body, kVersion);
+        if (!answer) {
+            world_.violate("AlterPartitionReassignments: an answer that cannot be read");
+            return;
+        }
+        if (answer->error_code == 0 && answer->responses.size() == 1) {
+            const int16_t error = answer->responses[0].partitions.at(0).error_code;
+            world_.trace("reassigned", static_cast<uint64_t>(error));
+            if (error == 0) {
+                world_.hit(Fault::reassignment);
+            }
+        }
+        line_.next_later(world_.between(5ms, 700ms));
+    });
+}
+
+void Operator::ask_elect() {
+    protocol::ElectLeadersRequest request;
+    request.election_type = 0; // preferred
+    request.topic_partitions.reset();
+    request.timeout_ms = kTimeoutMs;
+    constexpr int16_t kVersion = 2;
+    line_.stream().ask(request, kVersion, [this](ByteView body) {
+        const auto answer = protocol::ElectLeadersResponse::decode(body, kVersion);
+        if (!answer) {
+            world_.violate("ElectLeaders: an answer that cannot be read");
+            return;
+        }
+        world_.trace("elected", static_cast<uint64_t>(answer->error_code));
         line_.next_later(world_.between(5ms, 700ms));
     });
 }
@@ -244,8 +316,11 @@ void Operator::ask_read(Churn& churn) {
         }
         const auto& partition = answer->responses[0].partitions[0];
         if (partition.error_code == 0) {
-            check_records(churn, partition.records.value_or(protocol::RecordsRef{}));
-            churn.is_checked = true;
+            const ByteView records = partition.records.value_or(protocol::RecordsRef{});
+            if (!records.empty() || !asks_again()) { // a new leader's high watermark may be older
+                check_records(churn, records);
+                churn.is_checked = true;
+            }
         } else if (!try_elsewhere(partition.error_code)) {
             world_.violate("Fetch of " + churn.name + ": error " +
                            std::to_string(partition.error_code));
@@ -253,6 +328,11 @@ void Operator::ask_read(Churn& churn) {
         }
         line_.next_later(world_.between(5ms, 200ms));
     });
+}
+
+bool Operator::asks_again() {
+    constexpr uint32_t kDoubtsMax = 200;
+    return client_.directory != nullptr && ++doubts_ < kDoubtsMax;
 }
 
 // A write that was retried may be there more than once.
@@ -337,11 +417,19 @@ void Operator::ask_metadata() {
         }
         for (const Topic& topic : topics_) {
             if (there.count(topic.name) == 0) {
+                if (asks_again()) {
+                    line_.next_later(100ms);
+                    return;
+                }
                 world_.violate("topic " + topic.name + " was created and is gone");
             }
         }
         for (const Churn& churn : churns_) {
             if ((there.count(churn.name) > 0) != churn.is_there) {
+                if (asks_again()) {
+                    line_.next_later(100ms);
+                    return;
+                }
                 world_.violate(
                     "topic " + churn.name +
                     (churn.is_there ? " was created and is gone" : " was deleted and is back"));

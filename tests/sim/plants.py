@@ -13,8 +13,9 @@ PLANTS = {
     # The high watermark rises when records are written, not when they are flushed.
     "ack_at_write": (
         "server/replica/partition.cc",
-        "std::max(log_->synced_end_offset(), cached_end_);",
-        "log_->log_end_offset();",
+        "const Offset own_end = write_caching_ ? log_->log_end_offset() : "
+        "log_->synced_end_offset();",
+        "const Offset own_end = log_->log_end_offset();",
     ),
     # After a crash the broker does not know its producers any more.
     "producers_forgotten": (
@@ -191,7 +192,151 @@ PLANTS = {
 
 
 # Those that only a cluster can show.
-CLUSTER_PLANTS = {}
+CLUSTER_PLANTS = {
+    # KIP-101: a follower that learns of another epoch cuts its log to its high watermark.
+    "cut_to_high_watermark": (
+        "server/replica/partition_follower.cc",
+        "    cut = std::max(cut, log_->log_start_offset());\n",
+        "    cut = std::max(high_watermark_, log_->log_start_offset());\n",
+    ),
+    # KIP-101: it cuts nothing, and appends behind what its leader does not have.
+    "never_cut": (
+        "server/replica/partition_read.cc",
+        "if (end.end_offset < op.fetch_offset || end.epoch < op.last_fetched_epoch) {",
+        "if (end.end_offset < Offset{0}) {",
+    ),
+    # KIP-279: an epoch that the follower does not have is taken for one that it has.
+    "cut_ignores_own_epochs": (
+        "server/replica/partition_follower.cc",
+        "    } else if (ours.epoch >= LeaderEpoch{0}) {\n",
+        "    } else if (ours.epoch > epoch) {\n",
+    ),
+    # KIP-320: requests of an older leader epoch are served.
+    "epoch_unfenced": (
+        "server/replica/partition.cc",
+        "if (request.current_leader_epoch >= LeaderEpoch{0}) {",
+        "if (request.current_leader_epoch > leader_epoch_) {",
+    ),
+    # KIP-966: the high watermark rises though the ISR is smaller than min.insync.replicas.
+    "hw_below_min_isr": (
+        "server/replica/leader_state.cc",
+        "if (has_elr_ || static_cast<int64_t>(isr_size_) < min_insync) {",
+        "if (min_insync < 0) {",
+    ),
+    # A leader whose session is over goes on acknowledging.
+    "zombie_leader": (
+        "server/replica/manager_replication.cc",
+        "return setup_.session_valid_until && setup_.ports.clock->mono() >= "
+        "setup_.session_valid_until();",
+        "return false;",
+    ),
+    # The high watermark rises with what is written here, synced or not.
+    "hw_from_written": (
+        "server/replica/partition.cc",
+        "const Offset own_end = write_caching_ ? log_->log_end_offset() : "
+        "log_->synced_end_offset();",
+        "const Offset own_end = log_->log_end_offset();",
+    ),
+    # A follower asks for more before what it has is synced.
+    "fetch_before_sync": (
+        "server/replica/partition_follower.cc",
+        "if (!write_caching_ && log_->synced_end_offset() != log_->log_end_offset()) {",
+        "if (log_->synced_end_offset() > log_->log_end_offset()) {",
+    ),
+    # A member that is to leave the ISR counts no more before that is committed.
+    "shrink_uncommitted": (
+        "server/replica/leader_state.cc",
+        "            proposal.is_shrink = proposal.is_shrink || lags;\n",
+        "            proposal.is_shrink = proposal.is_shrink || lags;\n"
+        "            follower.is_in_sync = !lags;\n",
+    ),
+    # Who is asked to join the ISR does not count as a member before the answer, though it may be.
+    "join_counts_late": (
+        "server/replica/leader_state.cc",
+        "if (follower.is_in_sync || follower.is_joining || is_about_to_join) {",
+        "if (follower.is_in_sync) {",
+    ),
+    # KIP-903: a fetch of a process that is gone counts for the one that lives.
+    "old_broker_epoch": (
+        "server/replica/leader_state.cc",
+        "(fetch.broker_epoch < follower->epoch || fetch.broker_epoch < follower->live_epoch)) {",
+        "fetch.broker_epoch < Revision{0}) {",
+    ),
+    # KIP-903: whoever was a replica once is added, though another process has its id now.
+    "join_unfenced": (
+        "server/metadata/decide_isr.cc",
+        "(broker == nullptr || !broker->is_live() || broker->epoch != member.epoch)) {",
+        "broker == nullptr) {",
+    ),
+    # A follower joins the ISR before it has all that is committed.
+    "joins_too_early": (
+        "server/replica/leader_state.cc",
+        "follower.end != kNoOffset && follower.end >= high_watermark &&\n"
+        "             follower.end >= epoch_start_ &&",
+        "follower.end != kNoOffset &&",
+    ),
+    # A follower's high watermark is its leader's, whatever it has itself.
+    "follower_hw_ahead": (
+        "server/replica/partition_follower.cc",
+        "const Offset high = std::min(of_leader, log_->log_end_offset());",
+        "const Offset high = of_leader;",
+    ),
+    # A broker that starts leads in the epoch it led before.
+    "epoch_kept_at_start": (
+        "server/metadata/decide_brokers.cc",
+        "            change.renew_leader();\n",
+        "            static_cast<void>(change);\n",
+    ),
+    # A broker with an empty disk stays in the ISR.
+    "wiped_stays": (
+        "server/broker/membership.cc",
+        "        is_lost_ = std::none_of(then.begin(), then.end(), is_here);\n",
+        "        is_lost_ = false;\n        is_partly_lost_ = false;\n",
+    ),
+    # A broker whose disk was put back from an old copy stays in the ISR.
+    "old_disk_stays": (
+        "server/broker/membership.cc",
+        "if (!is_lost_ && disks_.start_count < self_.start_count) {",
+        "if (!is_lost_ && disks_.start_count < 0) {",
+    ),
+    # The controller writes without guards: what others decided meanwhile is lost.
+    "controller_unguarded": (
+        "server/metadata/controller.cc",
+        "            transaction.guards.push_back({text, partition->mod_revision});\n",
+        "",
+    ),
+    # ... and so do leaders when they change the ISR.
+    "isr_unguarded": (
+        "server/metadata/decide_isr.cc",
+        "        transaction.guards.push_back({key, now->mod_revision});\n",
+        "",
+    ),
+    # Whoever lives is elected, in sync or not.
+    "elects_anyone": (
+        "server/metadata/partition_change.cc",
+        "    elect_one(is_live, topic_->effective.unclean_leader_election_enable);\n",
+        "    elect_one(is_live, true);\n",
+    ),
+    # The leader epoch stays when the leader changes.
+    "epoch_kept_at_election": (
+        "server/metadata/partition_change.cc",
+        "if (is_new_term_ || after.leader != before_.leader) {",
+        "if (is_new_term_) {",
+    ),
+    # What is parked with a leader that resigns is acknowledged as done.
+    "resigned_acks": (
+        "server/replica/partition.cc",
+        "    release_waiters(Code::not_leader, out);\n}\n\nvoid Partition::set_broker",
+        "    high_watermark_ = log_ ? log_->log_end_offset() : high_watermark_;\n"
+        "    advance(out);\n}\n\nvoid Partition::set_broker",
+    ),
+    # A leader does not wait for its followers.
+    "followers_ignored": (
+        "server/replica/leader_state.cc",
+        "    Offset end = own_end;\n    for (",
+        "    Offset end = own_end;\n    if (min_insync < 2) {\n        return end;\n    }\n    for (",
+    ),
+}
 
 
 def main():

@@ -12,7 +12,8 @@ namespace {
 
 using protocol::KafkaError;
 
-constexpr int64_t kEarliest = -2; // timestamp of ListOffsets
+constexpr int64_t kEarliest = -2; // timestamps of ListOffsets
+constexpr int64_t kLatest = -1;
 constexpr size_t kDecompressedMax = 16 * 1024 * 1024;
 
 } // namespace
@@ -97,9 +98,43 @@ void Reader::next(ClientLine& line) {
             here.push_back(i);
         }
     }
-    if (!here.empty()) {
+    if (here.empty()) {
+        return;
+    }
+    if (client_.directory != nullptr && world_.chance_percent(5)) {
+        ask_end(line, here[world_.random().below(here.size())]);
+    } else {
         ask_fetch(line, here);
     }
+}
+
+void Reader::ask_end(ClientLine& line, size_t number) {
+    const PartitionPlace& place = lanes_[number].place;
+    protocol::ListOffsetsRequest request;
+    request.replica_id = -1;
+    auto& topic = request.topics.emplace_back();
+    topic.name = place.topic;
+    auto& partition = topic.partitions.emplace_back();
+    partition.partition_index = place.index;
+    partition.timestamp = kLatest;
+    constexpr int16_t kVersion = 6;
+    const Checker::Known known = client_.checker->known(place.number);
+    line.stream().ask(request, kVersion, [this, &line, number, known](ByteView body) {
+        const auto answer = protocol::ListOffsetsResponse::decode(body, kVersion);
+        if (!answer || answer->topics.size() != 1 || answer->topics[0].partitions.size() != 1) {
+            world_.violate("ListOffsets: an answer that cannot be read");
+            return;
+        }
+        const auto& found = answer->topics[0].partitions[0];
+        if (found.error_code == 0) {
+            client_.checker->on_end(lanes_[number].place.number, known, found.offset);
+        } else if (!is_retriable(found.error_code)) {
+            world_.violate("ListOffsets: error " + std::to_string(found.error_code));
+            return;
+        }
+        on_error(found.error_code);
+        line.next_later(world_.between(1ms, 50ms));
+    });
 }
 
 // Nobody reads on where it went wrong before it is known who leads.
@@ -138,7 +173,7 @@ void Reader::ask_start(ClientLine& line, size_t number) {
         const std::string& name = client_.checker->name(answered.place.number);
         if (!client_.checker->may_start_at(answered.place.number, found.offset)) {
             world_.violate(name + ": the log starts at " + std::to_string(found.offset));
-        } else if (found.offset <= answered.out_of_range) {
+        } else if (found.offset <= answered.out_of_range && client_.directory == nullptr) {
             world_.violate(name + ": offset " + std::to_string(answered.out_of_range) +
                            " was out of range, but the log starts at " +
                            std::to_string(found.offset));
@@ -226,7 +261,8 @@ void Reader::on_fetched(ClientLine& line, ByteView body, int16_t version,
                     return;
                 }
             }
-            lane.is_done = is_audit_ && lane.position >= partition.high_watermark;
+            lane.is_done = is_audit_ && lane.position >= std::max(partition.high_watermark,
+                                                                  item->known.high_watermark);
         }
     }
     if (answered != asked.size()) {

@@ -53,6 +53,7 @@ void Machine::start() {
     setup.host = host_;
     setup.wall_offset = &wall_offset_;
     stopping_ = false;
+    lives_++;
     world_.trace("start");
     process_ = std::make_unique<Process>(std::move(setup));
     static_cast<void>(process_->start()); // an end is seen by watch
@@ -169,10 +170,12 @@ void Machine::wipe() {
     install();
 }
 
+void Machine::take_backup() {
+    device_.take_backup();
+    backup_life_ = lives_;
+}
+
 void Machine::restore_backup() {
-    if (!device_.has_backup()) {
-        return;
-    }
     world_.hit(Fault::backup_restored);
     end_process(true);
     device_.restore_backup();

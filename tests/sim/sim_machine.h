@@ -36,8 +36,11 @@ public:
     /// The machine comes back with an empty disk.
     void wipe();
     /// What is on the medium now, and the machine's coming back with that.
-    void take_backup() { device_.take_backup(); }
-    [[nodiscard]] bool has_backup() const { return device_.has_backup(); }
+    void take_backup();
+    /// One that a process before this one left: what brokers can tell from their own disk.
+    [[nodiscard]] bool has_old_backup() const {
+        return device_.has_backup() && backup_life_ < lives_;
+    }
     void restore_backup();
     /// How far the wall clock is ahead of simulated time.
     [[nodiscard]] Duration wall_offset() const { return wall_offset_; }
@@ -76,6 +79,8 @@ private:
     bool stopped_cleanly_ = false; // the last process did
     Result<void> last_outcome_;
     uint64_t pauses_ = 0;
+    uint64_t lives_ = 0;       // processes so far
+    uint64_t backup_life_ = 0; // when the backup was taken
 };
 
 } // namespace qtool::sim

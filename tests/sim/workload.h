@@ -148,6 +148,7 @@ private:
     void look();
     void next(ClientLine& line);
     void ask_start(ClientLine& line, size_t lane);
+    void ask_end(ClientLine& line, size_t lane);
     void ask_fetch(ClientLine& line, const std::vector<size_t>& lanes);
     void on_fetched(ClientLine& line, ByteView body, int16_t version,
                     const std::vector<Asked>& asked);
@@ -177,6 +178,8 @@ public:
     [[nodiscard]] bool has_topics() const { return created_ == topics_.size(); }
     /// Of the topics that come and go.
     void set_replication_factor(int16_t factor) { churn_replication_factor_ = factor; }
+    /// Moves replicas among brokers 1 to `count`, and elects preferred leaders.
+    void move_replicas(int32_t count) { brokers_ = count; }
     /// No more changes; the metadata is compared with what was acknowledged.
     void finish() { finishing_ = true; }
     [[nodiscard]] bool is_done() const { return verified_; }
@@ -203,6 +206,10 @@ private:
     void ask_read(Churn& churn);
     [[nodiscard]] static Value value_of(const Churn& churn);
     void check_records(Churn& churn, ByteView records);
+    /// In a cluster what an answer says may be old for a moment. True: it is asked again.
+    bool asks_again();
+    void ask_reassign();
+    void ask_elect();
     void ask_delete_records(const PartitionPlace& place);
     void ask_metadata();
 
@@ -214,10 +221,12 @@ private:
     bool deletes_records_;
     size_t created_ = 0;
     int16_t churn_replication_factor_ = 1;
+    int32_t brokers_ = 0;          // that replicas move among
     std::function<void()> wanted_; // the next step, when it is known
     std::vector<Churn> churns_;
     bool finishing_ = false;
     bool verified_ = false;
+    uint32_t doubts_ = 0; // in a cluster: answers that were wrong, and may have been old
 };
 
 } // namespace qtool::sim

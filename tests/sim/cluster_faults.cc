@@ -1,0 +1,216 @@
+#include "tests/sim/cluster_faults.h"
+
+#include <utility>
+
+namespace qtool::sim {
+
+namespace {
+
+using Kind = PlannedFault::Kind;
+
+} // namespace
+
+ClusterFaults::ClusterFaults(Setup setup)
+    : world_(*setup.world),
+      network_(*setup.network),
+      store_(*setup.store),
+      checker_(*setup.checker),
+      machines_(*setup.machines),
+      is_settled_(std::move(setup.is_settled)),
+      is_replicated_(std::move(setup.is_replicated)) {}
+
+void ClusterFaults::begin(const PlannedFault& fault) {
+    Machine& machine = *machines_[fault.broker];
+    const HostId host = machine.host();
+    const HostId other = machines_[fault.other]->host();
+    switch (fault.kind) {
+    case Kind::kill:
+        machine.kill();
+        return;
+    case Kind::kill_within:
+        machine.kill_within(fault.amount);
+        return;
+    case Kind::power:
+        machine.lose_power();
+        return;
+    case Kind::power_within:
+        machine.lose_power_within(fault.amount);
+        return;
+    case Kind::power_many:
+    case Kind::power_all:
+        for (size_t i = 0; i < machines_.size(); i++) {
+            if (fault.kind == Kind::power_all || (fault.amount >> i & 1) != 0) {
+                machines_[i]->lose_power();
+            }
+        }
+        return;
+    case Kind::pause:
+        machine.pause(fault.length);
+        return;
+    case Kind::wipe:
+    case Kind::backup:
+        replace_disk(machine, fault.kind == Kind::wipe);
+        return;
+    case Kind::clock:
+        machine.jump_clock();
+        checker_.on_clock(machine.wall_offset());
+        return;
+    case Kind::sync_error:
+        break_sync(machine);
+        return;
+    case Kind::full:
+        machine.device().set_full(true);
+        world_.after(fault.length, [&machine] { machine.device().set_full(false); });
+        return;
+    case Kind::slow:
+    case Kind::stuck:
+        world_.hit(Fault::disk_slow);
+        machine.device().set_sync_delay(fault.kind == Kind::stuck ? fault.length
+                                                                  : fault.length / 20);
+        world_.after(fault.length, [&machine] { machine.device().set_sync_delay({}); });
+        return;
+    case Kind::cut_one_way:
+        cut({{host, other}}, fault.length);
+        return;
+    case Kind::cut:
+        cut({{host, other}, {other, host}}, fault.length);
+        return;
+    case Kind::isolate:
+        cut(around(host, false), fault.length);
+        return;
+    case Kind::isolate_all:
+        cut(around(host, true), fault.length);
+        cut_store(host, fault.length);
+        return;
+    case Kind::split:
+        cut(between_halves(fault.amount), fault.length);
+        return;
+    case Kind::clients_cut:
+        cut({{host, kClientHost}, {kClientHost, host}}, fault.length);
+        return;
+    case Kind::delay:
+        world_.hit(Fault::link_slow);
+        network_.set_delay(host, other, fault.length / 20);
+        world_.after(fault.length, [this, host, other] { network_.set_delay(host, other, {}); });
+        return;
+    case Kind::reset:
+        network_.reset_some();
+        return;
+    case Kind::stall:
+        network_.stall_clients(fault.length);
+        return;
+    case Kind::store_cut:
+        cut_store(host, fault.length);
+        return;
+    case Kind::store_down:
+        world_.hit(Fault::store_down);
+        store_.set_down(true);
+        world_.after(fault.length, [this] { store_.set_down(false); });
+        return;
+    case Kind::session_revoked:
+        static_cast<void>(store_.end_some_session());
+        return;
+    case Kind::stop:
+        machine.stop_gracefully();
+        return;
+    case Kind::stop_kill:
+        machine.stop_gracefully();
+        machine.kill_within(1 + fault.amount % 12);
+        return;
+    case Kind::rolling:
+        roll(0);
+        return;
+    }
+}
+
+// A link that two faults cut heals with the first of them: more is not needed.
+void ClusterFaults::cut(const LinkList& links, Duration length) {
+    world_.hit(Fault::link_cut);
+    for (const auto& [from, to] : links) {
+        network_.set_link(from, to, true);
+    }
+    world_.after(length, [this, links] {
+        for (const auto& [from, to] : links) {
+            network_.set_link(from, to, false);
+        }
+    });
+}
+
+ClusterFaults::LinkList ClusterFaults::around(HostId host, bool clients_too) {
+    LinkList links;
+    for (const auto& machine : machines_) {
+        if (machine->host() != host) {
+            links.emplace_back(host, machine->host());
+            links.emplace_back(machine->host(), host);
+        }
+    }
+    if (clients_too) {
+        links.emplace_back(host, kClientHost);
+        links.emplace_back(kClientHost, host);
+    }
+    return links;
+}
+
+ClusterFaults::LinkList ClusterFaults::between_halves(uint32_t bits) {
+    LinkList links;
+    for (size_t i = 0; i < machines_.size(); i++) {
+        for (size_t j = 0; j < machines_.size(); j++) {
+            if ((bits >> i & 1) != (bits >> j & 1)) {
+                links.emplace_back(machines_[i]->host(), machines_[j]->host());
+            }
+        }
+    }
+    return links;
+}
+
+void ClusterFaults::cut_store(HostId host, Duration length) {
+    world_.hit(Fault::store_cut);
+    store_.set_reachable(host, false);
+    world_.after(length, [this, host] { store_.set_reachable(host, true); });
+}
+
+// The log goes offline; an operator restarts the broker after a while, on a new boot.
+void ClusterFaults::break_sync(Machine& machine) {
+    machine.device().fail_syncs(1);
+    world_.after(world_.between(100ms, 2s), [&machine] {
+        if (!machine.device().fails_syncs()) {
+            machine.lose_power();
+        }
+    });
+}
+
+// Nobody replaces a disk while it may hold what no other has: all others of each partition must
+// be in the ISR, and the one that had its disk replaced last must be back.
+void ClusterFaults::replace_disk(Machine& machine, bool is_empty) {
+    if (!is_settled_() || !is_replicated_()) {
+        return;
+    }
+    if (is_empty) {
+        machine.wipe();
+    } else if (!machine.has_old_backup()) {
+        machine.take_backup();
+    } else {
+        machine.restore_backup();
+    }
+}
+
+void ClusterFaults::roll(size_t index) {
+    if (index == machines_.size()) {
+        return;
+    }
+    Machine& machine = *machines_[index];
+    machine.stop_gracefully();
+    roll_on(index, world_.now() + 10s);
+}
+
+void ClusterFaults::roll_on(size_t index, MonoTime limit) {
+    world_.after(200ms, [this, index, limit] {
+        if (world_.now() < limit && !is_settled_()) {
+            roll_on(index, limit);
+        } else {
+            roll(index + 1);
+        }
+    });
+}
+
+} // namespace qtool::sim

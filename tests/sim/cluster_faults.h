@@ -1,0 +1,51 @@
+// ClusterFaults: makes the faults of a plan happen to the machines, links and store of a cluster.
+#pragma once
+
+#include "tests/sim/checker.h"
+#include "tests/sim/fault_plan.h"
+#include "tests/sim/sim_machine.h"
+
+#include <functional>
+#include <memory>
+#include <utility>
+#include <vector>
+
+namespace qtool::sim {
+
+class ClusterFaults {
+public:
+    struct Setup {
+        World* world = nullptr;
+        Network* network = nullptr;
+        StoreTruth* store = nullptr;
+        Checker* checker = nullptr;
+        const std::vector<std::unique_ptr<Machine>>* machines = nullptr;
+        std::function<bool()> is_settled;    // all brokers serve and every ISR is full
+        std::function<bool()> is_replicated; // no partition has one replica only
+    };
+    explicit ClusterFaults(Setup setup);
+
+    /// What has a length ends by itself.
+    void begin(const PlannedFault& fault);
+
+private:
+    using LinkList = std::vector<std::pair<HostId, HostId>>;
+    void cut(const LinkList& links, Duration length);
+    LinkList around(HostId host, bool clients_too);
+    LinkList between_halves(uint32_t bits);
+    void cut_store(HostId host, Duration length);
+    void break_sync(Machine& machine);
+    void replace_disk(Machine& machine, bool is_empty);
+    void roll(size_t index);
+    void roll_on(size_t index, MonoTime limit);
+
+    World& world_;
+    Network& network_;
+    StoreTruth& store_;
+    Checker& checker_;
+    const std::vector<std::unique_ptr<Machine>>& machines_;
+    std::function<bool()> is_settled_;
+    std::function<bool()> is_replicated_;
+};
+
+} // namespace qtool::sim
