@@ -23,6 +23,8 @@ FUZZ = ROOT / "build/fuzz"
 SIM_SEEDS = 3000
 SIM_TRACE_SEEDS = 300  # run twice: the same seed must give the same run
 SIM_ASAN_SEEDS = 40
+SIM_CLUSTER_SEEDS = 1000  # some four minutes on two cores
+SIM_CLUSTER_TRACE_SEEDS = 40
 FUZZ_SECONDS = 15  # for each target
 # Groups and transactions again where coordinators, leaders and followers are different brokers.
 INTEROP_IN_CLUSTER = ["group_test", "transactions_test", "transactions_java_test"]
@@ -202,6 +204,9 @@ def level_sim(counts):
             parse_sim)
         run(counts, ["scripts/sim.sh", "--seeds", str(SIM_SEEDS)], parse_sim)
         run(counts, ["scripts/sim.sh", "--planted"], parse_sim)
+        run(counts, ["scripts/sim.sh", "--cluster", "--seeds", str(SIM_CLUSTER_TRACE_SEEDS),
+                     "--verify-trace"], parse_sim)
+        run(counts, ["scripts/sim.sh", "--cluster", "--seeds", str(SIM_CLUSTER_SEEDS)], parse_sim)
     if build(counts, "asan", "qsim"):
         run(counts, ["scripts/sim.sh", "--preset", "asan", "--seeds", str(SIM_ASAN_SEEDS)],
             parse_sim)

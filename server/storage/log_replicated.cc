@@ -22,6 +22,23 @@ Result<AppendInfo> Log::append_replicated(ByteView batches, WallTime now) {
     AppendInfo info;
     info.appended = false;
     info.log_start_offset = log_start_;
+    // The leader's log starts within a batch, where somebody deleted records up to: an empty log
+    // that starts there too takes the whole batch, as the leader has it.
+    const auto begin_within = [&](Offset base_offset) -> Result<void> {
+        if (!hot->segments.empty()) {
+            QT_TRY(drop_segments_from(Offset{0}));
+        }
+        log_end_ = base_offset;
+        synced_end_ = std::min(synced_end_, base_offset);
+        return {};
+    };
+    const auto undo_begin_within = [&] {
+        if (Result<void> dropped = drop_segments_from(Offset{0}); !dropped) {
+            fail(dropped.error());
+        }
+        log_end_ = log_start_;
+        synced_end_ = log_start_;
+    };
     protocol::BatchWalker walker(batches);
     for (;;) {
         QT_TRY_ASSIGN(const protocol::BatchView* batch, walker.next());
@@ -36,6 +53,10 @@ Result<AppendInfo> Log::append_replicated(ByteView batches, WallTime now) {
         if (!protocol::batch_crc_ok(batch->bytes)) {
             return Error(Code::corrupt, where() + " does not match its checksum");
         }
+        if (log_start_ == log_end_ && header.base_offset < log_end_ &&
+            header.last_offset() >= log_end_) {
+            QT_TRY(begin_within(header.base_offset));
+        }
         if (header.base_offset < log_end_ || header.partition_leader_epoch < epochs_.latest()) {
             return Error(Code::invalid_record,
                          where() + " of epoch " +
@@ -47,10 +68,16 @@ Result<AppendInfo> Log::append_replicated(ByteView batches, WallTime now) {
         if (header.is_control() && header.records_count > 0) {
             QT_TRY_ASSIGN(marker, protocol::parse_transaction_marker(*batch));
         }
-        QT_TRY_ASSIGN(const AppendInfo one,
-                      append_placed(*hot, batch->bytes, header, now, marker ? &*marker : nullptr));
-        info.base_offset = info.appended ? info.base_offset : one.base_offset;
-        info.last_offset = one.last_offset;
+        const Result<AppendInfo> one =
+            append_placed(*hot, batch->bytes, header, now, marker ? &*marker : nullptr);
+        if (!one) {
+            if (log_end_ < log_start_) { // it was to be the first batch of an empty log
+                undo_begin_within();
+            }
+            return one.error();
+        }
+        info.base_offset = info.appended ? info.base_offset : one->base_offset;
+        info.last_offset = one->last_offset;
         info.appended = true;
     }
 }

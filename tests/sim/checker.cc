@@ -150,7 +150,7 @@ void Checker::on_watermarks(uint16_t number, Known before, int64_t high_watermar
                                ", but offsets below " + std::to_string(before.high_watermark) +
                                " were acknowledged or readable");
     }
-    if (log_start < before.log_start) {
+    if (log_start < before.log_start && !is_replicated_) {
         violate(partition, "the log start fell from " + std::to_string(before.log_start) + " to " +
                                std::to_string(log_start));
     }

@@ -53,7 +53,8 @@ public:
         int64_t log_start = 0;
     };
 
-    /// Leaders change: see high watermark above; the log start holds when deletion was answered.
+    /// Leaders change: see high watermark above; so may the log start, since
+    /// DeleteRecords is answered before the followers have deleted.
     void set_replicated() { is_replicated_ = true; }
     /// ListOffsets told where the log ends.
     void on_end(uint16_t partition, Known before, int64_t end);

@@ -334,6 +334,38 @@ TEST_CASE("a cut that cannot be made durable when the log falls idle ends the lo
     REQUIRE(f.log->failure()); // another try would succeed and bring nothing
 }
 
+TEST_CASE("a log that starts within a batch takes the whole batch") {
+    Pair pair;
+    pair.leader.append({.count = 4}, 1);
+    pair.leader.append({.count = 2}, 2);
+    REQUIRE(pair.leader.log->advance_log_start(Offset(2)));
+    LogFixture& follower = pair.follower;
+    SUBCASE("empty from the beginning") {
+        REQUIRE(follower.log->restart_at(Offset(2), wall(kNowMs)));
+    }
+    SUBCASE("after a crash") {
+        REQUIRE(follower.log->restart_at(Offset(2), wall(kNowMs)));
+        follower.lose_power_and_open(0);
+    }
+    SUBCASE("cut down to its start") {
+        REQUIRE(follower.log->append_replicated(pair.fetch(Offset(2)), wall(kNowMs)));
+        REQUIRE(follower.log->advance_log_start(Offset(2)));
+        REQUIRE(follower.log->truncate_to(Offset(2), wall(kNowMs)));
+        if (follower.log->log_end_offset() < Offset(2)) {
+            REQUIRE(follower.log->restart_at(Offset(2), wall(kNowMs)));
+        }
+    }
+    REQUIRE(pair.follow());
+    CHECK(follower.log->log_start_offset() == Offset(2));
+    CHECK(follower.read_all(2) == pair.leader.read_all(2));
+    follower.flush();
+    follower.lose_power_and_open(follower.log->synced_end_offset().value());
+    REQUIRE_FALSE(follower.log->failure());
+    CHECK(follower.log->log_start_offset() == Offset(2));
+    CHECK(follower.log->log_end_offset() == Offset(6));
+    CHECK(follower.read_all(2) == pair.leader.read_all(2));
+}
+
 TEST_CASE("a crash at any step of a cut leaves a log that ends between both ends") {
     for (const bool is_power : {false, true}) {
         for (int steps = 0; steps < 60; steps++) {
