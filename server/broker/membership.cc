@@ -129,7 +129,7 @@ void Membership::check(const metadata::Image& image, MonoTime now) {
     const bool is_ours =
         known != nullptr &&
         std::any_of(known->directory_ids.begin(), known->directory_ids.end(), [&](const Uuid& id) {
-            return std::binary_search(self_.directory_ids.begin(), self_.directory_ids.end(), id);
+            return std::binary_search(disks_.identities.begin(), disks_.identities.end(), id);
         });
     if (is_ours) {
         // We hold the lock of a directory it had: it is dead, its session only not over yet.

@@ -61,6 +61,7 @@ const std::map<std::string, Case, std::less<>> kCases = {
     {"min.insync.replicas", {"2", SeenBy::topic}},
     {"producer.id.expiration.ms", {"7", SeenBy::manager}},
     {"replica.alter.log.dirs.io.max.bytes.per.second", {"70000", SeenBy::manager}},
+    {"unclean.leader.election.enable", {"true", SeenBy::topic}},
     {"write.caching", {"true", SeenBy::topic}},
 };
 
@@ -106,6 +107,7 @@ TEST_CASE("dynamic options: each has its effect without a restart, and back") {
             CHECK(topic_hears);
             // Beyond the options of its log a partition knows these; a level waits for its codec.
             const bool is_of_log = name != "min.insync.replicas" && name != "write.caching" &&
+                                   name != "unclean.leader.election.enable" &&
                                    !name.ends_with(".level");
             const bool log_hears =
                 replica::make_log_config(is, 1) != replica::make_log_config(was, 1);
