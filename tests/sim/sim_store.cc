@@ -90,7 +90,7 @@ void SimStore::load() {
 }
 
 void SimStore::on_applied(const port::StoreChange& change) {
-    if (!*alive_ || (!is_watching_ && truth_.is_shared())) {
+    if (!*alive_ || !is_watching_) {
         return;
     }
     Duration delay = world_.between(10us, 5ms);
