@@ -1,5 +1,6 @@
 // Proves what is told of a refused batch: which records are to blame, each once and with its
 // reason, and where the log begins, unless Kafka keeps silent about it.
+#include "lib/protocol/batch_check.h"
 #include "server/replica/append_refusal.h"
 #include "tests/unit/server/storage/log_fixture.h"
 
