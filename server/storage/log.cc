@@ -178,6 +178,17 @@ Result<AppendInfo> Log::append(ByteSpan batch, LeaderEpoch epoch, WallTime now,
     return appended;
 }
 
+void Log::note_refused(ByteView batch, WallTime now) {
+    const Result<protocol::BatchHeader> header = protocol::parse_batch_header(batch);
+    if (failure_ || !header || !header->has_producer_id() || header->base_sequence < 0) {
+        return;
+    }
+    // A log that cannot be read says so when the batch comes again.
+    if (const Result<Hot*> hot = load_with_producers(now)) {
+        (*hot)->producers.note_refused(*header, now);
+    }
+}
+
 // The batch passed the gate: gets the next offset and this leader's epoch.
 Result<AppendInfo> Log::append_as_leader(Hot& hot, ByteSpan batch, protocol::BatchHeader header,
                                          LeaderEpoch epoch, WallTime now,
