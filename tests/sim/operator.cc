@@ -52,6 +52,13 @@ void Operator::connect_later() {
         wanted_ = nullptr;
         client_.directory->refresh();
         line_.set_address(client_.directory->any());
+        if (std::any_of(churns_.begin(), churns_.end(),
+                        [](const Churn& c) { return c.in_doubt; })) {
+            // Whoever was asked may still do it: when its store answers again, on what is there
+            // then.
+            line_.connect_later(std::chrono::milliseconds(kTimeoutMs));
+            return;
+        }
     }
     line_.connect_later(50ms);
 }

@@ -252,6 +252,11 @@ bool Producer::send_request(ClientLine& line) {
             next->ordinal - lane.queue.front().ordinal >= kInFlightMax) {
             continue;
         }
+        // A broker that does not know the topic yet refuses the first batch and may lead when the
+        // second comes: it takes it, knowing nothing of the producer, as Kafka does.
+        if (setup_.client.directory != nullptr && lane.in_flight > 0 && !lane.is_known) {
+            continue;
+        }
         auto topic = std::find_if(request.topic_data.begin(), request.topic_data.end(),
                                   [&](const auto& t) { return t.name == lane.place.topic; });
         if (topic == request.topic_data.end()) {
@@ -327,6 +332,7 @@ void Producer::on_batch_answer(const ClientLine& line, Lane& lane, uint32_t ordi
                     lane.place.number, base_offset + static_cast<int64_t>(i), batch->values[i]);
             }
         }
+        lane.is_known = true;
         lane.queue.erase(batch);
     } else {
         const bool out_of_order =

@@ -94,6 +94,7 @@ private:
         uint32_t in_flight = 0;
         const ClientLine* at = nullptr; // where they are
         bool is_stalled = false; // an error came: nothing is sent until all answers are there
+        bool is_known = false;   // a batch was acknowledged, so whoever leads knows the producer
     };
     /// One batch of a request.
     struct Sent {
