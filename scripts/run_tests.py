@@ -45,13 +45,13 @@ class Counts:
         self.failures.append(what)
 
 
-def run(counts, command, parse=None, what=None):
+def run(counts, command, parse=None, env=None, what=None):
     """Runs a command, shows what it prints, and counts: what `parse` finds in its output, else one
     case by its status."""
     what = what or " ".join(str(part) for part in command)
     print(f"--- {what}", flush=True)
     start = time.monotonic()
-    process = start_process(command)
+    process = start_process(command, env)
     lines = []
     for raw in process.stdout:
         line = raw.decode(errors="replace")
@@ -76,9 +76,9 @@ def run_all(counts, commands, parse=None):
             count(counts, what, status, output, parse, start)
 
 
-def start_process(command):
+def start_process(command, env=None):
     return subprocess.Popen([str(part) for part in command], cwd=ROOT, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT)
+                            stderr=subprocess.STDOUT, env={**os.environ, **(env or {})})
 
 
 def count(counts, what, status, output, parse, start):
