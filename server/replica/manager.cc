@@ -267,9 +267,9 @@ void Manager::handle(PartitionRequest& request, CoreId from, Outbox& out) {
     const bool is_marker = std::holds_alternative<WriteMarkerOp>(request.op);
     // Another broker may lead it by now: nothing is written here, and no end of the log is told
     // that the other's readers have passed.
-    const bool wants_leader = append != nullptr || is_marker ||
-                              std::holds_alternative<DeleteRecordsOp>(request.op) ||
-                              std::holds_alternative<ListOffsetOp>(request.op);
+    const bool wants_leader =
+        append != nullptr || is_marker || std::holds_alternative<DeleteRecordsOp>(request.op) ||
+        (std::holds_alternative<ListOffsetOp>(request.op) && partition.leads_others());
     if (wants_leader && is_session_over()) {
         out.answers.push_back(
             {from, PartitionReply{request.request, request.index,

@@ -170,6 +170,8 @@ public:
     [[nodiscard]] int32_t min_insync_replicas() const { return min_insync_replicas_; }
     /// Below it all transactions are decided, durably: where readers of committed data stop.
     [[nodiscard]] Offset last_stable_offset() const;
+    /// As leader, of more replicas than its own.
+    [[nodiscard]] bool leads_others() const { return leading_ && leading_->replica_count() > 1; }
     [[nodiscard]] LeaderEpoch leader_epoch() const { return leader_epoch_; }
     [[nodiscard]] const PartitionKey& key() const { return key_; }
     [[nodiscard]] const std::string& name() const { return name_; }
