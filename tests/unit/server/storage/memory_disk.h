@@ -22,10 +22,10 @@ public:
     MemoryDisk() : root_(std::make_shared<Node>()) { root_->is_directory = true; }
 
     // ---- faults ----
-    bool is_full = false;    // creating and growing files: storage_full
-    std::string full_suffix; // is_full concerns writes to files with this ending alone
-    bool fails_sync = false; // syncs of files: storage_io
-    bool fails_open = false; // opens: storage_io
+    bool is_full = false;           // creating and growing files: storage_full
+    std::string full_suffix;        // is_full concerns writes to files with this ending alone
+    bool fails_sync = false;        // syncs of files: storage_io
+    bool fails_open = false;        // opens: storage_io
     std::string unremovable_suffix; // of files that cannot be removed: storage_io
     port::DiskSpace free_space{1, 1};
     std::optional<int> changes_left; // then every change fails with storage_io and does nothing
