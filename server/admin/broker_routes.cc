@@ -13,6 +13,7 @@ namespace {
 
 std::vector<int32_t> numbers(const std::vector<BrokerId>& ids) {
     std::vector<int32_t> out;
+    out.reserve(ids.size());
     for (const BrokerId id : ids) {
         out.push_back(id.value());
     }

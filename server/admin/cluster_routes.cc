@@ -10,6 +10,7 @@ namespace {
 
 std::vector<LogDirInfo> view_log_dirs(const std::vector<replica::LogDirView>& dirs) {
     std::vector<LogDirInfo> out;
+    out.reserve(dirs.size());
     for (const replica::LogDirView& dir : dirs) {
         out.push_back({.path = dir.path,
                        .id = to_string(dir.id),

@@ -23,8 +23,8 @@ struct ApiCounters {
     std::array<Counter, kErrorCodeCount> codes; // error codes in answers; index: code + 1
 
     void add_error_code(int16_t code) {
-        const auto index = static_cast<size_t>(static_cast<int32_t>(code) + 1);
-        codes[code >= -1 && index < kErrorCodeCount ? index : 0].add();
+        const bool is_known = code >= -1 && code < static_cast<int16_t>(kErrorCodeCount - 1);
+        codes[is_known ? static_cast<size_t>(code + 1) : 0].add();
     }
 };
 

@@ -180,11 +180,17 @@ void Network::accept(StreamId id, const Host::Listener& listener) {
                           [token = asked.token, tag = listener.tag, peer](port::CoreEvents& core) {
                               core.on_accept(token, tag, peer);
                           });
-    if (asking.client != nullptr) {
-        stream.is_open = true;
+    Stream* const left = find(id);
+    if (left == nullptr) {
+        return; // closed as soon as it was accepted
+    }
+    const End& opened = left->ends[opener];
+    if (opened.client != nullptr) {
+        left->is_open = true;
         transmit(id, opener);
     } else {
-        arrive(asked.host, asking.host, world_.now() + latency(), [this, id] { on_opened(id); });
+        arrive(left->ends[acceptor].host, opened.host, world_.now() + latency(),
+               [this, id] { on_opened(id); });
     }
 }
 
