@@ -11,6 +11,24 @@
 
 namespace qtool::peer {
 
+namespace {
+
+// What the caller knows its call by.
+Answer answer_to(const Call& call) {
+    Answer made;
+    made.from = call.to;
+    made.purpose = call.purpose;
+    made.api_key = call.api_key;
+    made.version = call.version;
+    made.token = call.token;
+    made.index = call.index;
+    made.is_partition_op = call.is_partition_op;
+    made.hop = call.hop;
+    return made;
+}
+
+} // namespace
+
 PeerLinks::PeerLinks(Setup setup) : setup_(setup) {}
 
 PeerLinks::~PeerLinks() = default;
@@ -248,18 +266,10 @@ Result<void> PeerLinks::take_frame(Link& link) {
                                           ", which is not the oldest call's");
     }
     const Call& call = link.in_flight.front().call;
-    Answer made;
+    Answer made = answer_to(call);
     QT_TRY(
         protocol::decode_response_header(frame.view(), call.api_key, call.version, made.body_at));
     if (!link.in_flight.front().is_answered) {
-        made.from = call.to;
-        made.purpose = call.purpose;
-        made.api_key = call.api_key;
-        made.version = call.version;
-        made.token = call.token;
-        made.index = call.index;
-        made.is_partition_op = call.is_partition_op;
-        made.hop = call.hop;
         made.frame = std::move(frame);
         answers_.push_back(std::move(made));
     }
@@ -343,15 +353,7 @@ void PeerLinks::look_at_deadlines(Link& link, MonoTime now) {
 void PeerLinks::answer(const Call& call, Result<void> result) {
     QT_ASSERT(!result); // answers with a frame are made in take_frame
     setup_.counters->peer_calls_failed.add();
-    Answer made;
-    made.from = call.to;
-    made.purpose = call.purpose;
-    made.api_key = call.api_key;
-    made.version = call.version;
-    made.token = call.token;
-    made.index = call.index;
-    made.is_partition_op = call.is_partition_op;
-    made.hop = call.hop;
+    Answer made = answer_to(call);
     made.result = std::move(result);
     answers_.push_back(std::move(made));
 }
