@@ -53,11 +53,10 @@ Result<AppendInfo> Log::append_replicated(ByteView batches, WallTime now) {
         if (!protocol::batch_crc_ok(batch->bytes)) {
             return Error(Code::corrupt, where() + " does not match its checksum");
         }
-        if (log_start_ == log_end_ && header.base_offset < log_end_ &&
-            header.last_offset() >= log_end_) {
-            QT_TRY(begin_within(header.base_offset));
-        }
-        if (header.base_offset < log_end_ || header.partition_leader_epoch < epochs_.latest()) {
+        const bool begins_within = log_start_ == log_end_ && header.base_offset < log_end_ &&
+                                   header.last_offset() >= log_end_;
+        if ((header.base_offset < log_end_ && !begins_within) ||
+            header.partition_leader_epoch < epochs_.latest()) {
             return Error(Code::invalid_record,
                          where() + " of epoch " +
                              std::to_string(header.partition_leader_epoch.value()) +
@@ -68,10 +67,13 @@ Result<AppendInfo> Log::append_replicated(ByteView batches, WallTime now) {
         if (header.is_control() && header.records_count > 0) {
             QT_TRY_ASSIGN(marker, protocol::parse_transaction_marker(*batch));
         }
+        if (begins_within) { // only now: a batch that is refused leaves the log as it is
+            QT_TRY(begin_within(header.base_offset));
+        }
         const Result<AppendInfo> one =
             append_placed(*hot, batch->bytes, header, now, marker ? &*marker : nullptr);
         if (!one) {
-            if (log_end_ < log_start_) { // it was to be the first batch of an empty log
+            if (begins_within) {
                 undo_begin_within();
             }
             return one.error();

@@ -366,6 +366,20 @@ TEST_CASE("a log that starts within a batch takes the whole batch") {
     CHECK(follower.read_all(2) == pair.leader.read_all(2));
 }
 
+TEST_CASE("a batch across the log's start that is refused leaves the log as it is") {
+    LogFixture f;
+    f.append({.count = 4}, 5);
+    f.flush();
+    REQUIRE(f.log->advance_log_start(Offset(4)));
+    REQUIRE(f.log->latest_epoch() == LeaderEpoch(5));
+    std::vector<std::byte> older = make_batch({.count = 4});
+    protocol::patch_base_offset_and_epoch(older, Offset(2), LeaderEpoch(1));
+    CHECK(f.log->append_replicated(older, wall(kNowMs)).error().code == Code::invalid_record);
+    CHECK(f.log->log_start_offset() == Offset(4));
+    CHECK(f.log->log_end_offset() == Offset(4));
+    CHECK(f.append({}, 6).base_offset == Offset(4));
+}
+
 TEST_CASE("a crash at any step of a cut leaves a log that ends between both ends") {
     for (const bool is_power : {false, true}) {
         for (int steps = 0; steps < 60; steps++) {
