@@ -136,10 +136,15 @@ class ConfluentTest(unittest.TestCase):
                          [str(n).encode() for n in range(90, 100)])
         self.assertEqual(consumer.position([TopicPartition(topic, 0)])[0].offset, 100)
         consumer.assign([TopicPartition(topic, 0, 0), TopicPartition(topic, 1, 50)])
+        # librdkafka takes an assignment up in the background, and that lifts a pause: a first record
+        # says that it is in force.
+        records = self.read(consumer, 1)
         consumer.pause([TopicPartition(topic, 0)])
-        self.assertEqual({m.partition() for m in self.read(consumer, 50)}, {1})
+        early = sum(m.partition() == 0 for m in records)
+        records += self.read(consumer, 50 + early - len(records))
+        self.assertEqual([m.partition() for m in records[early:]], [1] * 50)
         consumer.resume([TopicPartition(topic, 0)])
-        self.assertEqual({m.partition() for m in self.read(consumer, 100)}, {0})
+        self.assertEqual({m.partition() for m in self.read(consumer, 100 - early)}, {0})
         self.assertEqual(consumer.get_watermark_offsets(TopicPartition(topic, 1), 10), (0, 100))
 
     def test_offsets_by_time(self):
