@@ -1,6 +1,6 @@
 // The JSON admin protocol as plain values: what goes over /v1. Both ends use these types; codec.h
 // turns them into JSON text and back. Names of fields here are the names in JSON.
-// The document for people and generators is served by the broker: server/admin/openapi.h.
+// The document for people and generators is served by the broker: server/admin/openapi.json.
 #pragma once
 
 #include "lib/base/error.h"

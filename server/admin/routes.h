@@ -1,5 +1,5 @@
 // The routes of the JSON admin protocol: one table of method and path; what each does. Described
-// for people by openapi.h; both are checked against each other in a test.
+// for people by openapi.json; both are checked against each other in a test.
 #pragma once
 
 #include "lib/stream/http1.h"

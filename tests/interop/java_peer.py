@@ -3,6 +3,7 @@
 The jars are copied once into build/interop by the pom beside this file. A machine that cannot get
 them fails the tests with Maven's own words; nothing is skipped.
 """
+import fcntl
 import hashlib
 import pathlib
 import shutil
@@ -18,14 +19,22 @@ JVM = ["java", "-Xmx256m", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-XX:+UseS
 
 
 def jars():
-    """The folder of jars; asks Maven when the pom changed since."""
+    """The folder of jars; asks Maven when the pom changed since. Test files that run side by side
+    wait for the one that asks."""
     folder = FOLDER / "jars"
     stamp = FOLDER / "jars.pom"  # written last: tells a complete copy from an interrupted one
     wanted = hashlib.sha256(POM.read_bytes()).hexdigest()
-    if stamp.exists() and stamp.read_text() == wanted:
-        return folder
-    shutil.rmtree(folder, ignore_errors=True)
     FOLDER.mkdir(parents=True, exist_ok=True)
+    with open(FOLDER / "jars.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not stamp.exists() or stamp.read_text() != wanted:
+            copy_jars(folder)
+            stamp.write_text(wanted)
+    return folder
+
+
+def copy_jars(folder):
+    shutil.rmtree(folder, ignore_errors=True)
     done = subprocess.run(
         ["mvn", "-q", "-B", "-f", str(POM), "dependency:copy-dependencies",
          "-DincludeScope=runtime", f"-DoutputDirectory={folder}"],
@@ -33,8 +42,6 @@ def jars():
     if done.returncode != 0:
         raise RuntimeError("Maven cannot get Kafka's jars, which these tests need:\n"
                            + (done.stdout + done.stderr)[-3000:])
-    stamp.write_text(wanted)
-    return folder
 
 
 def run(tool, *args, stdin=None, check=True, timeout=120):
