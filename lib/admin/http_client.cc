@@ -4,6 +4,7 @@
 #include "lib/base/assert.h"
 #include "lib/net/loop.h"
 #include "lib/stream/http1.h"
+#include "lib/stream/percent.h"
 
 #include <array>
 

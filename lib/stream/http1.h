@@ -120,15 +120,11 @@ std::string encode_response(const HttpReply& reply);
 /// "Not Found"; "Unknown" for a status we never send.
 std::string_view http_reason(int status) noexcept;
 
-/// `target` is encoded already (see encode_path_segment) and starts with '/'. Same rule on values.
+/// `target` is encoded already (see encode_path_segment in percent.h) and starts with '/'. Same
+/// rule on values.
 std::string encode_request(std::string_view method, std::string_view target, std::string_view host,
                            std::string_view body,
                            const std::vector<std::pair<std::string, std::string>>& headers);
-
-/// Percent-encodes all but RFC 3986's unreserved characters.
-std::string encode_path_segment(std::string_view text);
-/// %XX to bytes. Errors: malformed (a cut or non-hex escape).
-Result<std::string> decode_percent(std::string_view text, bool plus_is_blank);
 
 struct HttpResponse {
     int status = 0;

@@ -2,6 +2,7 @@
 // each way to smuggle or overload is refused with its status, and no value can add a header.
 // Table-driven, over plain strings; no socket, no clock.
 #include "lib/stream/http1.h"
+#include "lib/stream/percent.h"
 
 #include <doctest/doctest.h>
 
