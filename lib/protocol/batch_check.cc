@@ -190,10 +190,10 @@ private:
         if (key_null) {
             note(facts_.null_key_index, facts_.null_keys);
         }
-        note_timestamp(timestamp_delta);
+        note_timestamp(timestamp_delta, key_null && rules_.key_required);
     }
 
-    void note_timestamp(int64_t delta) {
+    void note_timestamp(int64_t delta, bool is_refused_already) {
         int64_t timestamp = facts_.header.max_timestamp;
         if (facts_.header.timestamp_type() == TimestampType::create_time &&
             __builtin_add_overflow(facts_.header.base_timestamp, delta, &timestamp)) {
@@ -208,7 +208,7 @@ private:
             facts_.max_timestamp_offset_delta = index_;
         }
         if ((timestamp < rules_.timestamp_min || timestamp > rules_.timestamp_max) &&
-            timestamp != kNoTimestamp) {
+            timestamp != kNoTimestamp && !is_refused_already) {
             note(facts_.timestamp_outside_index, facts_.timestamps_outside);
         }
     }

@@ -25,6 +25,7 @@ struct BatchRules {
     // Times outside are reported, not refused; -1 (no time) always passes. Milliseconds.
     int64_t timestamp_min = std::numeric_limits<int64_t>::min();
     int64_t timestamp_max = std::numeric_limits<int64_t>::max();
+    bool key_required = false;  // the time of a record without key does not count
     bool lists_records = false; // BatchFacts::null_keys and timestamps_outside are wanted
 };
 

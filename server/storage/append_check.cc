@@ -22,6 +22,7 @@ int64_t saturating_add(int64_t a, int64_t b) {
 protocol::BatchRules rules_of(const LogConfig& config, WallTime now) {
     protocol::BatchRules rules;
     rules.size_bytes_max = config.max_message_bytes;
+    rules.key_required = config.compacted;
     if (config.timestamp_type == protocol::TimestampType::create_time) {
         const int64_t now_ms = now.time_since_epoch().count();
         rules.timestamp_min = saturating_sub(now_ms, config.timestamp_before_max_ms);
@@ -53,7 +54,9 @@ Result<CheckedBatch> check_append(ByteView batch, const LogConfig& config, WallT
                          " bytes does not fit into a segment of segment.bytes=" +
                          std::to_string(config.segment_bytes));
     }
-    if (config.compacted && facts.null_key_index) {
+    // One record whose time is outside makes it a matter of times, whatever else is wrong.
+    const bool lacks_key = config.compacted && facts.null_key_index;
+    if (lacks_key && !facts.timestamp_outside_index) {
         return Error(Code::invalid_record,
                      "record " + std::to_string(*facts.null_key_index) + " " + kNoKey);
     }
@@ -85,15 +88,8 @@ std::vector<RefusedRecord> refused_records(ByteView batch, const LogConfig& conf
     for (const int32_t index : facts->timestamps_outside) {
         refused.push_back({index, "the record " + outside(rules)});
     }
-    // Each once, and for its key first.
-    const auto before = [](const RefusedRecord& a, const RefusedRecord& b) {
-        return a.index < b.index;
-    };
-    const auto same = [](const RefusedRecord& a, const RefusedRecord& b) {
-        return a.index == b.index;
-    };
-    std::stable_sort(refused.begin(), refused.end(), before);
-    refused.erase(std::unique(refused.begin(), refused.end(), same), refused.end());
+    std::sort(refused.begin(), refused.end(),
+              [](const RefusedRecord& x, const RefusedRecord& y) { return x.index < y.index; });
     return refused;
 }
 

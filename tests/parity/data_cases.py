@@ -135,6 +135,9 @@ def case_produce_configs(s):
     create(s, "parity-compact", cleanup_policy="compact")
     produce(s, "compacted, null key", "parity-compact", values("a"))
     produce(s, "compacted, key", "parity-compact", batch([wire.record(b"v", 0, b"k")]))
+    produce(s, "compacted, null key and late", "parity-compact",
+            batch([wire.record(b"v", 0, None), wire.record(b"v", 1, b"k")], timestamp=4_000_000_000_000))
+    produce(s, "compacted, all null keys and late", "parity-compact", values("a", timestamp=4_000_000_000_000))
     produce(s, "compacted, tombstone", "parity-compact", batch([wire.record(None, 0, b"k")]))
     create(s, "parity-append-time", message_timestamp_type="LogAppendTime")
     produce(s, "append time", "parity-append-time", values("a"))

@@ -97,6 +97,7 @@ public:
         const auto timeout_ms = std::clamp(request_.timeout_ms, 0, kTimeoutMaxMs);
         deadline_ = services.now() + std::chrono::milliseconds(timeout_ms);
         overtaken_until_ = services.now() + kOvertakenMax;
+        is_unauthorized_ = lacks_transactional_id();
         for (const auto& topic : request_.topic_data) {
             for (const auto& partition : topic.partition_data) {
                 add_partition(topic, partition);
@@ -152,15 +153,30 @@ private:
         slot.guard = 0;
     }
 
+    // Kafka asks whether the transactional id may be used before it looks at anything else.
+    [[nodiscard]] bool lacks_transactional_id() const {
+        if (request_.transactional_id) {
+            return false;
+        }
+        const auto& topics = request_.topic_data;
+        return std::any_of(topics.begin(), topics.end(), [](const auto& topic) {
+            return std::any_of(topic.partition_data.begin(), topic.partition_data.end(),
+                               [](const auto& partition) {
+                                   return partition.records && is_transactional(*partition.records);
+                               });
+        });
+    }
+
+    // What is wrong with several things at once is refused in Kafka's order.
     void add_partition(const ProduceRequest::TopicProduceData& topic,
                        const ProduceRequest::PartitionProduceData& partition) {
         Slot& slot = slots_.emplace_back();
         const bool by_id = head_.api_version >= 13;
         const metadata::TopicImage* image =
             by_id ? image_->topic(topic.topic_id) : image_->topic(topic.name);
-        if (request_.acks != 0 && request_.acks != 1 && request_.acks != -1) {
-            fail(slot, Error(Code::invalid_required_acks,
-                             "acks=" + std::to_string(request_.acks) + " is not 0, 1 or -1"));
+        if (is_unauthorized_) {
+            fail(slot, protocol::KafkaError::transactional_id_authorization_failed,
+                 "a transactional batch in a request without transactional id");
             return;
         }
         if (image == nullptr) {
@@ -170,11 +186,6 @@ private:
         if (partition.index < 0 ||
             static_cast<size_t>(partition.index) >= image->partitions.size()) {
             fail(slot, Error(Code::unknown_partition));
-            return;
-        }
-        if (image->is_internal()) {
-            fail(slot, Error(Code::invalid_topic_name,
-                             "topic '" + image->name + "' is internal: clients may not write it"));
             return;
         }
         slot.key = PartitionKey{image->id, PartitionIndex(partition.index)};
@@ -188,9 +199,14 @@ private:
                  Error(Code::unsupported_compression, "zstd needs Produce version 7 or newer"));
             return;
         }
-        if (!request_.transactional_id && is_transactional(*partition.records)) {
-            fail(slot, protocol::KafkaError::transactional_id_authorization_failed,
-                 "a transactional batch in a request without transactional id");
+        if (request_.acks != 0 && request_.acks != 1 && request_.acks != -1) {
+            fail(slot, Error(Code::invalid_required_acks,
+                             "acks=" + std::to_string(request_.acks) + " is not 0, 1 or -1"));
+            return;
+        }
+        if (image->is_internal()) {
+            fail(slot, Error(Code::invalid_topic_name,
+                             "topic '" + image->name + "' is internal: clients may not write it"));
             return;
         }
         // The decoded view is of our own chunk, which nobody else reads any more: the leader sets
@@ -452,6 +468,7 @@ private:
     MonoTime deadline_{};
     MonoTime verify_until_{};
     MonoTime overtaken_until_{};
+    bool is_unauthorized_ = false;
     bool appends_next_ = false; // after the pause; else it verifies
     size_t appending_ = 0;      // appends under way
 };

@@ -49,7 +49,7 @@ struct Fixture : storage::test::LogFixture {
 TEST_CASE_FIXTURE(Fixture, "refusal: records without key, and with a time outside") {
     const AppendRefusal refusal =
         refuse(make({{true}, {false}, {true, kNowMs + 5000}, {false, kNowMs + 5000}}),
-               Code::invalid_record);
+               Code::invalid_timestamp);
     CHECK(refusal.log_start_offset == Offset(3));
     REQUIRE(refusal.records.size() == 3);
     CHECK(refusal.records[0].index == 1);
@@ -58,6 +58,37 @@ TEST_CASE_FIXTURE(Fixture, "refusal: records without key, and with a time outsid
     CHECK(refusal.records[1].message.find("time outside") != std::string::npos);
     CHECK(refusal.records[2].index == 3);
     CHECK(refusal.records[2].message.find("no key") != std::string::npos);
+}
+
+// Kafka's LogValidator: a record without key is looked at no further, and any record that has a
+// wrong time makes the error of the batch.
+TEST_CASE_FIXTURE(Fixture, "refusal: what of a mixed batch names the error") {
+    struct Case {
+        std::vector<Record> records;
+        Code expected;
+    };
+    const Record good;
+    const Record keyless{false, kNowMs};
+    const Record late{true, kNowMs + 5000};
+    const Record keyless_late{false, kNowMs + 5000};
+    const Case cases[] = {
+        {{good, keyless}, Code::invalid_record},
+        {{good, late}, Code::invalid_timestamp},
+        {{keyless, late}, Code::invalid_timestamp},
+        {{late, keyless}, Code::invalid_timestamp},
+        {{keyless_late, good}, Code::invalid_record},
+        {{keyless_late, late}, Code::invalid_timestamp},
+    };
+    for (const Case& one : cases) {
+        CAPTURE(&one - &cases[0]);
+        refuse(make(one.records), one.expected);
+    }
+    config.compacted = false;
+    log->set_config(config);
+    refuse(make({keyless_late}), Code::invalid_timestamp);
+    const std::vector<Record> unkeyed(2, keyless);
+    std::vector<std::byte> batch = make(unkeyed);
+    CHECK(log->append(batch, LeaderEpoch(0), wall(kNowMs)));
 }
 
 TEST_CASE_FIXTURE(Fixture, "refusal: at most so many records are named") {

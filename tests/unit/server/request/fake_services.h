@@ -105,13 +105,16 @@ public:
     [[nodiscard]] size_t pending_count() const { return pending_.size(); }
 
     /// Answers the oldest partition request.
-    void answer_partition(Result<replica::PartitionResult> result) {
+    void answer_partition(Result<replica::PartitionResult> result,
+                          replica::AppendRefusal refusal = {}) {
         QT_ASSERT(!submitted.empty());
         replica::PartitionRequest request = std::move(submitted.front());
         submitted.erase(submitted.begin());
         if (auto* pending = pending_.find(request.request)) {
-            (*pending)->on_partition_reply(
-                replica::PartitionReply{request.request, request.index, std::move(result)}, *this);
+            (*pending)->on_partition_reply(replica::PartitionReply{request.request, request.index,
+                                                                   std::move(result),
+                                                                   std::move(refusal)},
+                                           *this);
         }
         settle();
     }
