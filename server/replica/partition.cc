@@ -254,7 +254,7 @@ void Partition::handle(PartitionRequest& request, CoreId from, MonoTime now, Wal
         return;
     }
     if (const auto* op = std::get_if<DeleteRecordsOp>(&request.op)) {
-        delete_records(request, *op, from, now, out);
+        delete_records(request, *op, from, out);
         return;
     }
     // Requests to a coordinator are taken by the runtime that sits on top of the partitions.

@@ -147,6 +147,8 @@ public:
     void watch_moves() { is_watched_ = true; }
     [[nodiscard]] bool is_watched() const { return is_watched_; }
     [[nodiscard]] bool is_offline() const { return offline_.has_value(); }
+    /// An error after which nobody may write or trust the log.
+    static bool breaks_the_log(Code code);
     /// Call only when it is offline.
     [[nodiscard]] const Error& offline_reason() const { return offline_.value(); }
     /// Option of the broker: how long the log remembers a silent producer.
@@ -192,7 +194,7 @@ private:
     [[nodiscard]] BrokerId preferred_replica(const ReadOp& op) const;
     Result<PartitionResult> list_offset(const ListOffsetOp& op);
     void delete_records(const PartitionRequest& request, const DeleteRecordsOp& op, CoreId from,
-                        MonoTime now, Outbox& out);
+                        Outbox& out);
     Result<Offset> delete_records_start(const PartitionRequest& request, const DeleteRecordsOp& op);
     [[nodiscard]] Offset low_watermark() const;
     void settle_deletions(Outbox& out);
@@ -227,7 +229,6 @@ private:
     [[nodiscard]] bool may_be_asked_follower(const PartitionOp& op) const;
     void advance(Outbox& out, MonoTime flushed_at = kMonoNever);
     void go_offline(Error error, Outbox& out);
-    static bool breaks_the_log(Code code);
     void set_offline(Error error);
     [[nodiscard]] bool is_leader() const { return role_ == Role::leader; }
 

@@ -18,9 +18,6 @@ constexpr int64_t kEarliestLocal = -4;
 constexpr int64_t kLatestTiered = -5;
 constexpr int64_t kEarliestPendingUpload = -6;
 
-// How long a deletion waits for the other replicas.
-constexpr Duration kDeletionMax = 30s;
-
 } // namespace
 
 Offset Partition::end_in_sight(Sight sight) const {
@@ -203,7 +200,7 @@ Result<Offset> Partition::delete_records_start(const PartitionRequest& request,
 // Answered when all live replicas have deleted, or the records would come back with the next leader
 // (KIP-107).
 void Partition::delete_records(const PartitionRequest& request, const DeleteRecordsOp& op,
-                               CoreId from, MonoTime now, Outbox& out) {
+                               CoreId from, Outbox& out) {
     const Result<Offset> before = delete_records_start(request, op);
     if (!before) {
         if (breaks_the_log(before.error().code) && !offline_) {
@@ -213,8 +210,7 @@ void Partition::delete_records(const PartitionRequest& request, const DeleteReco
             {from, PartitionReply{request.request, request.index, before.error()}});
         return;
     }
-    deletions_.push_back(
-        {Asker{from, request.request, request.index}, *before, now + kDeletionMax});
+    deletions_.push_back({Asker{from, request.request, request.index}, *before, op.deadline});
     for (const Asker& asker : watches_.take_replicas()) { // they are to hear of it
         out.wakes.push_back({asker.core, PartitionWake{asker.request, asker.index}});
     }

@@ -109,9 +109,11 @@ struct ListOffsetResult {
     LeaderEpoch leader_epoch = kNoLeaderEpoch;
 };
 
-/// DeleteRecords: offset -1 means the high watermark.
+/// DeleteRecords: offset -1 means the high watermark. Not done by all live replicas at the
+/// deadline: timed_out.
 struct DeleteRecordsOp {
     Offset before_offset;
+    MonoTime deadline = kMonoNever;
 };
 struct DeleteRecordsResult {
     Offset low_watermark = kNoOffset;

@@ -1,10 +1,12 @@
 // DeleteRecords (key 21): moves the log start offset of each partition up. The partition answers
-// when all live replicas have done so (KIP-107), at once when there is one; it waits 30 s at most,
-// whatever timeout_ms says.
+// when all live replicas have done so (KIP-107), at once when there is one; it waits timeout_ms for
+// them, or the records are gone here and the answer is REQUEST_TIMED_OUT.
 #include "lib/protocol/msg/delete_records.h"
 
 #include "server/kafka/handlers/handlers.h"
 #include "server/kafka/handlers/partition_fan_out.h"
+
+#include <algorithm>
 
 namespace qtool::kafka {
 
@@ -13,11 +15,15 @@ namespace {
 using protocol::DeleteRecordsRequest;
 using protocol::DeleteRecordsResponse;
 
+constexpr int32_t kTimeoutMaxMs = 15 * 60 * 1000; // how long it may wait, whatever is asked
+
 class DeleteRecordsPending final : public FanOut<replica::DeleteRecordsResult> {
 public:
     DeleteRecordsPending(const Context& context, DeleteRecordsRequest request)
         : FanOut(context),
-          request_(std::move(request)) {}
+          request_(std::move(request)),
+          deadline_(context.services.now() +
+                    std::chrono::milliseconds(std::clamp(request_.timeout_ms, 0, kTimeoutMaxMs))) {}
 
 private:
     void ask_all() override {
@@ -34,7 +40,7 @@ private:
                     continue;
                 }
                 ask(request_topic.name, partition.partition_index, kNoLeaderEpoch,
-                    replica::DeleteRecordsOp{Offset(partition.offset)});
+                    replica::DeleteRecordsOp{Offset(partition.offset), deadline_});
             }
         }
     }
@@ -57,6 +63,7 @@ private:
     }
 
     DeleteRecordsRequest request_;
+    MonoTime deadline_;
 };
 
 } // namespace

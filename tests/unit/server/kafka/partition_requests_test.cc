@@ -169,6 +169,7 @@ TEST_CASE("delete records: every version; errors per partition; internal topics 
         REQUIRE(fixture.services.submitted.size() == 2);
         const auto& op = std::get<replica::DeleteRecordsOp>(fixture.services.submitted[0].op);
         CHECK(op.before_offset == Offset(-1));
+        CHECK(op.deadline == fixture.services.now_ + 1s);
         fixture.services.answer_partition(
             replica::PartitionResult(replica::DeleteRecordsResult{Offset(40)}));
         fixture.services.answer_partition(Error(Code::offset_out_of_range));
@@ -180,6 +181,28 @@ TEST_CASE("delete records: every version; errors per partition; internal topics 
         CHECK(response.topics[0].partitions.at(1).low_watermark == -1);
         CHECK(response.topics[1].partitions.at(0).error_code == 17);
         CHECK(response.topics[2].partitions.at(0).error_code == 3);
+    }
+}
+
+TEST_CASE("delete records: the request's time is the deadline; too late has its own error") {
+    const std::pair<int32_t, Duration> times[] = {
+        {0, 0s}, {-5, 0s}, {250, 250ms}, {INT32_MAX, 15min}};
+    for (const auto& [timeout_ms, expected] : times) {
+        CAPTURE(timeout_ms);
+        KafkaFixture fixture;
+        DeleteRecordsRequest request;
+        request.timeout_ms = timeout_ms;
+        auto& topic = request.topics.emplace_back();
+        topic.name = "orders";
+        topic.partitions.emplace_back().offset = -1;
+        fixture.send(request, 2);
+        REQUIRE(fixture.services.submitted.size() == 1);
+        const auto& op = std::get<replica::DeleteRecordsOp>(fixture.services.submitted[0].op);
+        CHECK(op.deadline == fixture.services.now_ + expected);
+        fixture.services.answer_partition(Error(Code::timed_out));
+        const auto response = fixture.receive<DeleteRecordsResponse>(2);
+        CHECK(response.topics.at(0).partitions.at(0).error_code == 7);
+        CHECK(response.topics[0].partitions[0].low_watermark == -1);
     }
 }
 

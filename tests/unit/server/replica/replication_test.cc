@@ -712,7 +712,7 @@ TEST_CASE("replication: a deletion is not confirmed before all live replicas hav
     c.flush(1);
     c.sync(2, 1);
     c.sync(2, 1);
-    uint32_t deletion = c.ask(1, DeleteRecordsOp{Offset(-1)});
+    uint32_t deletion = c.ask(1, DeleteRecordsOp{Offset(-1), c.now + 2s});
     CHECK_FALSE(c.answer(1, deletion));
     SUBCASE("one dies") {
         c.partition(1).set_broker(BrokerId(2), false, Revision(0));
@@ -721,8 +721,11 @@ TEST_CASE("replication: a deletion is not confirmed before all live replicas hav
     }
     SUBCASE("it takes too long") {
         CHECK(c.partition(1).has_parked());
-        c.partition(1).expire(c.now + 31s, c[1].out);
+        c.partition(1).expire(c.now + 1999ms, c[1].out);
+        CHECK_FALSE(c.answer(1, deletion));
+        c.partition(1).expire(c.now + 2s, c[1].out);
         CHECK(c.answer(1, deletion)->error().code == Code::timed_out);
+        CHECK_FALSE(c.partition(1).has_parked());
     }
     SUBCASE("another leads") {
         c.elect(2, {1, 2}, {1});
