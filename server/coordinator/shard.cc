@@ -16,6 +16,7 @@ constexpr uint32_t kReadStepBytes = 1 * MiB; // of a log, in one go; a larger ba
 // Requests a machine may keep parked: as many members as groups may have here, and some.
 constexpr size_t kAskedMax = 200'000;
 constexpr size_t kDecompressedMax = 64 * MiB;
+constexpr Duration kReadPause = std::chrono::milliseconds(200); // when descriptors are short
 
 } // namespace
 
@@ -105,8 +106,9 @@ Result<void> Shard::append(const NewBatch& batch) {
     // with a segment, and markers may lie on both sides of a roll.
     while (replayed_end_ < partition_.log()->log_end_offset()) {
         if (Result<void> read = read_on(); !read) {
-            fail(read.error());
-            return Error(Code::not_coordinator, partition_.name() + " is out of service");
+            on_read_failed(read.error());
+            return Error(Code::coordinator_not_available,
+                         partition_.name() + " cannot be read: " + to_string(read.error()));
         }
     }
     const WallTime wall = wall_now();
@@ -137,11 +139,21 @@ Result<void> Shard::append(const NewBatch& batch) {
     return {};
 }
 
-void Shard::fail(const Error& error) {
-    log_line(LogLevel::error, "coordinator_failed",
+// Short descriptors pass: it reads on where it was. A disk that fails, or bytes that are damaged,
+// are this replica's alone: another one may do better. Records that make no sense are every
+// replica's.
+void Shard::on_read_failed(const Error& error) {
+    const bool passes = storage::is_out_of_descriptors(error);
+    log_line(passes ? LogLevel::warn : LogLevel::error,
+             passes ? "coordinator_waits" : "coordinator_failed",
              {{"partition", partition_.name()}, {"error", to_string(error)}});
+    if (passes) {
+        read_at_ = now() + kReadPause;
+        return;
+    }
     state_ = State::failed;
     read_buffer_ = {};
+    runtime_.setup_.partitions->on_read_failed(partition_, error, effects_);
 }
 
 // Reads what the log holds and the machine has not seen: one step.
@@ -172,7 +184,10 @@ Result<void> Shard::replay_bytes(ByteView bytes) {
         if (batch == nullptr) {
             break;
         }
-        QT_TRY(protocol::check_batch_crc(batch->bytes));
+        if (const Result<void> whole = protocol::check_batch_crc(batch->bytes); !whole) {
+            return Error(Code::storage_damaged,
+                         partition_.name() + ": " + to_string(whole.error()));
+        }
         QT_TRY(replay_batch(*batch));
         replayed_end_ = batch->header.next_offset();
     }
@@ -209,19 +224,29 @@ Result<void> Shard::replay_batch(const protocol::BatchView& batch) {
 
 // ---- progress -----------------------------------------------------------------------------------
 
+void Shard::take_effects(replica::Outbox& out) {
+    std::move(effects_.answers.begin(), effects_.answers.end(), std::back_inserter(out.answers));
+    std::move(effects_.wakes.begin(), effects_.wakes.end(), std::back_inserter(out.wakes));
+    effects_ = {};
+}
+
 void Shard::on_progress(replica::Outbox& out) {
     if (state_ != State::failed && partition_.is_offline()) {
         state_ = State::failed;
     }
     if (state_ == State::failed) {
+        take_effects(out);
         release(Code::coordinator_not_available, out);
         return;
     }
-    if (replayed_end_ < partition_.log()->log_end_offset() || state_ == State::loading) {
+    if (is_reading() || (state_ == State::loading && !has_unread())) {
         if (Result<void> read = read_on(); !read) {
-            fail(read.error());
-            release(Code::coordinator_not_available, out);
-            return;
+            on_read_failed(read.error());
+            if (state_ == State::failed) {
+                take_effects(out);
+                release(Code::coordinator_not_available, out);
+                return;
+            }
         }
         // Not before the log it was given is committed: its records may be answers to somebody.
         if (state_ == State::loading && replayed_end_ >= partition_.log()->log_end_offset() &&
@@ -232,9 +257,7 @@ void Shard::on_progress(replica::Outbox& out) {
             machine_->on_loaded(*this);
         }
     }
-    std::move(effects_.answers.begin(), effects_.answers.end(), std::back_inserter(out.answers));
-    std::move(effects_.wakes.begin(), effects_.wakes.end(), std::back_inserter(out.wakes));
-    effects_ = {};
+    take_effects(out);
     const Offset high = partition_.high_watermark();
     while (!waiting_.empty() && waiting_.front().needs <= high) {
         Waiting& done = waiting_.front();
@@ -252,20 +275,26 @@ void Shard::on_progress(replica::Outbox& out) {
 }
 
 MonoTime Shard::next_due() const {
+    // The next step of reading, or nothing until the high watermark is known.
+    const MonoTime read_due = has_unread() ? std::max(read_at_, now()) : kMonoNever;
     switch (state_) {
-    case State::loading: // the next step of reading, or nothing until the high watermark is known
-        return is_reading() ? now() : kMonoNever;
+    case State::loading:
+        return read_due;
     case State::loaded:
-        return machine_->next_due();
+        return std::min(machine_->next_due(), read_due);
     case State::failed:
         break;
     }
     return kMonoNever;
 }
 
-bool Shard::is_reading() const {
+bool Shard::has_unread() const {
     return state_ != State::failed && !partition_.is_offline() &&
            replayed_end_ < partition_.log()->log_end_offset();
+}
+
+bool Shard::is_reading() const {
+    return has_unread() && read_at_ <= now();
 }
 
 void Shard::survey(metrics::CoreSurvey& survey, uint32_t offsets_max) const {

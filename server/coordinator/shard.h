@@ -17,7 +17,8 @@ public:
     void on_time();
     void on_progress(replica::Outbox& out);
     [[nodiscard]] MonoTime next_due() const;
-    /// The log holds what the machine has not seen: a step of it in every on_progress.
+    /// The log holds what the machine has not seen, and may be read now: a step of it in every
+    /// on_progress.
     [[nodiscard]] bool is_reading() const;
     void survey(metrics::CoreSurvey& survey, uint32_t offsets_max) const;
     /// Refuses everything that is not answered yet.
@@ -50,7 +51,9 @@ private:
         std::vector<std::byte> body;
     };
 
-    void fail(const Error& error);
+    void on_read_failed(const Error& error);
+    void take_effects(replica::Outbox& out);
+    [[nodiscard]] bool has_unread() const;
     Result<void> read_on();
     Result<void> replay_bytes(ByteView bytes);
     Result<void> replay_batch(const protocol::BatchView& batch);
@@ -62,6 +65,7 @@ private:
     State state_ = State::loading;
     MonoTime opened_at_;
     Offset replayed_end_;  // the machine has seen all below
+    MonoTime read_at_{};   // not read before: descriptors were short
     SlotMap<Asker> asked_; // not answered by the machine yet
     struct WaitingMarker {
         MarkerRequest request;

@@ -330,6 +330,16 @@ Result<storage::AppendInfo> Manager::append_own(Partition& partition, ByteSpan b
     return appended;
 }
 
+void Manager::on_read_failed(Partition& partition, const Error& error, Outbox& out) {
+    if (!Partition::breaks_the_log(error.code) || partition.is_offline()) {
+        return;
+    }
+    partition.take_offline(error, out);
+    if (Entry* entry = find_entry(partition.key())) {
+        note_failure(*entry);
+    }
+}
+
 void Manager::touch(Partition& partition) {
     note_moved(partition);
     if (partition.wants_flush()) {

@@ -65,6 +65,9 @@ public:
     void cancel_watch(CoreId core, Token request, const PartitionKey& partition);
     /// As Partition::append_own; its flush begins with the turn's others.
     Result<storage::AppendInfo> append_own(Partition& partition, ByteSpan batch, Outbox& out);
+    /// Whoever sits on top of the partition could not read its log: what breaks the log for other
+    /// readers takes it offline here too, so that somebody else may lead it.
+    void on_read_failed(Partition& partition, const Error& error, Outbox& out);
     /// nullptr: not one of this core. Valid until its topic is deleted.
     Partition* find(const PartitionKey& key);
 

@@ -1,8 +1,10 @@
 // Proves what a shard of the runtime makes of markers that others wrote into its log: before it
 // appends records of its own its machine has replayed all that was there, over every segment roll,
-// and each record exactly once. The log is a real one on a disk in memory.
+// and each record exactly once. When descriptors are short it waits, and goes on where it was. The
+// log is a real one on a disk in memory.
 #include "server/coordinator/runtime.h"
 #include "server/storage/log_dirs.h"
+#include "tests/unit/server/replica/faulty_disk.h"
 #include "tests/unit/server/storage/log_fixture.h"
 
 using namespace qtool;
@@ -16,8 +18,9 @@ namespace {
 constexpr CoreId kCore{0};
 constexpr int32_t kSegmentBytes = 256; // three markers
 
-struct FixedClock final : port::Clock {
-    [[nodiscard]] MonoTime mono() const override { return MonoTime(std::chrono::seconds(1)); }
+struct StepClock final : port::Clock {
+    Duration passed{};
+    [[nodiscard]] MonoTime mono() const override { return MonoTime(1s) + passed; }
     [[nodiscard]] WallTime wall() const override { return storage::test::wall(kNowMs); }
 };
 
@@ -42,7 +45,9 @@ public:
     void on_request(const Request& request, Host& host) override {
         NewBatch batch;
         batch.records.push_back({{request.body.begin(), request.body.end()}, std::nullopt});
-        REQUIRE(host.append(batch));
+        if (const Result<void> appended = host.append(batch); !appended) {
+            seen_.push_back("refused " + std::to_string(static_cast<int>(appended.error().code)));
+        }
         host.answer(request.id, {});
     }
     [[nodiscard]] MonoTime next_due() const override { return kMonoNever; }
@@ -54,7 +59,9 @@ private:
 
 struct Fixture {
     storage::test::MemoryDisk disk;
-    FixedClock clock;
+    replica::test::FaultyDisk faulty{disk};
+    uint64_t next_dir_id = 100;
+    StepClock clock;
     FixedRandom random;
     metrics::CoreCounters counters;
     config::BrokerConfig config;
@@ -78,6 +85,7 @@ struct Fixture {
         image->topics_by_id[topic->id] = topic;
         image->topics_by_name[topic->name] = topic;
         start();
+        load();
     }
 
     void start() {
@@ -86,8 +94,9 @@ struct Fixture {
         dirs.reset();
         disk.kill();
         seen.clear();
-        auto opened = storage::LogDirs::open(
-            disk, {{"/data"}, BrokerId(1), -1, [] { return topic_id(100); }});
+        auto opened = storage::LogDirs::open(faulty, {{"/data", "/more"}, BrokerId(1), -1, [this] {
+                                                          return topic_id(next_dir_id++);
+                                                      }});
         REQUIRE(opened);
         dirs = *std::move(opened);
         REQUIRE(dirs->quarantine_unlisted([](const storage::PartitionName&) { return true; },
@@ -95,7 +104,7 @@ struct Fixture {
         replica::Manager::Setup setup;
         setup.ports.id = kCore;
         setup.ports.clock = &clock;
-        setup.ports.disk = &disk;
+        setup.ports.disk = &faulty;
         setup.ports.random = &random;
         setup.self = BrokerId(1);
         setup.log_dirs = dirs.get();
@@ -118,10 +127,25 @@ struct Fixture {
         of_runtime.counters = &counters;
         runtime = std::make_unique<Runtime>(std::move(of_runtime));
         runtime->apply(image, {});
+    }
+    void load() {
         for (int steps = 0; seen.empty() || seen.back() != "loaded"; steps++) {
             REQUIRE(steps < 1000);
-            runtime->on_progress(out);
+            step();
         }
+    }
+    /// The core's turn, and a little time.
+    void step() {
+        runtime->on_progress(out);
+        clock.passed += 10ms;
+        runtime->on_time(out);
+    }
+    void take_descriptors() {
+        log().close_sealed_files();
+        faulty.kind = replica::test::Injected::no_descriptor;
+        faulty.fail_at = faulty.calls;
+        faulty.is_lasting = true;
+        faulty.was_hit = false;
     }
 
     storage::Log& log() { return *manager->find(key)->log(); }
@@ -162,6 +186,7 @@ TEST_CASE_FIXTURE(Fixture, "shard: an append reads on over every roll that marke
 
     // A machine that loads the log sees the same.
     start();
+    load();
     expected.erase(expected.begin());
     expected.emplace_back("loaded");
     CHECK(seen == expected);
@@ -182,4 +207,71 @@ TEST_CASE_FIXTURE(Fixture, "shard: markers between turns are replayed once, in t
                            std::string(static_cast<size_t>(i % 5) * 20, 'k'));
     }
     CHECK(seen == expected);
+}
+
+TEST_CASE_FIXTURE(Fixture, "shard: without descriptors it goes on loading when there are some") {
+    std::vector<std::string> expected;
+    for (int64_t i = 1; i <= 20; i++) {
+        write_marker(i);
+        expected.push_back("marker " + std::to_string(i));
+    }
+    start();
+    take_descriptors();
+    for (int i = 0; i < 100; i++) {
+        step();
+    }
+    REQUIRE(faulty.was_hit);
+    CHECK(seen.size() < expected.size());
+    out = {};
+    append("early");
+    REQUIRE(out.answers.size() == 1);
+    CHECK(out.answers[0].reply.result.error().code == Code::coordinator_loading);
+
+    faulty.fail_at.reset();
+    load();
+    expected.emplace_back("loaded");
+    CHECK(seen == expected);
+    append("a");
+    CHECK(seen.back() == "20:a");
+}
+
+TEST_CASE_FIXTURE(Fixture, "shard: without descriptors an append is refused, the next one is not") {
+    std::vector<std::string> expected = {"loaded"};
+    for (int64_t i = 1; i <= 20; i++) {
+        write_marker(i);
+        expected.push_back("marker " + std::to_string(i));
+    }
+    take_descriptors();
+    append("a");
+    REQUIRE(faulty.was_hit);
+    const std::string refused =
+        "refused " + std::to_string(static_cast<int>(Code::coordinator_not_available));
+    CHECK(seen.back() == refused);
+
+    faulty.fail_at.reset();
+    append("b"); // at once: whoever asks needs what is in the log
+    std::erase(seen, refused);
+    expected.emplace_back("20:b");
+    CHECK(seen == expected);
+}
+
+// In a cluster another replica may be read: the leader that cannot goes offline, and so resigns.
+TEST_CASE_FIXTURE(Fixture,
+                  "shard: a log that cannot be read takes the partition and its directory") {
+    for (int64_t i = 1; i <= 20; i++) {
+        write_marker(i);
+    }
+    start();
+    take_descriptors();
+    faulty.kind = replica::test::Injected::io_error;
+    for (int i = 0; i < 10; i++) {
+        step();
+    }
+    REQUIRE(faulty.was_hit);
+    CHECK(manager->find(key)->is_offline());
+    CHECK(dirs->offline_count() == 1);
+    out = {};
+    append("a");
+    REQUIRE(out.answers.size() == 1);
+    CHECK(out.answers[0].reply.result.error().code == Code::coordinator_not_available);
 }
