@@ -178,6 +178,9 @@ Result<void> run(const config::BrokerConfig& config) {
         }
     }
     Life life(config.ready_file);
+    if (life.ended_fd() < 0) {
+        return Error(Code::internal, "eventfd", errno);
+    }
     broker::Broker::Setup setup;
     for (uint16_t i = 0; i <= cores; i++) {
         setup.ports.push_back(world->ports(CoreId(i)));
@@ -209,7 +212,11 @@ Result<void> run(const config::BrokerConfig& config) {
     world->stop();
     ::close(signal_fd);
     if (!config.ready_file.empty()) {
-        ::unlink(config.ready_file.c_str()); // it says "serving", and nobody is any more
+        // It says "serving", and nobody is any more.
+        if (::unlink(config.ready_file.c_str()) != 0 && errno != ENOENT) {
+            log_line(LogLevel::warn, "ready_file_not_removed",
+                     {{"path", config.ready_file}, {"errno", errno}});
+        }
     }
     Result<void> result = life.result();
     log_line(result ? LogLevel::info : LogLevel::error, "stopped",
@@ -264,7 +271,7 @@ int main_checked(int argc, char** argv) {
     if (list_options) {
         std::fputs(config::render_options(config::broker_options(), config::Format::text).c_str(),
                    stdout);
-        return 0;
+        return std::fflush(stdout) == 0 ? 0 : kExitFailed;
     }
 
     config::BrokerConfigBuilder builder;

@@ -61,6 +61,8 @@ public:
             static_cast<void>(::write(done_fd_, &one, sizeof one) == sizeof one);
         }
     }
+    /// Without its descriptor nobody could wait.
+    [[nodiscard]] bool can_tell() const { return done_fd_ >= 0; }
     /// Main thread: returns when the copy has ended.
     void wait() const {
         uint64_t told = 0;
@@ -138,6 +140,9 @@ Result<size_t> migrate_to_etcd(const config::BrokerConfig& config) {
                   open_etcd_store(config, *world, kMetadataCore));
     QuietCore quiet;
     CopyCore copy(std::move(snapshot), std::move(target));
+    if (!copy.can_tell()) {
+        return Error(Code::internal, "eventfd", errno);
+    }
     world->attach(kDataCore, &quiet);
     world->attach(kMetadataCore, &copy);
     QT_TRY(world->start([&copy](CoreId core) {

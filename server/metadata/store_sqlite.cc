@@ -45,8 +45,9 @@ constexpr const char* kUpgradeFrom1 =
     "COMMIT;";
 static_assert(kApplicationId == 1902277227 && kSchemaVersion == 2, "the texts spell them out");
 
+// Storage_full as port/disk.h has it: no room for a file either.
 bool is_no_space(int sys_errno) {
-    return sys_errno == ENOSPC || sys_errno == EDQUOT;
+    return sys_errno == ENOSPC || sys_errno == EDQUOT || sys_errno == EMFILE || sys_errno == ENFILE;
 }
 
 std::string text_of(sqlite3_stmt* statement, int column) {

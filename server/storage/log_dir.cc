@@ -58,8 +58,10 @@ void LogDir::look(port::Disk& disk, MonoTime now) {
     }
     written_since_look_.store(0, std::memory_order_relaxed);
     const Result<port::DiskSpace> space = disk.space(path_);
-    if (!space) {
-        return; // the write that follows finds out what is wrong
+    if (!space) { // what is written finds out what is wrong, unless it is refused for lack of room
+        log_line(LogLevel::warn, "log_dir_space_unknown",
+                 {{"directory", path_}, {"error", to_string(space.error())}});
+        return;
     }
     free_.store(space->free_bytes, std::memory_order_relaxed);
     total_.store(space->total_bytes, std::memory_order_relaxed);

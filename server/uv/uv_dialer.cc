@@ -129,11 +129,13 @@ void UvDialer::try_next_address(Attempt& attempt) {
         ::setsockopt(attempt.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         const int status = ::connect(
             attempt.fd, reinterpret_cast<const sockaddr*>(&address.storage), address.size);
-        // Connected already or not yet: the socket becomes writable.
-        if ((status == 0 || errno == EINPROGRESS) &&
-            attempt.poll.open(&attempt, [&](uv_poll_t* poll) {
+        reason = status == 0 || errno == EINPROGRESS ? 0 : errno;
+        if (reason == 0) { // connected already or not yet: the socket becomes writable
+            reason = -attempt.poll.open(&attempt, [&](uv_poll_t* poll) {
                 return uv_poll_init_socket(&context_.loop, poll, attempt.fd);
-            }) == 0) {
+            });
+        }
+        if (reason == 0) {
             const int started =
                 uv_poll_start(attempt.poll.get(), UV_WRITABLE, [](uv_poll_t* poll, int, int) {
                     auto& ready = *static_cast<Attempt*>(poll->data);
@@ -142,7 +144,6 @@ void UvDialer::try_next_address(Attempt& attempt) {
             QT_ASSERT(started == 0); // fails only for handles that are closing
             return;
         }
-        reason = errno;
         drop_socket(attempt);
     }
     fail_soon(attempt, connect_error(attempt.peer, reason));

@@ -28,6 +28,7 @@ Result<std::unique_ptr<UvHttp>> UvHttp::open(CoreContext& context, HttpTls tls) 
     QT_TRY_ASSIGN(const CurlLibrary* curl, CurlLibrary::load());
     std::unique_ptr<UvHttp> http(new UvHttp(context, *curl, std::move(tls)));
     QT_TRY(http->set_up());
+    QT_TRY(http->check_tls());
     return http;
 }
 
@@ -108,22 +109,44 @@ Token UvHttp::start(port::HttpRequest request) {
             static_cast<curl_off_t>(transfer.request.body.size()));
         set(easy, CURLOPT_POSTFIELDS, transfer.request.body.c_str()); // stays where it is
     }
-    set_tls(easy);
+    const CURLcode secured = set_tls(easy);
+    QT_ASSERT(secured == CURLE_OK); // as in check_tls
     // Only marks the transfer as due: what happens to it is told from the loop.
     const CURLMcode added = curl_.multi_add_handle(multi_, easy);
     QT_ASSERT(added == CURLM_OK);
     return token;
 }
 
-void UvHttp::set_tls(CURL* easy) {
+// Which of these there are depends on how libcurl was built; a refused one must not go unnoticed,
+// or others would be trusted than those that were named.
+CURLcode UvHttp::set_tls(CURL* easy) {
+    CURLcode code = CURLE_OK;
+    const auto set_path = [&](CURLoption option, const char* path) {
+        code = code == CURLE_OK ? set(easy, option, path) : code;
+    };
     if (!tls_.ca_file.empty()) {
-        set(easy, CURLOPT_CAINFO, tls_.ca_file.c_str());
-        set(easy, CURLOPT_CAPATH, static_cast<const char*>(nullptr)); // these alone
+        set_path(CURLOPT_CAINFO, tls_.ca_file.c_str());
+        set(easy, CURLOPT_CAPATH, static_cast<const char*>(nullptr)); // none where it is unknown
     }
     if (!tls_.cert_file.empty()) {
-        set(easy, CURLOPT_SSLCERT, tls_.cert_file.c_str());
-        set(easy, CURLOPT_SSLKEY, tls_.key_file.c_str());
+        set_path(CURLOPT_SSLCERT, tls_.cert_file.c_str());
+        set_path(CURLOPT_SSLKEY, tls_.key_file.c_str());
     }
+    return code;
+}
+
+Result<void> UvHttp::check_tls() {
+    CURL* easy = curl_.easy_init();
+    if (easy == nullptr) {
+        return Error(Code::internal, "libcurl: no memory");
+    }
+    const CURLcode code = set_tls(easy);
+    curl_.easy_cleanup(easy);
+    if (code != CURLE_OK) {
+        return Error(Code::invalid_config, "libcurl of this machine does not take the TLS files: " +
+                                               std::string(curl_.easy_strerror(code)));
+    }
+    return {};
 }
 
 void UvHttp::cancel(Token token) {

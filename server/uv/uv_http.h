@@ -19,7 +19,7 @@ namespace qtool::uv {
 
 class UvHttp final : public port::Http {
 public:
-    /// Errors: internal (libcurl cannot be loaded).
+    /// Errors: internal (libcurl cannot be loaded), invalid_config (it cannot use these files).
     static Result<std::unique_ptr<UvHttp>> open(CoreContext& context, HttpTls tls);
     ~UvHttp() override { close(); }
     UvHttp(const UvHttp&) = delete;
@@ -55,11 +55,12 @@ private:
           curl_(curl),
           tls_(std::move(tls)) {}
     Result<void> set_up();
+    Result<void> check_tls();
     template <class Value>
-    void set(CURL* easy, CURLoption option, Value value) {
-        curl_.easy_setopt(easy, option, value);
+    CURLcode set(CURL* easy, CURLoption option, Value value) {
+        return curl_.easy_setopt(easy, option, value);
     }
-    void set_tls(CURL* easy);
+    [[nodiscard]] CURLcode set_tls(CURL* easy);
     [[nodiscard]] int status_of(CURL* easy) const;
     static size_t on_write(char* bytes, size_t size, size_t count, void* transfer);
     static int on_socket(CURL* easy, curl_socket_t fd, int what, void* owner, void* socket);
