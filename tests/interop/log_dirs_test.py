@@ -1,12 +1,13 @@
-"""Moves between log directories asked for by Kafka's Admin client and seen by kafka-log-dirs.
+"""Moves between log directories asked for by Kafka's Admin client and by kafka-reassign-partitions,
+and seen by kafka-log-dirs.
 
 QT_PEER=apache runs the same cases against a real Apache Kafka, by which they were written.
-(kafka-reassign-partitions moves, too, but asks for AlterPartitionReassignments first.)
 """
 import json
 import os
 import pathlib
 import tempfile
+import time
 import unittest
 
 from tests.harness.broker import Broker
@@ -15,6 +16,8 @@ from tests.interop.apache_kafka import ApacheKafka
 
 SOURCE = pathlib.Path(__file__).resolve().parent / "LogDirMover.java"
 LOG_DIRS = "org.apache.kafka.tools.LogDirsCommand"
+REASSIGN = "org.apache.kafka.tools.reassign.ReassignPartitionsCommand"
+THROTTLE = "replica.alter.log.dirs.io.max.bytes.per.second"
 VERIFIABLE_PRODUCER = "org.apache.kafka.tools.VerifiableProducer"
 
 
@@ -68,6 +71,45 @@ class LogDirsTest(unittest.TestCase):
         self.broker.create_topic("stays", 1)
         self.places("stays")
         self.assertEqual(self.move("/no/such", "stays", 0), ["failed LogDirNotFoundException"])
+
+    def reassign(self, plan, *args, check=True):
+        path = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory())) / "plan.json"
+        path.write_text(json.dumps({"version": 1, "partitions": plan}))
+        return java_peer.run(REASSIGN, "--bootstrap-server", self.broker.address,
+                             "--reassignment-json-file", str(path), *args, check=check)
+
+    def test_kafka_reassign_partitions(self):
+        self.broker.create_topic("assigned", 2)
+        java_peer.run(VERIFIABLE_PRODUCER, "--bootstrap-server", self.broker.address, "--topic", "assigned",
+                      "--max-messages", "20000", "--acks", "-1")
+        at, _ = self.places("assigned")
+        other = {dir: next(d for d in self.dirs if d != dir) for dir in self.dirs}
+        wanted = {name: other[dir] for name, dir in at.items()}
+        plan = [{"topic": "assigned", "partition": int(name.rsplit("-")[-1]), "replicas": [self.number],
+                 "log_dirs": [dir]} for name, dir in sorted(wanted.items())]
+        out = self.reassign(plan, "--execute", "--replica-alter-log-dirs-throttle", "100000000")
+        for name, dir in wanted.items():
+            self.assertIn(f"Successfully started moving log directory to {dir} for replica {name}", out)
+        deadline = time.monotonic() + 60
+        while out.count("completed successfully") < 2 and time.monotonic() < deadline:
+            out = self.reassign(plan, "--verify")
+        for name in wanted:
+            self.assertIn(f"Reassignment of replica {name}-{self.number} completed successfully.", out)
+        self.assertEqual(self.places("assigned"), (wanted, []))
+        # The verification that found all done has taken the throttle away.
+        described = java_peer.run("kafka.admin.ConfigCommand", "--bootstrap-server",
+                                  self.broker.address, "--entity-type", "brokers", "--entity-name",
+                                  str(self.number), "--describe")
+        self.assertNotIn(THROTTLE, described)
+
+    def test_kafka_reassign_partitions_is_refused(self):
+        self.broker.create_topic("unmoved", 1)
+        at, _ = self.places("unmoved")
+        plan = [{"topic": "unmoved", "partition": 0, "replicas": [self.number], "log_dirs": ["/no/such"]}]
+        done = self.reassign(plan, "--execute", "--timeout", "1000", check=False)
+        self.assertIn("LogDirNotFoundException", done.stdout + done.stderr)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertEqual(self.places("unmoved"), (at, []))
 
 
 if __name__ == "__main__":

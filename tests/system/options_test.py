@@ -1,4 +1,5 @@
 """Options of qbroker: flags over --set over the file, errors that say what is wrong, addresses."""
+import json
 import os
 import pathlib
 import socket
@@ -141,6 +142,15 @@ class OptionsTest(unittest.TestCase):
             with wire.Connection(int(admin.rsplit(":", 1)[1])) as connection:
                 connection.send(wire.api_versions())
                 self.assertTrue(connection.is_closed_by_peer())
+
+    def test_log_lines_as_json(self):
+        with Broker("--set", "log.format=json", "--set", "log.level=debug") as broker:
+            broker.create_topic("logged")
+            self.assertEqual(broker.stop(), 0)
+            lines = [json.loads(line) for line in broker.log_path.read_text().splitlines()]
+        self.assertTrue(all({"time", "level", "event"} <= set(line) for line in lines), lines)
+        events = [line["event"] for line in lines]
+        self.assertEqual((events[0], events[-1]), ("starting", "stopped"))
 
     def test_advertised_address(self):
         with Broker("--advertise", "broker.example:1234") as broker:
