@@ -56,11 +56,11 @@ def run(tool, *args, stdin=None, check=True, timeout=120):
     return done.stdout
 
 
-def start(tool, *args, class_path="", log=None):
+def start(tool, *args, class_path="", log=None, stdin=False):
     """Starts the main method of class `tool`; its stdout is a text pipe, stderr goes to `log`."""
     return subprocess.Popen([*JVM, "-cp", f"{jars()}/*:{class_path}", tool, *args], text=True,
-                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=log or subprocess.DEVNULL)
+                            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=log or subprocess.DEVNULL)
 
 
 def end(process, timeout=30):
