@@ -181,6 +181,7 @@ Result<void> run(const config::BrokerConfig& config) {
     if (life.ended_fd() < 0) {
         return Error(Code::internal, "eventfd", errno);
     }
+    metrics::StoreCounters store_counters; // outlive the store, which the broker owns
     broker::Broker::Setup setup;
     for (uint16_t i = 0; i <= cores; i++) {
         setup.ports.push_back(world->ports(CoreId(i)));
@@ -192,7 +193,8 @@ Result<void> run(const config::BrokerConfig& config) {
     dirs.reserve_bytes = config.log_dir_reserve_bytes;
     dirs.new_id = [&] { return random_uuid(*metadata_ports.random); };
     QT_TRY_ASSIGN(setup.log_dirs, storage::LogDirs::open(*metadata_ports.disk, dirs));
-    QT_TRY_ASSIGN(setup.store, open_store(config, *world, CoreId(cores)));
+    QT_TRY_ASSIGN(setup.store, open_store(config, *world, CoreId(cores), store_counters));
+    setup.store_counters = &store_counters;
     setup.config = config;
     setup.events = &life;
     log_line(LogLevel::info, "starting",

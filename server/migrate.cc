@@ -136,8 +136,9 @@ Result<size_t> migrate_to_etcd(const config::BrokerConfig& config) {
     QT_TRY_ASSIGN(port::StoreSnapshot snapshot, load_all(*source));
 
     QT_TRY_ASSIGN(std::unique_ptr<uv::UvWorld> world, uv::UvWorld::create(1));
+    metrics::StoreCounters counters;
     QT_TRY_ASSIGN(std::unique_ptr<port::MetadataStore> target,
-                  open_etcd_store(config, *world, kMetadataCore));
+                  open_etcd_store(config, *world, kMetadataCore, counters));
     QuietCore quiet;
     CopyCore copy(std::move(snapshot), std::move(target));
     if (!copy.can_tell()) {

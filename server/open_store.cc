@@ -73,7 +73,8 @@ std::string sqlite_path(const config::BrokerConfig& config) {
 }
 
 Result<std::unique_ptr<port::MetadataStore>> open_store(const config::BrokerConfig& config,
-                                                        uv::UvWorld& world, CoreId metadata_core) {
+                                                        uv::UvWorld& world, CoreId metadata_core,
+                                                        metrics::StoreCounters& counters) {
     const std::string path = sqlite_path(config);
     if (config.etcd.endpoints.empty()) {
         QT_TRY_ASSIGN(std::unique_ptr<metadata::SqliteStore> store,
@@ -85,16 +86,19 @@ Result<std::unique_ptr<port::MetadataStore>> open_store(const config::BrokerConf
                      config.log_dirs.front() + " belongs to a broker without etcd (" + path +
                          "); run qbroker once with the same options and --migrate-to-etcd");
     }
-    return open_etcd_store(config, world, metadata_core);
+    return open_etcd_store(config, world, metadata_core, counters);
 }
 
-Result<std::unique_ptr<port::MetadataStore>>
-open_etcd_store(const config::BrokerConfig& config, uv::UvWorld& world, CoreId metadata_core) {
+Result<std::unique_ptr<port::MetadataStore>> open_etcd_store(const config::BrokerConfig& config,
+                                                             uv::UvWorld& world,
+                                                             CoreId metadata_core,
+                                                             metrics::StoreCounters& counters) {
     const config::BrokerConfig::Etcd& options = config.etcd;
     etcd::EtcdStore::Setup setup;
     setup.endpoints = options.endpoints;
     setup.cluster = options.cluster;
     setup.user = options.user;
+    setup.counters = &counters;
     if (!options.password_file.empty()) {
         QT_TRY_ASSIGN(setup.password, read_text_file("etcd.password.file", options.password_file,
                                                      kPasswordSizeMax));

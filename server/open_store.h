@@ -3,6 +3,7 @@
 
 #include "lib/base/result.h"
 #include "lib/config/broker_config.h"
+#include "server/metrics/store_counters.h"
 #include "server/port/metadata_store.h"
 #include "server/uv/uv_world.h"
 
@@ -25,10 +26,14 @@ std::string sqlite_path(const config::BrokerConfig& config);
 /// For the metadata core of `world`, before it starts. Errors: invalid_config (etcd, but the
 /// directory belongs to a broker without: --migrate-to-etcd moves it), internal (no libcurl), those
 /// of SqliteStore::open.
+/// `counters` outlive the store; only that of etcd counts.
 Result<std::unique_ptr<port::MetadataStore>> open_store(const config::BrokerConfig& config,
-                                                        uv::UvWorld& world, CoreId metadata_core);
+                                                        uv::UvWorld& world, CoreId metadata_core,
+                                                        metrics::StoreCounters& counters);
 /// The same, whatever is in the directory.
-Result<std::unique_ptr<port::MetadataStore>>
-open_etcd_store(const config::BrokerConfig& config, uv::UvWorld& world, CoreId metadata_core);
+Result<std::unique_ptr<port::MetadataStore>> open_etcd_store(const config::BrokerConfig& config,
+                                                             uv::UvWorld& world,
+                                                             CoreId metadata_core,
+                                                             metrics::StoreCounters& counters);
 
 } // namespace qtool

@@ -9,6 +9,7 @@ Broker::Broker(Setup setup) : log_dirs_(std::move(setup.log_dirs)), store_(std::
     shared_.config = std::move(setup.config);
     shared_.core_count = static_cast<uint16_t>(setup.ports.size() - 1);
     shared_.log_dirs = log_dirs_.get();
+    shared_.store_counters = setup.store_counters;
     shared_.store_writes_max = store_->max_writes();
     shared_.quotas = std::make_unique<quota::Meter>(shared_.config);
     shared_.started_at = setup.ports.back().clock->wall();

@@ -19,7 +19,9 @@ public:
         std::vector<port::CorePorts> ports;
         std::unique_ptr<storage::LogDirs> log_dirs; // opened with the metadata core's disk
         std::unique_ptr<port::MetadataStore> store; // lives on the metadata core
-        BrokerEvents* events = nullptr;             // called on the metadata core
+        /// What the store counts, for /metrics; outlive the broker. nullptr: it does not.
+        const metrics::StoreCounters* store_counters = nullptr;
+        BrokerEvents* events = nullptr; // called on the metadata core
     };
     explicit Broker(Setup setup);
     Broker(const Broker&) = delete;

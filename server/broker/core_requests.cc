@@ -162,7 +162,7 @@ std::string Core::metrics_text(const metrics::Survey& survey) const {
     return metrics::render_prometheus(
         {std::move(all), std::move(dirs), &survey, [](size_t key) { return kafka::api_name(key); },
          [](int16_t code) { return protocol::to_string(protocol::kafka_error_of(code)); },
-         shared_.started_at});
+         shared_.started_at, shared_.store_counters});
 }
 
 std::vector<replica::LogDirView> Core::log_dirs() {

@@ -5,6 +5,7 @@
 #include "lib/base/time.h"
 #include "lib/config/broker_config.h"
 #include "server/metrics/counters.h"
+#include "server/metrics/store_counters.h"
 #include "server/port/net.h"
 #include "server/quota/meter.h"
 #include "server/storage/log_dirs.h"
@@ -23,6 +24,7 @@ struct Shared {
     uint16_t core_count = 1;     // data cores; the metadata core has this number as its CoreId
     std::vector<std::unique_ptr<metrics::CoreCounters>> counters; // one per data core
     storage::LogDirs* log_dirs = nullptr;
+    const metrics::StoreCounters* store_counters = nullptr; // nullptr: it does not count
     size_t store_writes_max = SIZE_MAX;        // of one transaction of the metadata store
     std::unique_ptr<quota::Meter> quotas;      // made before the cores start
     std::atomic<uint64_t> connections_open{0}; // for max.connections over all cores

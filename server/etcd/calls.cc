@@ -66,6 +66,7 @@ void Calls::leave_member(const Error& why) {
     }
     member_ = (member_ + 1) % setup_.endpoints.size();
     member_changes_++;
+    counters_.member_changes.add();
 }
 
 void Calls::saw(const Header& header) {
@@ -99,6 +100,8 @@ void Calls::attempt(Token token, State& state) {
     state.member_change = member_changes_;
     state.login = login_token_;
     state.attempts++;
+    counters_.requests.add();
+    counters_.request_retries.add(state.attempts > 1 ? 1 : 0);
     const auto growth = 1 + (state.attempts - 1) / static_cast<uint32_t>(setup_.endpoints.size());
     port::HttpRequest request;
     request.url = endpoint() + state.call.path;
@@ -131,6 +134,7 @@ void Calls::on_http_answer(Token http, port::HttpAnswer answer) {
     by_http_.erase(found);
     State& state = *calls_.find(token);
     state.http = {};
+    answered(state, answer.status != 200);
     if (answer.status == 200 && state.call.is_plain) {
         end(token, Answer{}, std::move(answer.body));
         return;
@@ -187,7 +191,13 @@ void Calls::on_http_failed(Token http, port::HttpFailure failure) {
     by_http_.erase(found);
     State& state = *calls_.find(token);
     state.http = {};
+    counters_.request_errors.add();
     failed(token, state, std::move(failure.error), failure.was_sent, true);
+}
+
+void Calls::answered(const State& state, bool is_refused) {
+    counters_.request_time.observe(clock_.mono() - state.sent_at);
+    counters_.request_errors.add(is_refused ? 1 : 0);
 }
 
 void Calls::on_http_part(Token http, std::string_view bytes) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "server/etcd/wire.h"
+#include "server/metrics/store_counters.h"
 #include "server/port/clock.h"
 #include "server/port/http.h"
 
@@ -57,10 +58,11 @@ public:
         std::string user;                   // empty: no login
         std::string password;
     };
-    Calls(Setup setup, port::Http& http, const port::Clock& clock)
+    Calls(Setup setup, port::Http& http, const port::Clock& clock, metrics::StoreCounters& counters)
         : setup_(std::move(setup)),
           http_(http),
-          clock_(clock) {}
+          clock_(clock),
+          counters_(counters) {}
 
     /// on_called follows, never from within.
     Token start(Call call);
@@ -98,6 +100,7 @@ private:
     };
 
     void attempt(Token token, State& state);
+    void answered(const State& state, bool is_refused);
     void failed(Token token, State& state, Error error, bool may_be_sent, bool leave);
     void end(Token token, Result<Answer> answer, std::string body);
     void ask_login();
@@ -110,6 +113,7 @@ private:
     Setup setup_;
     port::Http& http_;
     const port::Clock& clock_;
+    metrics::StoreCounters& counters_;
     SlotMap<State> calls_;
     std::map<Token, Token> by_http_;     // calls under way
     std::map<Token, CallUser*> streams_; // by their http token

@@ -22,14 +22,18 @@ std::string process_name(port::Random& random) {
 EtcdStore::EtcdStore(Setup setup, port::Http& http, const port::Clock& clock, port::Random& random)
     : http_(http),
       clock_(clock),
-      calls_({setup.endpoints, setup.user, setup.password}, http, clock),
+      counters_(setup.counters != nullptr ? *setup.counters : own_counters_),
+      calls_({setup.endpoints, setup.user, setup.password}, http, clock, counters_),
       committer_({root_of(setup.cluster) + "meta/",
                   root_of(setup.cluster) + "writers/" + process_name(random) + "/",
                   static_cast<LeaseId>((random.next() >> 2) | 1)},
                  calls_, clock,
                  [this](Token token, Result<Revision> result) {
                      if (result) {
+                         counters_.commits.add();
                          watcher_.expect(*result);
+                     } else if (result.error().code == Code::store_conflict) {
+                         counters_.conflicts.add();
                      }
                      ready_.push_back([token, result = std::move(result)](auto& events) {
                          events.on_store_committed(token, result);
@@ -41,7 +45,7 @@ EtcdStore::EtcdStore(Setup setup, port::Http& http, const port::Clock& clock, po
                 },
                 [this] { ready_.push_back([](auto& events) { events.on_session_lost(); }); },
                 [this] { ready_.push_back([](auto& events) { events.on_session_closed(); }); }}),
-      watcher_(root_of(setup.cluster) + "meta/", calls_, clock,
+      watcher_(root_of(setup.cluster) + "meta/", calls_, clock, counters_,
                {[this](Result<port::StoreSnapshot> snapshot) {
                     ready_.push_back([snapshot = std::move(snapshot)](auto& events) mutable {
                         events.on_store_loaded(std::move(snapshot));

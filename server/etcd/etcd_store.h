@@ -27,6 +27,7 @@ public:
         std::string cluster;                // its name; many can share an etcd
         std::string user;                   // empty: no login
         std::string password;
+        metrics::StoreCounters* counters = nullptr; // outlive the store; nullptr: nobody looks
     };
     /// All must outlive the store.
     EtcdStore(Setup setup, port::Http& http, const port::Clock& clock, port::Random& random);
@@ -54,6 +55,8 @@ private:
 
     port::Http& http_;
     const port::Clock& clock_;
+    metrics::StoreCounters own_counters_;
+    metrics::StoreCounters& counters_;
     port::MetadataStoreEvents* events_ = nullptr;
     std::deque<Event> ready_; // not delivered yet
     Calls calls_;

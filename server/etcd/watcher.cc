@@ -128,6 +128,7 @@ void Watcher::on_page(Outcome outcome) {
     if (std::exchange(is_answer_due_, false)) {
         told_.loaded(std::move(snapshot));
     } else {
+        counters_.reloads.add();
         told_.reloaded(std::move(snapshot));
     }
 }
@@ -166,6 +167,7 @@ void Watcher::drop_stream() {
 }
 
 void Watcher::reopen_stream_soon() {
+    counters_.watch_restarts.add();
     drop_stream();
     const auto doublings = std::min<uint32_t>(failures_, 5);
     reopen_at_ =

@@ -35,11 +35,13 @@ public:
         std::function<void(port::StoreSnapshot)> reloaded;
         std::function<void(port::StoreChange)> changed;
     };
-    Watcher(std::string prefix, Calls& calls, const port::Clock& clock, Told told)
+    Watcher(std::string prefix, Calls& calls, const port::Clock& clock,
+            metrics::StoreCounters& counters, Told told)
         : prefix_(std::move(prefix)),
           prefix_end_(end_of_prefix(prefix_)),
           calls_(calls),
           clock_(clock),
+          counters_(counters),
           told_(std::move(told)) {}
 
     /// Everything from the start; `loaded` answers.
@@ -74,6 +76,7 @@ private:
     std::string prefix_end_;
     Calls& calls_;
     const port::Clock& clock_;
+    metrics::StoreCounters& counters_;
     Told told_;
 
     Life life_ = Life::none;

@@ -347,6 +347,30 @@ void put_lag(Exposition& out, const Scrape& scrape) {
     out.sample({}, scrape.survey->lag_left_out);
 }
 
+// ---- the metadata store -------------------------------------------------------------------------
+
+void put_store(Exposition& out, const StoreCounters& store) {
+    const auto put = [&](std::string_view name, std::string_view help, const Counter& counter) {
+        out.begin(name, Type::counter, help);
+        out.sample({}, counter.value());
+    };
+    put("etcd_requests_total", "requests sent to etcd, repeated ones each time", store.requests);
+    put("etcd_request_errors_total", "requests to etcd without an answer, or refused",
+        store.request_errors);
+    put("etcd_request_retries_total", "requests to etcd that were repeated", store.request_retries);
+    out.begin("etcd_request_seconds", Type::histogram, "until etcd answered");
+    out.histogram({}, {&store.request_time});
+    put("etcd_member_changes_total", "times another member of etcd was used, because one failed",
+        store.member_changes);
+    put("etcd_watch_restarts_total", "times the watch of etcd was opened anew",
+        store.watch_restarts);
+    put("etcd_reloads_total", "times all metadata was read again: changes had been compacted away",
+        store.reloads);
+    put("etcd_commits_total", "changes of metadata by this broker", store.commits);
+    put("etcd_conflicts_total", "changes that were decided again: somebody else was first",
+        store.conflicts);
+}
+
 // ---- the process --------------------------------------------------------------------------------
 
 // Resident memory as the kernel counts it; 0 when /proc is not there.
@@ -387,6 +411,9 @@ std::string render_prometheus(const Scrape& scrape) {
     put_log_dirs(out, scrape);
     put_coordinators(out, scrape);
     put_lag(out, scrape);
+    if (scrape.store != nullptr) {
+        put_store(out, *scrape.store);
+    }
     put_process(out, scrape);
     return out.take();
 }

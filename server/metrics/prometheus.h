@@ -5,6 +5,7 @@
 
 #include "lib/base/time.h"
 #include "server/metrics/counters.h"
+#include "server/metrics/store_counters.h"
 #include "server/metrics/survey.h"
 
 #include <functional>
@@ -35,6 +36,7 @@ struct Scrape {
     /// Kafka's name of an error code.
     std::function<std::string_view(int16_t)> error_name;
     WallTime started_at{};
+    const StoreCounters* store = nullptr; // of a cluster; nullptr: there is none
 };
 
 std::string render_prometheus(const Scrape& scrape);

@@ -32,7 +32,7 @@ class Chaos:
         self.cluster = netns.NetnsCluster(self.work, members=arguments.etcd, options=[
             "--cores", "2", "--set", f"broker.session.timeout.ms={arguments.session_ms}",
             "--set", "offsets.topic.replication.factor=3", "--set", "min.insync.replicas=2",
-            "--set", "leader.imbalance.check.interval.seconds=10", "--set", "replica.lag.time.max.ms=4000"])
+            "--set", "leader.imbalance.check.interval.seconds=3", "--set", "replica.lag.time.max.ms=4000"])
         self.kill_silences = []
         self.roll_errors = []
         self.load = None
@@ -40,8 +40,9 @@ class Chaos:
     # One round of each kind. They return what they did, in words, when the fault is over.
 
     def kill(self):
-        broker = self.random.choice(self.cluster.brokers)
-        led = self.led_by(broker)
+        leaders = list(self.leaders().values())
+        broker = self.cluster.brokers[self.random.choice([*leaders, 1, 2, 3]) - 1]
+        led = [partition for partition, leader in self.leaders().items() if leader == broker.node]
         at = time.monotonic()
         broker.kill()
         time.sleep(self.random.uniform(2, self.session_s + 2))
@@ -142,11 +143,12 @@ class Chaos:
             member.start()
         return f"member {member.host} {'paused' if silent else 'killed'} for {length:.1f} s"
 
-    def led_by(self, broker):
-        status, topic = broker.http("GET", f"/v1/topics/{TOPIC}")
+    def leaders(self):
+        """Partition -> id of its leader, all of which are there between rounds."""
+        status, topic = self.cluster.brokers[0].http("GET", f"/v1/topics/{TOPIC}")
         if status != 200:
             raise AssertionError(f"{TOPIC} is not described: {status} {topic}")
-        return [one["partition"] for one in topic["partitions"] if one["leader"] == broker.node]
+        return {one["partition"]: one["leader"] for one in topic["partitions"]}
 
     def check_writes(self):
         """Both producers write to all partitions."""
@@ -163,7 +165,8 @@ class Chaos:
             "name": TOPIC, "partitions": PARTITIONS, "replication_factor": 3}, timeout=30)
         if status != 201:
             raise AssertionError(f"no topic: {status} {answer}")
-        self.load = Load(self.cluster.addresses, arguments.rate, self.work / "java.log")
+        self.load = Load(self.cluster.addresses, arguments.rate, arguments.java_in_flight,
+                         self.work / "java.log")
         self.check_writes()
         kinds = {kind: KINDS[kind] for kind in arguments.only.split(",")} if arguments.only else KINDS
         story = self.load.story
@@ -203,6 +206,7 @@ def main():
     parser.add_argument("--etcd", type=int, default=3, choices=(1, 3), help="members of etcd")
     parser.add_argument("--session-ms", type=int, default=4000, help="broker.session.timeout.ms")
     parser.add_argument("--rate", type=int, default=300, help="records a second of each producer")
+    parser.add_argument("--java-in-flight", type=int, default=1, help="see chaos_load.JavaProducer")
     parser.add_argument("--only", default="", help=f"kinds of faults, of {','.join(KINDS)}")
     arguments = parser.parse_args()
     java_peer.jars()  # while there still is a network to get them from

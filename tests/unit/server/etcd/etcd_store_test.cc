@@ -20,7 +20,7 @@ const std::string kPrefix = "/qbroker/c/meta/";
 struct Reader final : port::MetadataStoreEvents {
     Reader(FakeEtcd& fake, std::vector<std::string> endpoints)
         : etcd(fake),
-          store({std::move(endpoints), "c", {}, {}}, fake, fake, fake) {
+          store({std::move(endpoints), "c", {}, {}, &counters}, fake, fake, fake) {
         store.set_events(this);
     }
     bool run_until(const std::function<bool()>& done, Duration at_most) {
@@ -98,6 +98,7 @@ struct Reader final : port::MetadataStoreEvents {
     void on_session_closed() override { closed++; }
 
     FakeEtcd& etcd;
+    metrics::StoreCounters counters;
     etcd::EtcdStore store;
     std::map<std::string, Revision> known;
     Revision revision;
@@ -150,6 +151,7 @@ port::StoreTransaction some_transaction(Reader& reader, uint32_t number) {
 TEST_CASE("etcd store: every answer is the truth, whatever the network does") {
     std::map<std::string, int> hits;
     std::map<std::string, int> outcomes;
+    std::map<std::string, uint64_t> counted;
     for (uint64_t seed = 1; seed <= 150; seed++) {
         CAPTURE(seed);
         FakeEtcd etcd(seed);
@@ -216,13 +218,26 @@ TEST_CASE("etcd store: every answer is the truth, whatever the network does") {
             hits[fault] += count;
         }
         hits["reload"] += reader.reloads;
+        const metrics::StoreCounters& counters = reader.counters;
+        CHECK(counters.reloads.value() == static_cast<uint64_t>(reader.reloads));
+        CHECK(counters.commits.value() + counters.conflicts.value() <= kCount);
+        counted["commits"] += counters.commits.value();
+        counted["conflicts"] += counters.conflicts.value();
+        CHECK(counters.requests.value() > counters.request_retries.value());
+        CHECK(counters.request_retries.value() > 0);
+        CHECK(counters.request_errors.value() > 0);
+        CHECK(counters.member_changes.value() > 0);
+        CHECK(counters.request_time.sum_ns() > 0);
+        hits["watch restart"] += static_cast<int>(counters.watch_restarts.value());
     }
     for (const char* fault : {"refused", "lost", "late", "answer lost", "unsure", "watch stuck",
-                              "watch cut", "reload"}) {
+                              "watch cut", "watch restart", "reload"}) {
         CAPTURE(fault);
         CHECK(hits[fault] > 20);
     }
     CHECK(outcomes["ok"] > 1000);
+    CHECK(counted["commits"] == static_cast<uint64_t>(outcomes["ok"]));
+    CHECK(counted["conflicts"] == static_cast<uint64_t>(outcomes["store_conflict"]));
     CHECK(outcomes["store_conflict"] > 200);
     CHECK(outcomes["internal"] == 0);
 }
