@@ -130,6 +130,20 @@ Result<std::string> normalize_string(const OptionRow& row, std::string_view text
     return std::string(allowed);
 }
 
+/// Beyond what Valid can say: the options that name throttled replicas (KIP-73).
+bool names_replicas(const OptionRow& row) {
+    return row.name.ends_with(".replication.throttled.replicas");
+}
+
+bool is_replica(std::string_view text) {
+    const auto is_number = [](std::string_view part) {
+        return !part.empty() && part.find_first_not_of("0123456789") == std::string_view::npos;
+    };
+    const size_t colon = text.find(':');
+    return colon != std::string_view::npos && is_number(text.substr(0, colon)) &&
+           is_number(text.substr(colon + 1));
+}
+
 Result<std::string> normalize_list(const OptionRow& row, std::string_view text) {
     if (text.empty() && row.valid.empty_refused) {
         return refuse(row, text, "must name at least one");
@@ -145,6 +159,10 @@ Result<std::string> normalize_list(const OptionRow& row, std::string_view text) 
             if (element.empty()) {
                 return refuse(row, text, must_be(row));
             }
+        }
+        if (names_replicas(row) && text != "*" && !is_replica(element)) {
+            return refuse(row, text,
+                          "must be * alone, or a list of partition:broker, such as 0:1,0:2,1:1");
         }
         seen.push_back(element);
         out += out.empty() ? "" : ",";

@@ -40,6 +40,9 @@ std::string other_than_default(const OptionRow& row) {
     if (row.valid.max) {
         return std::to_string(*row.valid.max);
     }
+    if (row.name.ends_with(".throttled.replicas")) {
+        return "*";
+    }
     return "2000000";
 }
 
@@ -85,6 +88,25 @@ TEST_CASE("topic config: no served option is accepted and ignored") {
                     CHECK_FALSE(topic_with({}, synonym + "=" + value) == TopicConfig());
                 }
             }
+        }
+    }
+}
+
+TEST_CASE("topic config: throttled replicas are all, or pairs of partition and broker") {
+    for (const char* name :
+         {"leader.replication.throttled.replicas", "follower.replication.throttled.replicas"}) {
+        const OptionRow& row = *find_option(topic_options(), name);
+        const std::pair<const char*, const char*> valid[] = {
+            {"", ""}, {"*", "*"}, {" 0:1, 12:3 ", "0:1,12:3"}, {"0:2147483648", "0:2147483648"}};
+        for (const auto& [text, normalized] : valid) {
+            CAPTURE(text);
+            REQUIRE(normalize(row, text));
+            CHECK(*normalize(row, text) == normalized);
+        }
+        for (const char* text : {"1", "1:", ":1", "a:1", "1:-1", "1:2:3", "*,0:1", "0:1,*", "**",
+                                 "0 :1", "0:1,,0:2"}) {
+            CAPTURE(text);
+            CHECK(normalize(row, text).error().code == Code::invalid_config);
         }
     }
 }
