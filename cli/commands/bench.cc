@@ -212,7 +212,7 @@ void add_producing_options(CLI::App& app, BenchOptions& options) {
     app.add_option("-p,--partitions", options.partitions,
                    "With --create: its partitions (default: the broker's)")
         ->check(CLI::PositiveNumber);
-    app.add_option("--replication", options.replication,
+    app.add_option("--replication,--replication-factor", options.replication,
                    "With --create: copies of each partition (default: the broker's)")
         ->check(CLI::PositiveNumber);
     app.add_option("--config", options.configs,

@@ -317,7 +317,7 @@ void add_topic(CLI::App& root, Run& run) {
     app->add_option("-p,--partitions", options->partitions,
                     "Number of partitions (default: the broker's num.partitions)")
         ->check(CLI::PositiveNumber);
-    app->add_option("-r,--replication", options->replication,
+    app->add_option("-r,--replication,--replication-factor", options->replication,
                     "Copies of each partition (default: the broker's default.replication.factor)")
         ->check(CLI::PositiveNumber);
     configs(app);

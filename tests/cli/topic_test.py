@@ -45,6 +45,8 @@ class TopicTest(CliCase):
     def test_dry_run_changes_nothing(self):
         self.qtool("topic", "create", "dry", "--dry-run")
         self.qtool("topic", "describe", "dry", status=4)
+        for flag in ("-r", "--replication", "--replication-factor"): # the last is Kafka's
+            self.qtool("topic", "create", "dry", "--partitions", "2", flag, "1", "--dry-run")
         name = self.topic()
         self.qtool("topic", "alter", name, "-p", "4", "--dry-run")
         described = json.loads(self.qtool("topic", "describe", name, "-o", "json"))

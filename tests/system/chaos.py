@@ -2,7 +2,8 @@
 
   python3 -m tests.system.chaos [--rounds N] [--seed S] [--etcd 1|3] [--only KIND,...]
 
-Needs root, etcd, ip, mkfs.ext4, gcc, Java and Maven. One round is one fault, its end, and the wait until the cluster
+Needs root, etcd, ip, mkfs.ext4, gcc, Java, Maven, and a Python whose confluent_kafka has librdkafka 2.3 or newer (in a
+venv: pip install confluent-kafka). One round is one fault, its end, and the wait until the cluster
 calls itself healthy; then all that was acknowledged is checked (chaos_load.py says what). Exit 1 at the first violation,
 or when something did not heal; the logs of all processes are kept then. Times are printed and judged by nobody.
 """
@@ -15,6 +16,8 @@ import statistics
 import sys
 import tempfile
 import time
+
+import confluent_kafka
 
 from tests.harness import netns
 from tests.interop import java_peer
@@ -209,6 +212,8 @@ def main():
     parser.add_argument("--java-in-flight", type=int, default=1, help="see chaos_load.JavaProducer")
     parser.add_argument("--only", default="", help=f"kinds of faults, of {','.join(KINDS)}")
     arguments = parser.parse_args()
+    if confluent_kafka.libversion()[1] < 0x02030000:
+        parser.error(f"librdkafka {confluent_kafka.libversion()[0]} is older than 2.3: see above")
     java_peer.jars()  # while there still is a network to get them from
     netns.enter()
     print(f"chaos: seed {arguments.seed}, {arguments.rounds} rounds, {arguments.etcd} of etcd, session "

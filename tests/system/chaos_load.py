@@ -91,6 +91,9 @@ class Loop:
 
 
 class CProducer(Loop):
+    """librdkafka before 2.3 takes a batch that timed out when its leader was silent for one that was acknowledged, meets
+    OUT_OF_ORDER_SEQUENCE_NUMBER with the next one and gives up for good; so this needs a newer one (chaos.py says how)."""
+
     def __init__(self, story, addresses, rate):
         super().__init__()
         self.story = story
@@ -107,7 +110,11 @@ class CProducer(Loop):
                 self.producer.poll(0.1)
                 return  # a number that one partition lacks is no gap in the order
         self.next += 1
-        self.producer.poll(self.pause_s)
+        try:
+            self.producer.poll(self.pause_s)
+        except KafkaException as problem: # fatal, says the library; it sends nothing any more
+            self.story.violation(f"librdkafka producer: {problem}")
+            self.ends.set()
 
     def delivered(self, error, message):
         if error is not None:
