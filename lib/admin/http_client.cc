@@ -52,11 +52,11 @@ Error error_of(const stream::HttpResponse& response, const config::Endpoint& pee
 
 } // namespace
 
-Result<void> HttpClient::connect(MonoTime deadline) {
-    QT_ASSERT(!bootstrap_.empty());
+Result<size_t> HttpClient::connect(size_t from, MonoTime deadline) {
+    QT_ASSERT(from < bootstrap_.size());
     std::string tried;
     bool all_timed_out = true;
-    for (size_t i = 0; i < bootstrap_.size(); i++) {
+    for (size_t i = from; i < bootstrap_.size(); i++) {
         // A dead address must leave time for those after it.
         const MonoTime now = net::Loop::now();
         const MonoTime due = now + (deadline - now) / static_cast<int64_t>(bootstrap_.size() - i);
@@ -64,7 +64,7 @@ Result<void> HttpClient::connect(MonoTime deadline) {
         if (opened) {
             connection_ = *std::move(opened);
             peer_ = bootstrap_[i];
-            return {};
+            return i;
         }
         all_timed_out = all_timed_out && opened.error().code == Code::timed_out;
         tried.append(tried.empty() ? "" : "; ").append(to_string(bootstrap_[i])).append(": ");
@@ -77,17 +77,36 @@ Result<void> HttpClient::connect(MonoTime deadline) {
 Result<std::string> HttpClient::call(std::string_view method, const std::string& target,
                                      std::string body) {
     const MonoTime deadline = net::Loop::now() + timeout_;
-    const bool reused = connection_.is_open();
-    if (!reused) {
-        QT_TRY(connect(deadline));
+    if (method != "GET") {
+        if (!connection_.is_open()) {
+            QT_TRY(connect(0, deadline));
+        }
+        return call_once(method, target, body, deadline);
     }
-    Result<std::string> answer = call_once(method, target, body, deadline);
-    if (!answer && answer.error().code == Code::connection_failed && reused && method == "GET") {
-        // The broker may have closed an idle connection; asking again changes nothing.
-        QT_TRY(connect(deadline));
-        answer = call_once(method, target, body, deadline);
+    // Asking again changes nothing: on a new connection when the broker may have closed an idle
+    // one, at the next address when a broker accepts connections and then is silent, as one that is
+    // paused. Half of the time is for it, the rest for those after it.
+    size_t next = 0;
+    Result<std::string> answer = Error(Code::no_broker);
+    while (true) {
+        if (!connection_.is_open()) {
+            const Result<size_t> at = connect(next, deadline);
+            if (!at) {
+                return next == 0 ? at.error() : answer.error();
+            }
+            next = *at + 1;
+        }
+        const MonoTime now = net::Loop::now();
+        const bool is_last = next == bootstrap_.size();
+        const bool has_others = !is_last && bootstrap_.size() > 1;
+        answer =
+            call_once(method, target, body, has_others ? now + (deadline - now) / 2 : deadline);
+        const bool is_silent = !answer && (answer.error().code == Code::connection_failed ||
+                                           answer.error().code == Code::timed_out);
+        if (!is_silent || is_last || net::Loop::now() >= deadline) {
+            return answer;
+        }
     }
-    return answer;
 }
 
 Result<std::string> HttpClient::call_once(std::string_view method, const std::string& target,

@@ -21,7 +21,8 @@ namespace qtool::admin {
 /// answered is not this protocol), and whatever the broker answered with, by its own code.
 class HttpClient {
 public:
-    /// `bootstrap` (at least one) are tried in order; `timeout` bounds each call as a whole.
+    /// `bootstrap` (at least one) are tried in order, for what only reads until one answers;
+    /// `timeout` bounds each call as a whole.
     HttpClient(std::vector<config::Endpoint> bootstrap, Duration timeout)
         : bootstrap_(std::move(bootstrap)),
           timeout_(timeout) {}
@@ -60,7 +61,8 @@ private:
     Result<std::string> call(std::string_view method, const std::string& target, std::string body);
     Result<std::string> call_once(std::string_view method, const std::string& target,
                                   const std::string& body, MonoTime deadline);
-    Result<void> connect(MonoTime deadline);
+    /// Tries the addresses from that index on; the index of the one that answered.
+    Result<size_t> connect(size_t from, MonoTime deadline);
 
     std::vector<config::Endpoint> bootstrap_;
     Duration timeout_;

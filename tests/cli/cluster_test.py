@@ -1,8 +1,10 @@
 """Brokers and moves from the command line, against one broker: what changes, and what is refused."""
 import json
+import socket
+import subprocess
 import unittest
 
-from tests.cli.cli_case import CliCase
+from tests.cli.cli_case import CLOSED_PORT, QTOOL, CliCase
 
 
 class ClusterTest(CliCase):
@@ -25,6 +27,23 @@ class ClusterTest(CliCase):
         done = self.qtool_done("cluster", "forget", "1")
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"broker 1 is live", done.stderr)
+
+    def test_a_silent_broker_is_passed_over_by_what_only_reads(self):
+        # The kernel takes connections for a broker that is paused; nobody answers.
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            address = f"127.0.0.1:{silent.getsockname()[1]}"
+
+            def ask(brokers, *args):
+                return subprocess.run([QTOOL, "-b", brokers, "--timeout", "2", *args], capture_output=True)
+            done = ask(f"{address},{self.broker.address}", "cluster", "health")
+            self.assertEqual((done.returncode, done.stdout), (0, b"healthy\n"), done.stderr)
+            for brokers in (address, f"{address},{CLOSED_PORT}"):
+                done = ask(brokers, "cluster", "health")
+                self.assertEqual(done.returncode, 3)
+                self.assertIn(address.encode() + b": no answer in time", done.stderr)
+            done = ask(f"{address},{self.broker.address}", "topic", "create", "asked-once")
+            self.assertEqual(done.returncode, 3, "nobody knows whether it was created")
+            self.qtool("topic", "describe", "asked-once", status=4)
 
     def test_plans(self):
         self.qtool("topic", "create", "planned", "--partitions", "2")
