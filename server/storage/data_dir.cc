@@ -263,6 +263,7 @@ DataDir::quarantine_unlisted(const std::function<bool(const PartitionName&)>& is
         const std::string directory = path_ + "/" + entry.name;
         const Result<std::optional<PartitionKey>> key = read_partition_meta(disk_, directory);
         if (key && *key && may_go(**key)) {
+            log_line(LogLevel::info, "stale_replica_removed", {{"directory", directory}});
             const std::string deleted = deleted_directory_name(directory, **key);
             QT_TRY(disk_.rename(directory, path_ + "/" + deleted));
             QT_TRY(disk_.sync_directory(path_));

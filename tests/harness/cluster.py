@@ -67,8 +67,10 @@ class Etcd:
 class Cluster:
     """with Cluster(3) as cluster: cluster.brokers[0] has node id 1; all are live."""
 
-    def __init__(self, count=3, *options):
+    def __init__(self, count=3, *options, **arguments_of):
+        """`node_1={...}`: what Broker() gets beside the options, for that one."""
         self.options = options
+        self.arguments_of = arguments_of
         self.count = count
         self.etcd = None
         self.brokers = []
@@ -77,8 +79,8 @@ class Cluster:
         try:
             self.etcd = Etcd()
             for node in range(1, self.count + 1):
-                self.brokers.append(Broker("--node-id", str(node), "--etcd", self.etcd.url,
-                                           *self.options))
+                self.brokers.append(Broker("--node-id", str(node), "--etcd", self.etcd.url, *self.options,
+                                           **self.arguments_of.get(f"node_{node}", {})))
                 self.brokers[-1].start()
             wait_for(lambda: all(self.live(broker) == self.count for broker in self.brokers),
                      "all brokers see each other")
