@@ -21,7 +21,7 @@ ByteSpan ReceiveBuffer::space(Scratch& scratch) {
         begin_ = end_ = 0;
     }
     QT_ASSERT(end_ < chunk_->size());
-    return chunk_->span().subspan(end_);
+    return on_scratch_ ? chunk_->span().first(first_read_) : chunk_->span().subspan(end_);
 }
 
 void ReceiveBuffer::commit(size_t size) {
@@ -56,6 +56,9 @@ void ReceiveBuffer::consume(size_t size) {
 void ReceiveBuffer::settle(size_t frame_size) {
     if (!chunk_) {
         return;
+    }
+    if (on_scratch_) {
+        first_read_ = frame_size > kScratchSize ? kLargeFirstRead : kScratchSize;
     }
     const size_t left = end_ - begin_;
     if (left == 0) {

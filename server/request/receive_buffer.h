@@ -4,6 +4,9 @@
 //
 // Why growth is in steps: a peer may announce 100 MiB and send nothing. Memory that was allocated
 // but never written costs no page, and beyond kFirstChunkMax it is only allocated as bytes arrive.
+//
+// What a large frame brought into the scratch is copied to its chunk. So after one, little of the
+// next is read there: enough to learn its length.
 #pragma once
 
 #include "lib/base/bytes.h"
@@ -12,10 +15,11 @@
 
 namespace qtool::request {
 
-inline constexpr size_t kScratchSize = 128 * KiB; // bytes one read may bring
-inline constexpr size_t kFirstChunkMax = 2 * MiB; // first allocation for an unfinished frame
-inline constexpr size_t kRoomMin = 16 * KiB;      // a chunk with less room behind is replaced
-inline constexpr size_t kCopyFrameMax = 16 * KiB; // frames up to this are copied out of scratch
+inline constexpr size_t kScratchSize = 128 * KiB;  // bytes one read may bring
+inline constexpr size_t kFirstChunkMax = 2 * MiB;  // first allocation for an unfinished frame
+inline constexpr size_t kRoomMin = 16 * KiB;       // a chunk with less room behind is replaced
+inline constexpr size_t kCopyFrameMax = 16 * KiB;  // frames up to this are copied out of scratch
+inline constexpr size_t kLargeFirstRead = 4 * KiB; // of a frame that is likely to be large
 
 /// The shared scratch of one core.
 class Scratch {
@@ -49,9 +53,10 @@ public:
     void settle(size_t frame_size);
 
 private:
-    ChunkRef chunk_;          // the scratch during a read, else our own or none
-    bool on_scratch_ = false; // true only between space() and settle()
-    size_t begin_ = 0;        // invariant: begin_ <= end_ <= chunk size
+    ChunkRef chunk_;                   // the scratch during a read, else our own or none
+    bool on_scratch_ = false;          // true only between space() and settle()
+    size_t first_read_ = kScratchSize; // bytes the next read into the scratch may bring
+    size_t begin_ = 0;                 // invariant: begin_ <= end_ <= chunk size
     size_t end_ = 0;
 };
 
