@@ -1,10 +1,12 @@
 // qtool: the command line. Declares global options, lets the chosen command run, and is where
 // CLI11's exceptions end.
 #include "cli/command.h"
+#include "lib/base/units.h"
 #include "lib/base/version.h"
 
 #include <CLI/CLI.hpp>
 #include <fcntl.h>
+#include <malloc.h>
 
 #include <csignal>
 
@@ -14,6 +16,16 @@ namespace {
 
 void on_stop_signal(int) {
     stop_requested = 1;
+}
+
+/// A consumer's replies are some MiB each: if one that was freed went back to the system, the next
+/// would fault in its pages anew. That is a third of what reading from the page cache costs.
+void tune_allocator() {
+#if defined(__GLIBC__)
+    // glibc takes no larger blocks than this from its heaps (mallopt(3)).
+    mallopt(M_MMAP_THRESHOLD, 32 * static_cast<int>(MiB));
+    mallopt(M_TRIM_THRESHOLD, 64 * static_cast<int>(MiB));
+#endif
 }
 
 /// Gives a closed descriptor 0, 1 or 2 a stand-in, so that no socket takes its number: no input,
@@ -68,6 +80,7 @@ ExitCode report_parse_end(const CLI::App& root, const CLI::ParseError& end) {
 }
 
 ExitCode run_main(int argc, char** argv) {
+    tune_allocator();
     keep_standard_descriptors();
     CLI::App root("qtool: work with a qbroker or Kafka cluster", "qtool");
     Globals globals;
