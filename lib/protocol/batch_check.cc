@@ -226,8 +226,9 @@ private:
         source_.prepare();
         return scan_varint(source_.at, source_.end, value);
     }
-    /// Skips a length and its bytes, which must end inside the record.
-    bool field(bool nullable, bool& null) {
+    /// Skips a length and its bytes, which must end inside the record. A call each costs a quarter
+    /// of the walk.
+    [[gnu::always_inline]] bool field(bool nullable, bool& null) {
         int32_t size = 0;
         if (!varint(size)) {
             return false;

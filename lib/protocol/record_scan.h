@@ -15,9 +15,19 @@ inline constexpr size_t kRecordSizeMin = 7;
 /// end inside it or it does not fit.
 inline bool scan_zigzag(const std::byte*& at, const std::byte* end, size_t size_max,
                         uint64_t bits_max, int64_t& value) {
-    if (at != end && static_cast<uint8_t>(*at) < 0x80) {
-        value = zigzag_decode(static_cast<uint8_t>(*at++));
-        return true;
+    if (end - at >= 2) {
+        const auto first = static_cast<uint8_t>(at[0]);
+        if (first < 0x80) {
+            value = zigzag_decode(first);
+            at++;
+            return true;
+        }
+        const auto second = static_cast<uint8_t>(at[1]);
+        if (second < 0x80) {
+            value = zigzag_decode(static_cast<uint64_t>(first & 0x7f) | uint64_t{second} << 7);
+            at += 2;
+            return true;
+        }
     }
     uint64_t bits = 0;
     const size_t used = varint_load({at, end}, size_max, bits);
