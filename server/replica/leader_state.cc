@@ -60,6 +60,7 @@ void LeaderState::apply(const metadata::PartitionImage& image, MonoTime now) {
         }
         follower.is_in_sync = is_member;
         follower.is_joining = follower.is_joining && !is_newer;
+        follower.is_elr = contains(image.elr, follower.id);
     }
     if (is_newer) {
         change_ = Change::none;
@@ -80,9 +81,15 @@ Result<void> LeaderState::check_fetch(const Fetch& fetch) const {
         return Error(Code::unknown_leader_epoch, "broker " + std::to_string(fetch.replica.value()) +
                                                      " is no replica of the partition");
     }
+    // Every broker says which process of it fetches. Who does not is none, and must not make others
+    // believe that a replica has what it has not.
+    if (fetch.broker_epoch == Revision{0}) {
+        return Error(Code::not_leader, "a fetch in the name of broker " +
+                                           std::to_string(fetch.replica.value()) +
+                                           " has no broker epoch");
+    }
     // A request of the process before this one, late on its way (KIP-903).
-    if (fetch.broker_epoch != Revision{0} &&
-        (fetch.broker_epoch < follower->epoch || fetch.broker_epoch < follower->live_epoch)) {
+    if (fetch.broker_epoch < follower->epoch || fetch.broker_epoch < follower->live_epoch) {
         return Error(Code::not_leader,
                      "broker " + std::to_string(fetch.replica.value()) + " fetches with epoch " +
                          std::to_string(fetch.broker_epoch.value()) + ", which is over");
@@ -144,10 +151,11 @@ std::optional<IsrProposal> LeaderState::propose(Offset log_end, Offset high_wate
             return !lags;
         }
         // Uncertain: asked again, so that the answer settles it.
-        const bool joins =
-            follower.is_joining ||
-            (is_eligible(follower) && follower.end != kNoOffset && follower.end >= high_watermark &&
-             follower.end >= epoch_start_ && is_caught_up(follower, now, lag_max));
+        const bool joins = follower.is_joining ||
+                           (is_eligible(follower) && follower.end != kNoOffset &&
+                            follower.end >= high_watermark && follower.end >= epoch_start_ &&
+                            std::max(follower.log_start, Offset{0}) >= log_start_ &&
+                            is_caught_up(follower, now, lag_max));
         proposal.is_expansion = proposal.is_expansion || joins;
         return joins;
     };
@@ -171,6 +179,17 @@ std::optional<IsrProposal> LeaderState::propose(Offset log_end, Offset high_wate
     proposal.partition_epoch = partition_epoch_;
     change_ = Change::in_flight;
     return proposal;
+}
+
+Offset LeaderState::low_watermark(Offset own_log_start) const {
+    Offset low = own_log_start;
+    for (const FollowerProgress& follower : followers_) {
+        // Who is gone and may lead when it is back counts, or the records would be back with it.
+        if (follower.is_live || follower.is_in_sync || follower.is_joining || follower.is_elr) {
+            low = std::min(low, follower.log_start);
+        }
+    }
+    return low;
 }
 
 std::optional<IsrProposal> LeaderState::propose_to_resign(MonoTime now) {

@@ -25,6 +25,7 @@ struct FollowerProgress {
     BrokerId id;
     bool is_in_sync = false; // member of the ISR as committed
     bool is_joining = false; // an ISR that has it was asked for, and may be committed
+    bool is_elr = false;     // eligible leader replica (KIP-966): may lead when the ISR is gone
     bool is_live = false;    // its broker is, as the image says
     Revision live_epoch{};   // of that broker
     Revision epoch{};        // the broker epoch it fetched with last; 0: it did not say
@@ -93,9 +94,14 @@ public:
 
     /// The ISR to ask for, if it should change and no change is in flight: without those that were
     /// not caught up within `lag_max`, with those that have everything below the high watermark and
-    /// this epoch's start. It is in flight then.
+    /// this epoch's start, and have deleted what is below the log start. It is in flight then.
     std::optional<IsrProposal> propose(Offset log_end, Offset high_watermark, MonoTime now,
                                        Duration lag_max);
+    /// Of the leader's log. Who joins with an older one would bring deleted records back if it led.
+    void set_log_start(Offset log_start) { log_start_ = log_start; }
+    /// Below it are no records on any replica that lives or may come to lead (KIP-107); kNoOffset:
+    /// one of them has not said where its log starts.
+    [[nodiscard]] Offset low_watermark(Offset own_log_start) const;
     /// The same for a leader whose log is broken: the ISR without it, if that has a member.
     std::optional<IsrProposal> propose_to_resign(MonoTime now);
     /// The metadata said no or that there is nothing to change: success and store_conflict. Any
@@ -131,6 +137,7 @@ private:
     Offset epoch_start_;
     uint32_t isr_size_ = 0; // as committed, the leader with it
     bool has_elr_ = false;
+    Offset log_start_{0};
     std::vector<FollowerProgress> followers_;
     std::vector<BrokerId> order_; // of the assignment, the leader with it
     Change change_ = Change::none;

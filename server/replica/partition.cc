@@ -141,6 +141,9 @@ std::optional<IsrProposal> Partition::propose_isr(MonoTime now) {
     if (!leading_) {
         return std::nullopt;
     }
+    if (log_) {
+        leading_->set_log_start(log_->log_start_offset());
+    }
     std::optional<IsrProposal> proposal =
         !log_ || offline_
             ? leading_->propose_to_resign(now)

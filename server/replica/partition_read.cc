@@ -63,6 +63,12 @@ Result<PartitionResult> Partition::read(const PartitionRequest& request, const R
             return PartitionResult(std::move(result));
         }
     }
+    if (op.fetch_offset > log_->log_end_offset() && !leading_) {
+        // This follower is behind, or its disk was replaced: only the leader knows whether there is
+        // such an offset. "Out of range" would make a consumer begin anew somewhere (KIP-392).
+        return Error(Code::not_leader, name_ + ": this follower ends at offset " +
+                                           std::to_string(log_->log_end_offset().value()));
+    }
     if (op.fetch_offset < log_->log_start_offset() || op.fetch_offset > log_->log_end_offset()) {
         return out_of_range(": offset " + std::to_string(op.fetch_offset.value()) +
                             " is outside [" + std::to_string(log_->log_start_offset().value()) +
@@ -187,6 +193,13 @@ Result<Offset> Partition::delete_records_start(const PartitionRequest& request,
                                                const DeleteRecordsOp& op) {
     QT_TRY(check_request(request));
     const Offset high = high_watermark();
+    if ((op.before_offset == Offset{-1} || op.before_offset > high) &&
+        op.before_offset <= log_->log_end_offset() && !is_settled_leader()) {
+        // The leader before may have told of a higher one (KIP-207): "out of range" would be wrong,
+        // and final, and "all" would be too little.
+        return Error(Code::offset_not_available,
+                     name_ + ": the leader does not know the high watermark yet");
+    }
     const Offset before = op.before_offset == Offset{-1} ? high : op.before_offset;
     if (before < Offset{0} || before > high) {
         return Error(Code::offset_out_of_range,
@@ -197,8 +210,8 @@ Result<Offset> Partition::delete_records_start(const PartitionRequest& request,
     return before;
 }
 
-// Answered when all live replicas have deleted, or the records would come back with the next leader
-// (KIP-107).
+// Answered when all replicas that live or may lead have deleted, or the records would come back
+// with the next leader (KIP-107).
 void Partition::delete_records(const PartitionRequest& request, const DeleteRecordsOp& op,
                                CoreId from, Outbox& out) {
     const Result<Offset> before = delete_records_start(request, op);
@@ -217,17 +230,9 @@ void Partition::delete_records(const PartitionRequest& request, const DeleteReco
     advance(out);
 }
 
-// Of all live replicas.
 Offset Partition::low_watermark() const {
-    Offset low = log_->log_start_offset();
-    if (leading_) {
-        for (const FollowerProgress& follower : leading_->followers()) {
-            if (follower.is_live) {
-                low = std::min(low, follower.log_start);
-            }
-        }
-    }
-    return low;
+    const Offset own = log_->log_start_offset();
+    return leading_ ? leading_->low_watermark(own) : own;
 }
 
 void Partition::settle_deletions(Outbox& out) {

@@ -175,7 +175,7 @@ TEST_CASE("leader: fetches of strangers and of an earlier process of a broker ar
     CHECK(f.fetch(2, 20, 20, 1, 101) == Code::not_leader);      // KIP-903: 102 is live
     CHECK(f.fetch(2, 20, 20, 1, 105) == Code::internal);        // newer than the image here
     CHECK(f.fetch(2, 20, 20, 1, 102) == Code::not_leader);
-    CHECK(f.fetch(3, 20, 20, 1, 0) == Code::internal); // before version 15: not checked
+    CHECK(f.fetch(3, 20, 20, 1, 0) == Code::not_leader); // forged, or from before version 15
 }
 
 TEST_CASE("leader: a follower that came back empty counts from where it is now") {

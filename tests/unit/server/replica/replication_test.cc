@@ -486,6 +486,14 @@ TEST_CASE("replication: a leader that does not know the high watermark yet says 
     REQUIRE_FALSE(latest);
     CHECK(latest.error().code == Code::offset_not_available);
     CHECK(c.call(2, ListOffsetOp{-2, Isolation::read_uncommitted}));
+    // Nor can it say yet that an offset is beyond what may be deleted, or how much "all" is.
+    for (const Offset before : {Offset(3), Offset(-1)}) {
+        const auto deleted = c.call(2, DeleteRecordsOp{before});
+        REQUIRE_FALSE(deleted);
+        CHECK(deleted.error().code == Code::offset_not_available);
+    }
+    CHECK(c.call(2, DeleteRecordsOp{Offset(4)}).error().code == Code::offset_out_of_range);
+    CHECK(c.log(2).log_start_offset() == Offset(0));
     c.tell(1);
     c.sync(1, 2);
     CHECK(c.partition(2).is_settled_leader());
@@ -608,6 +616,10 @@ TEST_CASE("replication: a follower answers consumers that may ask it, up to its 
     const auto& read = std::get<ReadResult>(*result);
     CHECK(read.high_watermark == Offset(2));
     CHECK(read.range.size == read.first_batch_size);
+    // Whether there is more than it has, only the leader knows (KIP-392).
+    op.fetch_offset = Offset(4);
+    CHECK(c.call(2, op).error().code == Code::not_leader);
+    CHECK(c.call(1, op).error().code == Code::offset_out_of_range);
     CHECK(c.call(2, DescribeOp{}));
     CHECK(c.call(2, ProducersOp{}));
     CHECK_FALSE(c.call(2, ListOffsetOp{-1, Isolation::read_uncommitted}));
@@ -706,7 +718,7 @@ TEST_CASE("replication: a throttled follower that is not in sync waits for the r
     CHECK_FALSE(c.partition(2).is_throttled_follower());
 }
 
-TEST_CASE("replication: a deletion is not confirmed before all live replicas have it (KIP-107)") {
+TEST_CASE("replication: a deletion is confirmed when no replica can bring it back (KIP-107)") {
     Cluster c;
     c.produce(1, 1, 10);
     c.flush(1);
@@ -717,7 +729,22 @@ TEST_CASE("replication: a deletion is not confirmed before all live replicas hav
     SUBCASE("one dies") {
         c.partition(1).set_broker(BrokerId(2), false, Revision(0));
         c.partition(1).expire(c.now, c[1].out);
-        CHECK(c.answer(1, deletion).value());
+        CHECK_FALSE(c.answer(1, deletion)); // it may lead when it is back
+        c.set_isr({1});
+        c.image().elr = {BrokerId(2)};
+        c.partition(1).apply(c.topic, c.now, c[1].out);
+        CHECK_FALSE(c.answer(1, deletion)); // so it may now
+        c.image().elr.clear();
+        c.image().partition_epoch++;
+        c.partition(1).apply(c.topic, c.now, c[1].out);
+        REQUIRE(c.answer(1, deletion).value());
+        // When it is back it has to delete before it is in sync.
+        c.partition(1).set_broker(BrokerId(2), true, Revision(1));
+        CHECK(c.fetch(2, 1) == "nothing");
+        CHECK_FALSE(c.partition(1).propose_isr(c.now));
+        CHECK(c.log(2).log_start_offset() == Offset(10));
+        CHECK(c.fetch(2, 1) == "nothing");
+        CHECK(c.partition(1).propose_isr(c.now));
     }
     SUBCASE("it takes too long") {
         CHECK(c.partition(1).has_parked());
