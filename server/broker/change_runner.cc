@@ -23,7 +23,9 @@ void ChangeRunner::decide(Token token, Change& change, const metadata::Image& im
     change.attempts++;
     change.decide_at = kMonoNever;
     port::StoreTransaction transaction = change.operation->decide(image, random);
-    if (transaction.writes.empty()) {
+    // Guards alone: what was refused is so only if the store still has what was read. This broker's
+    // image may be older than a change that another one has acknowledged already.
+    if (transaction.writes.empty() && transaction.guards.empty()) {
         finish(token, {});
         return;
     }

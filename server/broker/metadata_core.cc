@@ -328,7 +328,7 @@ void MetadataCore::on_store_committed(Token token, Result<Revision> result) {
     QT_ASSERT(found != nullptr);
     const Commit commit = *found;
     commits_.erase(token);
-    if (result && !is_applied(commit, *result)) {
+    if (result && !commit.is_check && !is_applied(commit, *result)) {
         // The watch may be later than the answer.
         unapplied_.push_back(Unapplied{commit, *result});
         return;
@@ -471,7 +471,8 @@ void MetadataCore::on_mail(std::unique_ptr<port::Mail> mail) {
     }
     case MailKind::commit: {
         auto& commit = static_cast<CommitMail&>(broker_mail);
-        const Token token = commits_.emplace(Commit{broker_mail.from, commit.change});
+        const Token token = commits_.emplace(
+            Commit{broker_mail.from, commit.change, false, commit.transaction.writes.empty()});
         store_.commit(std::move(commit.transaction), token);
         return;
     }
@@ -514,7 +515,8 @@ void MetadataCore::on_turn_end() {
     bool again = true;
     while (again) {
         for (ChangeRunner::Commit& commit : changes_.take_commits()) {
-            const Token token = commits_.emplace(Commit{ports_.id, commit.change});
+            const Token token = commits_.emplace(
+                Commit{ports_.id, commit.change, false, commit.transaction.writes.empty()});
             store_.commit(std::move(commit.transaction), token);
         }
         for (metadata::Controller::Commit& commit : controller_.take_commits()) {

@@ -86,6 +86,7 @@ private:
         CoreId core;
         Token change;
         bool is_controllers = false; // change is one of its batches
+        bool is_check = false;       // it writes nothing, so there is nothing to wait for
     };
     /// A fence for a process that is gone, under way.
     struct Fence {

@@ -230,7 +230,8 @@ port::StoreTransaction CreateTopics::decide(const Image& image, port::Random& ra
             return twice_in_request(topic.name);
         }
         QT_TRY(check_topic_name(topic.name));
-        if (image.topic(topic.name) != nullptr) {
+        if (const TopicImage* there = image.topic(topic.name)) {
+            units.push_back({{{topic_key(topic.name), there->mod_revision}}, {}, {}});
             return Error(Code::topic_exists, "topic '" + topic.name + "' already exists");
         }
         QT_TRY_ASSIGN(created.configs, config::make_topic_overrides(topic.configs));
@@ -314,6 +315,9 @@ port::StoreTransaction DeleteTopics::decide(const Image& image, port::Random&) {
                 Error(Code::unknown_topic_id, "no topic has the id " + to_string(asked.id));
         } else {
             result.error = Error(Code::unknown_topic, "topic '" + asked.name + "' does not exist");
+            if (transaction.guards.size() < writes_max() / 2) {
+                transaction.guards.push_back({topic_key(asked.name), Revision{0}});
+            }
         }
         found[i] = topic;
     }
@@ -330,7 +334,8 @@ port::StoreTransaction DeleteTopics::decide(const Image& image, port::Random&) {
         }
         // Keys of the topic, and one entry of the trash that makes room for it.
         constexpr size_t kWritesMax = 4;
-        if (writes_max() - kWritesMax < transaction.writes.size()) {
+        if (writes_max() - kWritesMax < transaction.writes.size() ||
+            writes_max() - kWritesMax < transaction.guards.size()) {
             break; // the others in the next part
         }
         deciding_.push_back(i);
@@ -358,7 +363,7 @@ port::StoreTransaction DeleteTopics::decide(const Image& image, port::Random&) {
         trashed--;
     }
     if (deciding_.empty()) {
-        return delete_rest();
+        return rest_.empty() ? transaction : delete_rest();
     }
     if (transaction.writes.size() + rest_deciding_.size() <= writes_max()) {
         transaction.writes.insert(transaction.writes.end(), rest_deciding_.begin(),

@@ -29,7 +29,7 @@ WriteParts::WriteParts(std::vector<WriteUnit> units, size_t max) {
         writes += unit.first.size() + unit.last.size();
         guards += unit.guards.size();
     }
-    if (writes == 0) {
+    if (writes == 0 && guards == 0) {
         return;
     }
     if (writes <= max && guards <= max) {

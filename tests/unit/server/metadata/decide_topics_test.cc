@@ -269,6 +269,30 @@ TEST_CASE("delete: partitions or configs that appear meanwhile are a conflict, n
     CHECK(world.store.snapshot().entries.size() == 7); // three live brokers, one trash
 }
 
+TEST_CASE("create and delete: what is refused for what an old image shows is decided again") {
+    World world;
+    create(world, sized("there", 1, 1));
+    CreateTopics again({sized("there", 1, 1)}, false, world.config);
+    const port::StoreTransaction exists = again.decide(*world.image, world.random);
+    DeleteTopics remove({{"missing", {}}});
+    const port::StoreTransaction missing = remove.decide(*world.image, world.random);
+    CHECK(exists.writes.empty());
+    CHECK(missing.writes.empty());
+    CHECK(world.store.commit(exists)); // nothing has changed: so it is
+    CHECK(world.store.commit(missing));
+
+    DeleteTopics other({{"there", {}}});
+    world.run(other);
+    create(world, sized("missing", 1, 1));
+    CHECK(world.store.commit(exists).error().code == Code::store_conflict);
+    CHECK(world.store.commit(missing).error().code == Code::store_conflict);
+    world.run(again);
+    CHECK_FALSE(again.results().at(0).error);
+    world.run(remove);
+    CHECK_FALSE(remove.results().at(0).error);
+    CHECK(world.image->topic("missing") == nullptr);
+}
+
 TEST_CASE("delete: trash has a bound, new entries stay") {
     World world;
     std::vector<port::StoreWrite> old;
