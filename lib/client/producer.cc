@@ -441,6 +441,11 @@ bool Producer::send_round(MonoTime now, Outbox& out) {
             cluster_.metadata().refresh_soon(now);
             continue;
         }
+        // A new leader that gets a batch before those the old one refuses may know nothing of this
+        // producer yet, and then takes any sequence: what is sent again would be out of order.
+        if (batcher.in_flight_count() > 0 && partition.sent_to != leader) {
+            continue;
+        }
         if (!cluster_.ready(leader, now, out)) {
             if (cluster_.metadata().find_broker(leader) == nullptr) {
                 cluster_.metadata().refresh_soon(now);
@@ -457,6 +462,7 @@ bool Producer::send_round(MonoTime now, Outbox& out) {
         }
         size += batch->bytes.size();
         batcher.sent(*batch);
+        partition.sent_to = leader;
         by_node[leader].push_back({&partition, batch->id});
     }
     next_active_ = count == 0 ? 0 : (next_active_ + 1) % count;

@@ -77,6 +77,7 @@ private:
         PartitionSequence sequence;
         /// The first batch behind a gap in the sequences: it and what follows needs new ones.
         uint64_t reset_from = kNoReset;
+        int32_t sent_to = -1;   // the broker that what is in flight went to
         bool is_active = false; // in active_
     };
     struct Topic {

@@ -131,6 +131,7 @@ public:
     std::deque<Fetched> fetched;
     std::deque<GroupAsked> group_asked;
     int32_t partition_count = 1;
+    int32_t leader = 1; // of all partitions; whoever that is, this class plays it
     bool is_up = true;
     size_t connect_count = 0;
 
@@ -231,17 +232,20 @@ private:
 
     [[nodiscard]] protocol::MetadataResponse metadata() const {
         protocol::MetadataResponse response;
-        auto& broker = response.brokers.emplace_back();
-        broker.node_id = 1;
-        broker.host = "localhost";
-        broker.port = 9092;
+        for (int32_t id = 1; id <= leader; id++) {
+            auto& broker = response.brokers.emplace_back();
+            broker.node_id = id;
+            broker.host = "localhost";
+            broker.port = 9091 + id;
+        }
         auto& topic = response.topics.emplace_back();
         topic.name = "t";
         topic.topic_id = topic_id_;
         for (int32_t i = 0; i < partition_count; i++) {
             auto& partition = topic.partitions.emplace_back();
             partition.partition_index = i;
-            partition.leader_id = 1;
+            partition.leader_id = leader;
+            partition.leader_epoch = leader;
         }
         return response;
     }

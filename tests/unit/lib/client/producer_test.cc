@@ -117,6 +117,27 @@ TEST_CASE("producer: after a lost connection all goes again, in order, under the
     CHECK(world.delivered() == "0=-1 1=1 2=2");
 }
 
+TEST_CASE("producer: a new leader gets nothing before the old one has answered") {
+    World world;
+    world.send({"a", "b"});
+    world.broker.leader = 2;
+    world.producer.cluster().metadata().refresh_soon(world.now);
+    world.wait();
+    world.send({"c"});
+    // It may not know the producer, and would take c as the first of it.
+    CHECK(world.in_flight() == "a:0/0 b:0/1");
+    world.answer(KafkaError::not_leader_or_follower);
+    world.answer(KafkaError::not_leader_or_follower);
+    world.wait();
+    CHECK(world.in_flight() == "a:0/0");
+    world.answer(KafkaError::none, 0);
+    CHECK(world.in_flight() == "b:0/1");
+    world.answer(KafkaError::none, 1);
+    CHECK(world.in_flight() == "c:0/2");
+    world.answer(KafkaError::none, 2);
+    CHECK(world.delivered() == "0=0 1=1 2=2");
+}
+
 TEST_CASE("producer: a record that is too large takes no sequence from those behind it") {
     World world;
     world.send({"a", "b", "c"});
