@@ -142,17 +142,35 @@ void Checker::on_epoch(uint16_t number, int64_t offset, int32_t epoch) {
     }
 }
 
+Checker::Known Checker::known(uint16_t number, int32_t epoch) const {
+    const Partition& partition = partitions_[number];
+    Known known = partition.known;
+    known.epoch = epoch;
+    if (const auto told = partition.in_epoch.find(epoch); told != partition.in_epoch.end()) {
+        known.epoch_high_watermark = told->second.high_watermark;
+        known.epoch_log_start = told->second.log_start;
+    }
+    return known;
+}
+
 void Checker::on_watermarks(uint16_t number, Known before, int64_t high_watermark,
                             int64_t log_start) {
     Partition& partition = partitions_[number];
-    if (high_watermark < before.high_watermark && !is_replicated_) {
+    const int64_t high_min = is_replicated_ ? before.epoch_high_watermark : before.high_watermark;
+    if (high_watermark < high_min) {
         violate(partition, "the high watermark is " + std::to_string(high_watermark) +
-                               ", but offsets below " + std::to_string(before.high_watermark) +
+                               ", but offsets below " + std::to_string(high_min) +
                                " were acknowledged or readable");
     }
-    if (log_start < before.log_start && !is_replicated_) {
-        violate(partition, "the log start fell from " + std::to_string(before.log_start) + " to " +
+    const int64_t start_min = is_replicated_ ? before.epoch_log_start : before.log_start;
+    if (log_start < start_min) {
+        violate(partition, "the log start fell from " + std::to_string(start_min) + " to " +
                                std::to_string(log_start));
+    }
+    if (before.epoch >= 0) {
+        Known& told = partition.in_epoch[before.epoch];
+        told.high_watermark = std::max(told.high_watermark, high_watermark);
+        told.log_start = std::max(told.log_start, log_start);
     }
     if (log_start > partition.known.log_start && !may_start_at(number, log_start)) {
         violate(partition, "the log starts at " + std::to_string(log_start) +

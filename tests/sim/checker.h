@@ -5,11 +5,13 @@
 //   no duplicates         a value of an idempotent producer has one offset
 //   order                 values of an idempotent producer have offsets in the order of sending
 //   nothing invented      every value was sent to that partition by that time
-//   high watermark        never falls, and is above all that is acknowledged; of a cluster the end
-//                         that ListOffsets tells: a new leader's fetches may show an older one for
-//                         a moment
-//   log start             never falls, and rises only to what DeleteRecords asked for, or over
-//                         records that are older than retention.ms
+//   high watermark        never falls, and is above all that is acknowledged. In a cluster fetches
+//                         show one that never falls within a leader epoch (a new leader learns what
+//                         is committed from its followers), and ListOffsets an end above all that
+//                         is acknowledged (KIP-207)
+//   log start             never falls, in a cluster within a leader epoch, and below what was told
+//                         to be deleted in none; it rises only to what DeleteRecords asked for, or
+//                         over records that are older than retention.ms
 //   one leader an epoch   who acknowledged an offset led in the epoch that its batch has; epochs
 //                         never fall along a log, and an offset keeps its epoch
 //   nothing is lost       an audit reads each partition from log start to high watermark
@@ -50,17 +52,21 @@ public:
     /// What is certain when a request is sent, so that its answer may not be behind it.
     struct Known {
         int64_t high_watermark = 0;
-        int64_t log_start = 0;
+        int64_t log_start = 0; // in a cluster: DeleteRecords was answered
+        int32_t epoch = -1;    // the leader epoch that the request names; -1: none, or one broker
+        int64_t epoch_high_watermark = 0; // ... and what that leader told before
+        int64_t epoch_log_start = 0;
     };
 
-    /// Leaders change: see high watermark above; so may the log start, since
-    /// DeleteRecords is answered before the followers have deleted.
+    /// Leaders change: see high watermark and log start above.
     void set_replicated() { is_replicated_ = true; }
     /// ListOffsets told where the log ends.
     void on_end(uint16_t partition, Known before, int64_t end);
 
     /// What is certain when a request is sent: its answer may not be behind it.
     [[nodiscard]] Known known(uint16_t partition) const { return partitions_[partition].known; }
+    /// ... of a request that only the leader of that epoch answers.
+    [[nodiscard]] Known known(uint16_t partition, int32_t epoch) const;
     void on_watermarks(uint16_t partition, Known before, int64_t high_watermark, int64_t log_start);
     void on_delete_asked(uint16_t partition, int64_t offset);
     void on_delete_done(uint16_t partition, int64_t low_watermark);
@@ -93,6 +99,7 @@ private:
         std::map<int64_t, std::string> led;     // by offset: who acknowledged it; not read yet
         std::map<int64_t, int32_t> epochs;      // by offset
         std::map<int32_t, std::string> leaders; // by epoch
+        std::map<int32_t, Known> in_epoch;      // what its leader told in fetches
     };
     void place(uint16_t partition, int64_t offset, Value value, const char* how);
     void note_leader(Partition& partition, int64_t offset, int32_t epoch,

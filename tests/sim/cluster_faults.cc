@@ -8,6 +8,10 @@ namespace {
 
 using Kind = PlannedFault::Kind;
 
+// How long an operator waits for the cluster before a disk is put back, or the next broker
+// restarted.
+constexpr Duration kSettleMax = 10s;
+
 } // namespace
 
 ClusterFaults::ClusterFaults(Setup setup)
@@ -48,8 +52,13 @@ void ClusterFaults::begin(const PlannedFault& fault) {
         machine.pause(fault.length);
         return;
     case Kind::wipe:
+        static_cast<void>(replace_disk(machine, true));
+        return;
     case Kind::backup:
-        replace_disk(machine, fault.kind == Kind::wipe);
+        // Told from what it was by the count of starts, so it starts once more in between.
+        machine.take_backup();
+        machine.kill();
+        restore_backup(machine, world_.now() + kSettleMax);
         return;
     case Kind::clock:
         machine.jump_clock();
@@ -181,17 +190,24 @@ void ClusterFaults::break_sync(Machine& machine) {
 
 // Nobody replaces a disk while it may hold what no other has: all others of each partition must
 // be in the ISR, and the one that had its disk replaced last must be back.
-void ClusterFaults::replace_disk(Machine& machine, bool is_empty) {
+bool ClusterFaults::replace_disk(Machine& machine, bool is_empty) {
     if (!is_settled_() || !is_replicated_()) {
-        return;
+        return false;
     }
     if (is_empty) {
         machine.wipe();
-    } else if (!machine.has_old_backup()) {
-        machine.take_backup();
     } else {
         machine.restore_backup();
     }
+    return true;
+}
+
+void ClusterFaults::restore_backup(Machine& machine, MonoTime limit) {
+    world_.after(world_.between(100ms, 1s), [this, &machine, limit] {
+        if (world_.now() < limit && !(machine.has_old_backup() && replace_disk(machine, false))) {
+            restore_backup(machine, limit);
+        }
+    });
 }
 
 void ClusterFaults::roll(size_t index) {
@@ -200,7 +216,7 @@ void ClusterFaults::roll(size_t index) {
     }
     Machine& machine = *machines_[index];
     machine.stop_gracefully();
-    roll_on(index, world_.now() + 10s);
+    roll_on(index, world_.now() + kSettleMax);
 }
 
 void ClusterFaults::roll_on(size_t index, MonoTime limit) {

@@ -35,7 +35,9 @@ private:
     LinkList between_halves(uint32_t bits);
     void cut_store(HostId host, Duration length);
     void break_sync(Machine& machine);
-    void replace_disk(Machine& machine, bool is_empty);
+    /// False: not now.
+    bool replace_disk(Machine& machine, bool is_empty);
+    void restore_backup(Machine& machine, MonoTime limit);
     void roll(size_t index);
     void roll_on(size_t index, MonoTime limit);
 

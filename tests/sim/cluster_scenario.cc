@@ -3,6 +3,7 @@
 #include "server/metadata/replay.h"
 #include "tests/sim/cluster_faults.h"
 #include "tests/sim/coordination.h"
+#include "tests/sim/forger.h"
 #include "tests/sim/library_consumer.h"
 #include "tests/sim/library_producer.h"
 #include "tests/sim/replica_audit.h"
@@ -226,6 +227,10 @@ private:
         if (random.chance(600'000)) {
             library_consumer_ = std::make_unique<LibraryConsumer>(client_, places_);
         }
+        if (random.chance(300'000)) {
+            forger_ =
+                std::make_unique<Forger>(client_, places_, static_cast<int32_t>(machines_.size()));
+        }
         const uint64_t readers = 1 + random.below(2);
         for (uint64_t i = 0; i < readers; i++) {
             readers_.push_back(std::make_unique<Reader>(client_, places_, false));
@@ -244,6 +249,9 @@ private:
         }
         if (library_consumer_) {
             library_consumer_->start();
+        }
+        if (forger_) {
+            forger_->start();
         }
         coordination_->start();
     }
@@ -395,15 +403,24 @@ private:
         for (const PartitionPlace& place : places_) {
             const metadata::TopicImage* const topic = now->topic(place.topic);
             QT_ASSERT(topic != nullptr);
+            const auto& partition = topic->partitions[static_cast<size_t>(place.index)];
+            AuditedLog expected;
             std::vector<ReplicaDisk> disks;
-            for (const BrokerId id : topic->partitions[static_cast<size_t>(place.index)].replicas) {
+            for (const BrokerId id : partition.replicas) {
+                if (id == partition.leader) {
+                    expected.leader = disks.size();
+                }
                 disks.push_back({"broker " + std::to_string(id.value()),
                                  &machines_[static_cast<size_t>(id.value() - 1)]->device()});
             }
             const Checker::Known known = checker_.known(place.number);
+            expected.start_min = known.log_start;
+            expected.high_watermark = known.high_watermark;
+            expected.may_start_at = [&](int64_t offset) {
+                return checker_.may_start_at(place.number, offset);
+            };
             std::optional<std::string> wrong =
-                compare_replicas(place.topic + "-" + std::to_string(place.index), disks,
-                                 known.log_start, known.high_watermark, true);
+                compare_replicas(place.topic + "-" + std::to_string(place.index), disks, expected);
             if (wrong) {
                 return wrong;
             }
@@ -429,6 +446,7 @@ private:
     std::vector<std::unique_ptr<Producer>> producers_;
     std::unique_ptr<LibraryProducer> library_producer_; // in most seeds
     std::unique_ptr<LibraryConsumer> library_consumer_; // may be absent
+    std::unique_ptr<Forger> forger_;                    // may be absent
     std::vector<std::unique_ptr<Reader>> readers_;
     std::vector<std::unique_ptr<Reader>> audits_;
     Duration horizon_{};

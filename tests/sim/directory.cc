@@ -41,7 +41,12 @@ std::string Directory::address(int32_t broker) const {
 
 std::string Directory::leader(const std::string& topic, int32_t index) const {
     const auto at = leaders_.find({topic, index});
-    return at == leaders_.end() ? std::string() : address(at->second);
+    return at == leaders_.end() ? std::string() : address(at->second.broker);
+}
+
+int32_t Directory::leader_epoch(const std::string& topic, int32_t index) const {
+    const auto at = leaders_.find({topic, index});
+    return at == leaders_.end() ? -1 : at->second.epoch;
 }
 
 void Directory::refresh() {
@@ -70,8 +75,8 @@ void Directory::ask() {
         }
         for (const auto& topic : answer->topics) {
             for (const auto& partition : topic.partitions) {
-                leaders_[{std::string(topic.name.value_or("")), partition.partition_index}] =
-                    partition.leader_id;
+                leaders_[{std::string(topic.name.value_or("")), partition.partition_index}] = {
+                    partition.leader_id, partition.leader_epoch};
             }
         }
         line_.next_later(kInterval);

@@ -21,6 +21,8 @@ public:
     void refresh();
     /// Of the leader; empty: unknown.
     [[nodiscard]] std::string leader(const std::string& topic, int32_t index) const;
+    /// Of that leader, from the same answer; -1: unknown.
+    [[nodiscard]] int32_t leader_epoch(const std::string& topic, int32_t index) const;
     /// Of some broker, which may be dead.
     [[nodiscard]] std::string any();
     [[nodiscard]] std::string address(int32_t broker) const;
@@ -32,7 +34,11 @@ private:
     World& world_;
     std::vector<std::string> addresses_;
     ClientLine line_;
-    std::map<std::pair<std::string, int32_t>, int32_t> leaders_; // of topic and index
+    struct Leader {
+        int32_t broker = -1;
+        int32_t epoch = -1;
+    };
+    std::map<std::pair<std::string, int32_t>, Leader> leaders_; // of topic and index
     std::map<int32_t, std::string> brokers_;
 };
 

@@ -63,13 +63,6 @@ void LibraryProducer::step() {
 void LibraryProducer::take_deliveries() {
     for (const client::DeliveredBatch& batch : machine_.take_deliveries()) {
         world_.trace("delivered", batch.tags.size(), static_cast<uint64_t>(batch.base_offset));
-        if (!batch.result && client_.directory != nullptr &&
-            batch.result.error().code == Code::timed_out) {
-            // After a change of leaders it sometimes says that it does not know what became of a
-            // batch. That is honest, though a wait would have told.
-            world_.trace("given_up", batch.tags.size());
-            continue;
-        }
         if (!batch.result) {
             world_.violate("the library's producer gave up " + to_text(batch.tags.front()) + ": " +
                            to_string(batch.result.error()));

@@ -96,7 +96,7 @@ void Operator::next() {
         return;
     }
     if (!has_topics()) {
-        ask_create(topics_[created_], [this] { created_++; });
+        ask_create(topics_[created_], [this](bool) { created_++; });
         return;
     }
     const auto doubt = std::find_if(churns_.begin(), churns_.end(),
@@ -134,17 +134,22 @@ void Operator::next() {
         churn.generation++;
     }
     churn.in_doubt = true;
+    churn.tries++;
     if (churn.is_there) {
         ask_delete(churn);
     } else {
-        ask_create(Topic{churn.name, 2, {}, churn_replication_factor_}, [&churn] {
+        ask_create(Topic{churn.name, 2, {}, churn_replication_factor_}, [this, &churn](bool was) {
+            if (was && churn.tries == 1) {
+                world_.violate("CreateTopics " + churn.name + ": it exists, but was deleted");
+            }
             churn.is_there = true;
             churn.in_doubt = false;
+            churn.tries = 0;
         });
     }
 }
 
-void Operator::ask_create(const Topic& topic, std::function<void()> on_done) {
+void Operator::ask_create(const Topic& topic, std::function<void(bool was_there)> on_done) {
     protocol::CreateTopicsRequest request;
     request.timeout_ms = kTimeoutMs;
     auto& item = request.topics.emplace_back();
@@ -171,7 +176,7 @@ void Operator::ask_create(const Topic& topic, std::function<void()> on_done) {
                 client_.directory != nullptr &&
                 error == static_cast<int16_t>(KafkaError::invalid_replication_factor);
             if (error == 0 || error == static_cast<int16_t>(KafkaError::topic_already_exists)) {
-                on_done();
+                on_done(error != 0);
             } else if (!is_retriable(error) && !is_short) {
                 world_.violate("CreateTopics " + name + ": error " + std::to_string(error));
                 return;
@@ -194,6 +199,11 @@ void Operator::ask_delete(Churn& churn) {
         const int16_t error = answer->responses[0].error_code;
         world_.trace("deleted", static_cast<uint64_t>(error));
         if (error == 0 || error == static_cast<int16_t>(KafkaError::unknown_topic_or_partition)) {
+            // Whoever is asked knows of every change that anybody has acknowledged.
+            if (error != 0 && churn.tries == 1) {
+                world_.violate("DeleteTopics " + churn.name + ": it is not there, but was created");
+            }
+            churn.tries = 0;
             churn.is_there = false;
             churn.in_doubt = false;
             churn.has_records = false;

@@ -259,8 +259,8 @@ CLUSTER_PLANTS = {
     # KIP-903: a fetch of a process that is gone counts for the one that lives.
     "old_broker_epoch": (
         "server/replica/leader_state.cc",
-        "(fetch.broker_epoch < follower->epoch || fetch.broker_epoch < follower->live_epoch)) {",
-        "fetch.broker_epoch < Revision{0}) {",
+        "if (fetch.broker_epoch < follower->epoch || fetch.broker_epoch < follower->live_epoch) {",
+        "if (fetch.broker_epoch < Revision{0}) {",
     ),
     # KIP-903: whoever was a replica once is added, though another process has its id now.
     "join_unfenced": (
@@ -271,9 +271,8 @@ CLUSTER_PLANTS = {
     # A follower joins the ISR before it has all that is committed.
     "joins_too_early": (
         "server/replica/leader_state.cc",
-        "follower.end != kNoOffset && follower.end >= high_watermark &&\n"
-        "             follower.end >= epoch_start_ &&",
-        "follower.end != kNoOffset &&",
+        "follower.end >= high_watermark && follower.end >= epoch_start_ &&\n",
+        "follower.end >= std::min(high_watermark, Offset{0}) &&\n",
     ),
     # A follower's high watermark is its leader's, whatever it has itself.
     "follower_hw_ahead": (
@@ -329,6 +328,111 @@ CLUSTER_PLANTS = {
         "    release_waiters(Code::not_leader, out);\n}\n\nvoid Partition::set_broker",
         "    high_watermark_ = log_ ? log_->log_end_offset() : high_watermark_;\n"
         "    advance(out);\n}\n\nvoid Partition::set_broker",
+    ),
+    # A broker takes its session with the store to last a minute longer than the store does.
+    "stale_lease": (
+        "server/broker/membership.cc",
+        "    session_valid_until_ = valid_until;\n",
+        "    session_valid_until_ = valid_until + std::chrono::minutes(1);\n",
+    ),
+    # A change of the ISR whose answer was lost is taken for one that was refused.
+    "lost_txn_answer": (
+        "server/replica/leader_state.cc",
+        "if (!result && result.error().code != Code::store_conflict) {",
+        "if (!result && result.error().code == Code::internal) {",
+    ),
+    # Whoever says that he is a replica is one, without a broker epoch too.
+    "forged_replica": (
+        "server/replica/leader_state.cc",
+        "    if (fetch.broker_epoch == Revision{0}) {\n",
+        "    if (fetch.broker_epoch < Revision{0}) {\n",
+    ),
+    # KIP-207: a new leader tells an end before it knows what is committed.
+    "end_unsettled": (
+        "server/replica/partition_read.cc",
+        "if ((op.timestamp_ms == kLatest || is_by_record) && !is_settled_leader()) {",
+        "if (is_by_record && high_watermark() < Offset{0}) {",
+    ),
+    # ... and refuses for good to delete what is above the high watermark it knows.
+    "delete_unsettled": (
+        "server/replica/partition_read.cc",
+        "op.before_offset <= log_->log_end_offset() && !is_settled_leader()) {",
+        "op.before_offset < Offset{-1}) {",
+    ),
+    # KIP-107: DeleteRecords is answered before the followers have deleted.
+    "deletion_unconfirmed": (
+        "server/replica/leader_state.cc",
+        "if (follower.is_live || follower.is_in_sync || follower.is_joining || follower.is_elr) {",
+        "if (follower.end < kNoOffset) {",
+    ),
+    # ... and followers do not delete at all.
+    "log_start_unheard": (
+        "server/replica/partition_follower.cc",
+        "        if (fetched.log_start > log_->log_start_offset() &&\n",
+        "        if (fetched.log_start < kNoOffset &&\n",
+    ),
+    # A follower whose log diverges counts as having what it asks for.
+    "diverging_counts": (
+        "server/replica/partition_read.cc",
+        "            {op.replica->id, op.replica->broker_epoch, op.fetch_offset, "
+        "op.replica->log_start}));\n    }\n",
+        "            {op.replica->id, op.replica->broker_epoch, op.fetch_offset, "
+        "op.replica->log_start}));\n"
+        "        leading_->on_fetch(\n"
+        "            {op.replica->id, op.replica->broker_epoch, op.fetch_offset, "
+        "op.replica->log_start},\n"
+        "            log_->log_end_offset(), now);\n    }\n",
+    ),
+    # A broker refuses for what its image shows, old as it may be.
+    "refusal_unchecked": (
+        "server/metadata/decide_topics.cc",
+        "            units.push_back({{{topic_key(topic.name), there->mod_revision}}, {}, {}});\n",
+        "            static_cast<void>(there);\n",
+    ),
+    # A cut is not written down: after a crash old notes say that more was synced.
+    "cut_unnoted": (
+        "server/storage/log_replicated.cc",
+        "    QT_TRY(note_truncation(offset, holds == nullptr ? offset : holds->base_offset()));\n",
+        "    static_cast<void>(holds);\n",
+    ),
+    # Producers are remembered for batches that were cut off.
+    "producers_uncut": (
+        "server/storage/log_replicated.cc",
+        "    hot_->producers = ProducerState();\n"
+        "    QT_TRY_ASSIGN(const Listing listing, list_files());\n"
+        "    QT_TRY(load_producers(listing, now));\n"
+        "    update_summary();\n",
+        "    static_cast<void>(now);\n    update_summary();\n",
+    ),
+    # Leader epochs are remembered for batches that were cut off.
+    "epochs_uncut": (
+        "server/storage/log_replicated.cc",
+        "    epochs_.truncate_at(log_end_);\n",
+        "",
+    ),
+    # A coordinator takes over before its partition's leader knows what is committed.
+    "coordinator_unsettled": (
+        "server/coordinator/shard.cc",
+        "            partition_.is_settled_leader()) {\n",
+        "            partition_.is_leader()) {\n",
+    ),
+    # KIP-101: a leader that has not written in its epoch does not say where that begins.
+    "epoch_start_untold": (
+        "server/replica/partition_read.cc",
+        "    if (epoch <= written || epoch > leader_epoch_ || epoch < LeaderEpoch{0}) {\n",
+        "    if (epoch <= written || epoch >= LeaderEpoch{0}) {\n",
+    ),
+    # KIP-966: when the ISR is gone, any replica counts as an eligible leader.
+    "elr_is_anyone": (
+        "server/metadata/partition_change.cc",
+        "        elected = first_live(&now_.elr);\n",
+        "        elected = first_live(&now_.replicas);\n",
+    ),
+    # A refused batch is forgotten: one sent behind it is taken in its place.
+    "refusal_forgotten": (
+        "server/replica/partition.cc",
+        "            log_->note_refused(op.batch, wall); // it may lead when the next one comes\n",
+        "            static_cast<void>(wall);\n",
     ),
     # A leader does not wait for its followers.
     "followers_ignored": (

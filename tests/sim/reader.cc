@@ -202,7 +202,13 @@ void Reader::ask_fetch(ClientLine& line, const std::vector<size_t>& lanes) {
         partition.partition = lane.place.index;
         partition.fetch_offset = lane.position;
         partition.partition_max_bytes = static_cast<int32_t>(world_.random().between(1, 60'000));
-        asked.push_back({i, client_.checker->known(lane.place.number)});
+        // Some clients name the epoch of the leader they mean, older ones do not (KIP-320).
+        if (client_.directory != nullptr && world_.chance_percent(60)) {
+            partition.current_leader_epoch =
+                client_.directory->leader_epoch(lane.place.topic, lane.place.index);
+        }
+        asked.push_back(
+            {i, client_.checker->known(lane.place.number, partition.current_leader_epoch)});
     }
     const int16_t version = world_.chance_percent(50) ? int16_t{11} : int16_t{12};
     line.stream().ask(request, version,
@@ -236,9 +242,11 @@ void Reader::on_fetched(ClientLine& line, ByteView body, int16_t version,
             const uint16_t number = lane.place.number;
             const std::string& name = client_.checker->name(number);
             if (partition.error_code == static_cast<int16_t>(KafkaError::offset_out_of_range)) {
-                if (client_.directory != nullptr &&
-                    !client_.checker->may_start_at(number, lane.position + 1)) {
-                    // Who leads no more and does not know it may not have what was read elsewhere.
+                // Who leads no more and does not know it may not have what was read elsewhere; who
+                // is asked as the leader of an epoch has all that was committed in it and before.
+                const bool may_be_old = client_.directory != nullptr &&
+                                        (item->known.epoch < 0 || item->known.epoch < lane.epoch);
+                if (may_be_old && !client_.checker->may_start_at(number, lane.position + 1)) {
                     client_.directory->refresh();
                     continue;
                 }
@@ -322,6 +330,7 @@ bool Reader::take_records(Lane& lane, ByteView records, int64_t high_watermark) 
             }
             client_.checker->on_read(lane.place.number, offset, *value);
             client_.checker->on_epoch(lane.place.number, offset, epoch);
+            lane.epoch = epoch;
             lane.position = offset + 1;
         }
         if (Result<void> status = opened->status(); !status) {

@@ -1,6 +1,7 @@
 #include "tests/sim/replica_audit.h"
 
 #include "lib/protocol/record_batch.h"
+#include "server/storage/partition_files.h"
 
 #include <algorithm>
 
@@ -12,7 +13,10 @@ struct StoredBatch {
     int64_t last_offset = 0;
     std::vector<std::byte> bytes;
 };
-using StoredLog = std::map<int64_t, StoredBatch>; // by base offset
+struct StoredLog {
+    int64_t start = 0;                      // as the replica has written it down
+    std::map<int64_t, StoredBatch> batches; // by base offset
+};
 
 void read_file(const std::vector<std::byte>& content, StoredLog& into) {
     protocol::BatchWalker walker{ByteView(content)};
@@ -22,10 +26,17 @@ void read_file(const std::vector<std::byte>& content, StoredLog& into) {
             return; // the end of what was written
         }
         const protocol::BatchHeader& header = (*batch)->header;
-        StoredBatch& stored = into[header.base_offset.value()];
+        StoredBatch& stored = into.batches[header.base_offset.value()];
         stored.last_offset = header.last_offset().value();
         stored.bytes.assign((*batch)->bytes.begin(), (*batch)->bytes.end());
     }
+}
+
+int64_t read_start(const std::vector<std::byte>& content) {
+    const Result<std::string> lines = storage::decode_text_file(ByteView(content));
+    const std::optional<std::string> text =
+        lines ? storage::text_value(*lines, "offset") : std::nullopt;
+    return text ? std::stoll(*text) : 0;
 }
 
 StoredLog read_log(Device& device, const std::string& partition) {
@@ -42,6 +53,8 @@ StoredLog read_log(Device& device, const std::string& partition) {
         for (const auto& [file, inode] : at->second->entries) {
             if (file.ends_with(".log")) {
                 read_file(inode->content, log);
+            } else if (file == storage::kLogStartName) {
+                log.start = read_start(inode->content);
             }
         }
     }
@@ -56,36 +69,54 @@ std::string at_text(int64_t offset) {
 
 std::optional<std::string> compare_replicas(const std::string& partition,
                                             const std::vector<ReplicaDisk>& replicas,
-                                            int64_t log_start, int64_t high_watermark,
-                                            bool is_whole) {
-    StoredLog first;
+                                            const AuditedLog& expected) {
+    std::vector<StoredLog> logs;
+    for (const ReplicaDisk& replica : replicas) {
+        logs.push_back(read_log(*replica.device, partition));
+    }
+    const int64_t leader_start = logs[expected.leader].start;
+    if (leader_start < expected.start_min) {
+        return partition + ": the leader's log starts" + at_text(leader_start) +
+               ", but all below " + std::to_string(expected.start_min) + " was deleted";
+    }
+    std::map<int64_t, const StoredBatch*> all; // of all replicas looked at so far
+    std::map<int64_t, const std::string*> whose;
     for (size_t i = 0; i < replicas.size(); i++) {
-        StoredLog log = read_log(*replicas[i].device, partition);
-        int64_t next = log_start;
-        for (const auto& [base, batch] : log) {
-            if (batch.last_offset < log_start || base >= high_watermark) {
+        const StoredLog& log = logs[i];
+        const std::string& name = replicas[i].name;
+        if (log.start < leader_start || !expected.may_start_at(log.start)) {
+            return partition + ": the log of " + name + " starts" + at_text(log.start) +
+                   ", that of the leader" + at_text(leader_start);
+        }
+        int64_t next = log.start;
+        for (const auto& [base, batch] : log.batches) {
+            if (batch.last_offset < log.start || base >= expected.high_watermark) {
                 continue;
             }
-            if (is_whole && base > next) {
-                return partition + ": " + replicas[i].name + " has a hole" + at_text(next);
+            if (base > next) {
+                return partition + ": " + name + " has a hole" + at_text(next);
             }
             next = batch.last_offset + 1;
-            if (i == 0) {
-                continue;
-            }
-            const auto same = first.find(base);
-            if (same == first.end() || same->second.bytes != batch.bytes) {
-                return partition + ": " + replicas[i].name + " and " + replicas[0].name +
-                       " differ" + at_text(base);
+            const auto [known, is_new] = all.emplace(base, &batch);
+            if (is_new) {
+                whose[base] = &name;
+            } else if (known->second->bytes != batch.bytes) {
+                return partition + ": " + name + " and " + *whose[base] + " differ" + at_text(base);
             }
         }
-        if (is_whole && next < high_watermark) {
-            return partition + ": " + replicas[i].name + " ends" + at_text(next) +
-                   ", but the high watermark is " + std::to_string(high_watermark);
+        if (next < expected.high_watermark) {
+            return partition + ": " + name + " ends" + at_text(next) +
+                   ", but the high watermark is " + std::to_string(expected.high_watermark);
         }
-        if (i == 0) {
-            first = std::move(log);
+    }
+    // Whoever has an offset has it in the same batch: overlapping ones would have met above, unless
+    // they began elsewhere.
+    int64_t end = 0;
+    for (const auto& [base, batch] : all) {
+        if (base < end) {
+            return partition + ": " + *whose[base] + " has another batch" + at_text(base);
         }
+        end = batch->last_offset + 1;
     }
     return std::nullopt;
 }

@@ -4,6 +4,7 @@
 
 #include "tests/sim/sim_device.h"
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -16,11 +17,20 @@ struct ReplicaDisk {
     Device* device = nullptr;
 };
 
-/// Nothing: all is well. `partition`: as its directory is named; `log_start`: nothing below must be
-/// there; `is_whole`: every offset must be there, as in a log that is not compacted.
+struct AuditedLog {
+    size_t leader = 0;                                // which of the replicas
+    int64_t start_min = 0;                            // DeleteRecords has told so
+    std::function<bool(int64_t offset)> may_start_at; // somebody asked to delete up to there
+    int64_t high_watermark = 0;
+};
+
+/// Nothing: all is well. `partition`: as its directory is named, not compacted. Where logs start:
+/// DeleteRecords moves the leader's log start at once and the others' with their next fetches
+/// (KIP-107), so a leader that dies in between leaves replicas with a higher start than the next
+/// leader's. Each holds all from its own start on, which is one somebody asked for; followers do
+/// not stay behind their leader's; and that one is above all that was told to be deleted.
 std::optional<std::string> compare_replicas(const std::string& partition,
                                             const std::vector<ReplicaDisk>& replicas,
-                                            int64_t log_start, int64_t high_watermark,
-                                            bool is_whole);
+                                            const AuditedLog& expected);
 
 } // namespace qtool::sim

@@ -130,7 +130,7 @@ void TxnReader::ask_fetch() {
     request.min_bytes = static_cast<int32_t>(world_.random().between(0, 300));
     request.max_bytes = static_cast<int32_t>(world_.random().between(1, 100'000));
     request.isolation_level = 1;
-    for (const Lane& lane : lanes_) {
+    for (Lane& lane : lanes_) {
         if (lane.is_done ||
             (client_.directory != nullptr &&
              client_.directory->leader(lane.place.topic, lane.place.index) != line_.address())) {
@@ -142,6 +142,11 @@ void TxnReader::ask_fetch() {
         partition.partition = lane.place.index;
         partition.fetch_offset = lane.position;
         partition.partition_max_bytes = static_cast<int32_t>(world_.random().between(1, 30'000));
+        if (client_.directory != nullptr && world_.chance_percent(60)) {
+            partition.current_leader_epoch =
+                client_.directory->leader_epoch(lane.place.topic, lane.place.index);
+        }
+        lane.asked_epoch = partition.current_leader_epoch;
     }
     const int16_t version = world_.chance_percent(50) ? int16_t{11} : int16_t{12};
     line_.stream().ask(request, version,
@@ -165,8 +170,13 @@ void TxnReader::on_fetched(ByteView body, int16_t version) {
                 return;
             }
             const std::string& name = client_.checker->name(lane->place.number);
+            const bool is_out_of_range =
+                partition.error_code == static_cast<int16_t>(KafkaError::offset_out_of_range);
+            // See Reader: who leads no more may not have it.
+            const bool may_be_old = client_.directory != nullptr &&
+                                    (lane->asked_epoch < 0 || lane->asked_epoch < lane->epoch);
             if (partition.error_code != 0) {
-                if (!is_retriable(partition.error_code)) {
+                if (!is_retriable(partition.error_code) && !(is_out_of_range && may_be_old)) {
                     world_.violate(name + ": Fetch error " + std::to_string(partition.error_code));
                     return;
                 }
@@ -175,14 +185,18 @@ void TxnReader::on_fetched(ByteView body, int16_t version) {
                 }
                 continue;
             }
+            // It never falls while one leader leads.
+            int64_t& stable = lane->stable_in[lane->asked_epoch];
+            const bool is_one_leader = client_.directory == nullptr || lane->asked_epoch >= 0;
             if (partition.last_stable_offset > partition.high_watermark ||
-                (partition.last_stable_offset < lane->stable && client_.directory == nullptr)) {
+                (partition.last_stable_offset < stable && is_one_leader)) {
                 world_.violate(name + ": the last stable offset is " +
                                std::to_string(partition.last_stable_offset) + " after " +
-                               std::to_string(lane->stable) + ", high watermark " +
+                               std::to_string(stable) + ", high watermark " +
                                std::to_string(partition.high_watermark));
                 return;
             }
+            stable = partition.last_stable_offset;
             lane->stable = partition.last_stable_offset;
             lane->high = partition.high_watermark;
             if (partition.records && !partition.records->empty()) {
@@ -234,6 +248,7 @@ bool TxnReader::take_records(Lane& lane, ByteView records, std::vector<Aborted> 
                            std::to_string(lane.stable));
             return false;
         }
+        lane.epoch = std::max(lane.epoch, header.partition_leader_epoch.value());
         const int64_t producer_id = header.producer_id.value();
         while (next_aborted != aborted.end() && next_aborted->first_offset < end) {
             aborting.insert(next_aborted++->producer_id);

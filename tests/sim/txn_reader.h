@@ -34,7 +34,10 @@ private:
         int64_t position = 0;
         int64_t stable = 0; // the last stable offset heard last, and the high watermark
         int64_t high = 0;
-        bool is_done = false; // of an audit
+        int32_t epoch = -1;                   // the last one among the batches read
+        int32_t asked_epoch = -1;             // that the request named
+        std::map<int32_t, int64_t> stable_in; // told by the leader of that epoch
+        bool is_done = false;                 // of an audit
     };
     struct Aborted {
         int64_t producer_id = -1;

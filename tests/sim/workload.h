@@ -139,6 +139,7 @@ private:
         PartitionPlace place;
         int64_t position = -1;     // -1: to be asked for
         int64_t out_of_range = -1; // a position below the log start, so the broker said
+        int32_t epoch = -1;        // the last one among the batches read
         bool is_done = false;      // of an audit
     };
     /// A partition of a request, with what was certain when it was sent.
@@ -192,6 +193,7 @@ private:
         uint32_t generation = 0; // of its records: none of an older one may come back
         bool is_there = false;
         bool in_doubt = false; // asked to change, not answered
+        uint32_t tries = 0;    // of that change
         bool has_records = false;
         bool is_checked = false; // read when nothing changes any more
     };
@@ -201,7 +203,7 @@ private:
     void at_leader(const std::string& topic, int32_t index, std::function<void()> step);
     /// Of a request to a leader: whether `error_code` may come; the line goes elsewhere.
     bool try_elsewhere(int16_t error_code);
-    void ask_create(const Topic& topic, std::function<void()> on_done);
+    void ask_create(const Topic& topic, std::function<void(bool was_there)> on_done);
     void ask_delete(Churn& churn);
     void ask_write(Churn& churn);
     void ask_read(Churn& churn);

@@ -1,0 +1,77 @@
+#include "tests/sim/forger.h"
+
+#include "lib/protocol/msg/fetch.h"
+
+#include <utility>
+
+namespace qtool::sim {
+
+namespace {
+
+constexpr int64_t kAheadMax = 20; // of what is known to be committed
+
+} // namespace
+
+Forger::Forger(Client client, std::vector<PartitionPlace> partitions, int32_t brokers)
+    : client_(client),
+      world_(*client.world),
+      lines_(
+          client, [this](ClientLine& line) { next(line); }, [](ClientLine&) {}),
+      partitions_(std::move(partitions)),
+      brokers_(brokers) {}
+
+void Forger::start() {
+    tick();
+}
+
+void Forger::tick() {
+    for (const PartitionPlace& place : partitions_) {
+        ClientLine* const line = lines_.to_leader(place);
+        if (line != nullptr && !line->is_open()) {
+            line->connect_later(5ms);
+        } else if (line != nullptr && line->is_idle()) {
+            line->next_later(world_.between(0ms, 50ms));
+        }
+    }
+    world_.after(world_.between(50ms, 300ms), [this] { tick(); });
+}
+
+void Forger::next(ClientLine& line) {
+    protocol::FetchRequest request;
+    request.replica_id =
+        static_cast<int32_t>(1 + world_.random().below(static_cast<uint64_t>(brokers_)));
+    request.max_bytes = 1000;
+    for (const PartitionPlace& place : partitions_) {
+        if (lines_.to_leader(place) != &line) {
+            continue;
+        }
+        auto& topic = request.topics.emplace_back();
+        topic.topic = place.topic;
+        auto& partition = topic.partitions.emplace_back();
+        partition.partition = place.index;
+        partition.fetch_offset = client_.checker->known(place.number).high_watermark +
+                                 world_.random().between(0, kAheadMax);
+        partition.partition_max_bytes = 1000;
+    }
+    constexpr int16_t kVersion = 12; // the last one that need not name a broker epoch and names
+    line.stream().ask(request, kVersion, [this](ByteView body) {
+        const auto answer = protocol::FetchResponse::decode(body, kVersion);
+        if (!answer) {
+            world_.violate("Fetch of a forger: an answer that cannot be read");
+            return;
+        }
+        for (const auto& topic : answer->responses) {
+            for (const auto& partition : topic.partitions) {
+                if (partition.error_code == 0) {
+                    world_.violate(std::string(topic.topic) + "-" +
+                                   std::to_string(partition.partition_index) +
+                                   ": a fetch in the name of a replica was answered, though it "
+                                   "did not name that broker's epoch");
+                    return;
+                }
+            }
+        }
+    });
+}
+
+} // namespace qtool::sim
