@@ -36,6 +36,7 @@ bool is_dirtier(const storage::CompactionNeed& a, const storage::CompactionNeed&
 void Compactor::set_options(const CompactorOptions& options, MonoTime now) {
     options_ = options;
     // A long pause that the old options asked for ends; what is due once more is cheap.
+    rate_due_ = std::min(rate_due_, now);
     if (due_ != kMonoNever) {
         due_ = std::min(due_, now + (current_ ? Duration{} : options_.backoff));
     }
@@ -104,6 +105,10 @@ port::FileRef Compactor::step(Partition* partition, WallTime wall, MonoTime now)
         return nullptr;
     }
     counters_.compaction_bytes.add(step->bytes);
+    // In microseconds: 256 KiB at a byte a second is 2^38 of them.
+    rate_due_ =
+        now + std::chrono::microseconds(step->bytes * 1'000'000 /
+                                        std::max<uint64_t>(1, options_.bytes_per_second_max));
     if (step->is_done) {
         counters_.compactions.add();
         counters_.compaction_records_dropped.add(step->records_dropped);
@@ -118,12 +123,7 @@ port::FileRef Compactor::step(Partition* partition, WallTime wall, MonoTime now)
         end_run(now);
         return nullptr;
     }
-    // In microseconds: 256 KiB at a byte a second is 2^38 of them.
-    due_ = now + std::chrono::microseconds(step->bytes * 1'000'000 /
-                                           std::max<uint64_t>(1, options_.bytes_per_second_max));
-    if (step->to_sync) {
-        due_ = kMonoNever;
-    }
+    due_ = step->to_sync ? kMonoNever : rate_due_;
     return std::move(step->to_sync);
 }
 
@@ -131,7 +131,7 @@ void Compactor::on_synced(Partition* partition, const Result<void>& result, Mono
     if (!current_) {
         return;
     }
-    due_ = now;
+    due_ = std::max(now, rate_due_);
     if (partition != nullptr && partition->log() != nullptr) {
         partition->log()->compaction_synced(result);
     }
@@ -139,7 +139,7 @@ void Compactor::on_synced(Partition* partition, const Result<void>& result, Mono
 
 void Compactor::end_run(MonoTime now) {
     current_.reset();
-    due_ = now; // the next one may be waiting
+    due_ = std::max(now, rate_due_); // the next one may be waiting
 }
 
 void Compactor::note_failure(Partition& partition, const Error& error, MonoTime now) {

@@ -64,6 +64,7 @@ private:
     std::optional<PartitionKey> current_;
     std::map<PartitionKey, MonoTime> resting_; // failed; to be tried again then
     MonoTime begun_at_{};
+    MonoTime rate_due_{}; // when the bytes of the last step are paid for
     MonoTime due_ = kMonoNever;
 };
 
