@@ -25,6 +25,7 @@ public:
     void open(const std::string& address, uint16_t port);
     /// How long an answer may take before the client gives the connection up.
     void set_answer_max(Duration duration) { answer_max_ = duration; }
+    void set_client_id(std::string id) { client_id_ = std::move(id); }
     /// on_end does not follow.
     void close();
 
@@ -33,7 +34,7 @@ public:
         ByteWriter out(256);
         out.be<int32_t>(0);
         protocol::encode_request_header(
-            out, {Request::kApiKey, version, next_correlation_, std::string_view("sim")});
+            out, {Request::kApiKey, version, next_correlation_, std::string_view(client_id_)});
         request.encode(out, version);
         send(out, Request::kApiKey, version, std::move(on_answer));
     }
@@ -56,6 +57,7 @@ private:
     Network& network_;
     std::function<void()> on_end_;
     StreamId stream_ = 0; // 0: closed
+    std::string client_id_ = "sim";
     Duration answer_max_ = 8s;
     int32_t next_correlation_ = 1;
     std::deque<Asked> asked_; // answers come in this order

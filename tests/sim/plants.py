@@ -182,6 +182,18 @@ PLANTS = {
         "(is_old(segment.max_timestamp()) || by_size)",
         "(is_old(segments.front().max_timestamp()) || by_size)",
     ),
+    # Requests that had arrived when a client's pause began are looked at when more arrive.
+    "throttled_left": (
+        "server/broker/core_connections.cc",
+        "} else if (connection->door && !connection->in.unread().empty()) {",
+        "} else if (connection->door && connection->in.unread().size() > 1'000'000) {",
+    ),
+    # A disk that was short of room once stays so.
+    "low_for_good": (
+        "server/storage/log_dir.cc",
+        "was_low ? space->free_bytes < reserve + reserve / 4 :",
+        "was_low ? true :",
+    ),
     # The log start is not written down.
     "log_start_forgotten": (
         "server/storage/log_retention.cc",

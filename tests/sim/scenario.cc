@@ -5,7 +5,9 @@
 #include "tests/sim/dir_mover.h"
 #include "tests/sim/library_consumer.h"
 #include "tests/sim/library_producer.h"
+#include "tests/sim/quota_check.h"
 #include "tests/sim/sim_machine.h"
+#include "tests/sim/space_check.h"
 #include "tests/sim/workload.h"
 
 #include <algorithm>
@@ -98,6 +100,8 @@ public:
                            " s after the last fault: " + coordination_->describe());
             return;
         }
+        check_quotas();
+        check_space();
         audit("after the faults");
         // What an audit saw was readable, so it must survive whatever comes: the same once more
         // after the power is lost in a quiet moment, and after a clean stop.
@@ -144,6 +148,10 @@ private:
         Coordination::configure(world_, config);
         compacted_.configure(config);
         config.log_dir_reserve_bytes = random.below(2) == 0 ? 0 : -1; // else the disk never says no
+        has_reserve_ = config.log_dir_reserve_bytes != 0;
+        config.quota_window_num = static_cast<int32_t>(random.between(2, 6));
+        quota_window_ =
+            std::chrono::seconds((config.quota_window_num - 1) * config.quota_window_size_seconds);
         if (plant == Plant::write_caching) {
             config.settings["write.caching"] = {"true", "scenario"};
         }
@@ -333,6 +341,41 @@ private:
         }
     }
 
+    // Quiet times, so that what is seen in them is nobody else's fault: the last faults end a while
+    // after the first that come no more.
+    void wait_for_quiet() {
+        world_.run_until(world_.now() + 4s, [] { return false; });
+        if (!world_.run_until(world_.now() + kRecoverMax, [&] { return machine_->is_serving(); })) {
+            world_.violate("the broker does not serve");
+        }
+    }
+
+    void check_quotas() {
+        if (world_.violation() || !world_.chance_percent(15)) {
+            return;
+        }
+        wait_for_quiet();
+        quota_check_ = std::make_unique<QuotaCheck>(client_, quota_window_);
+        quota_check_->start();
+        if (!world_.run_until(world_.now() + kRecoverMax,
+                              [&] { return quota_check_->is_done(); })) {
+            world_.violate("clients with quotas are not done");
+        }
+    }
+
+    void check_space() {
+        if (world_.violation() || !has_reserve_ || !world_.chance_percent(40)) {
+            return;
+        }
+        wait_for_quiet();
+        space_check_ = std::make_unique<SpaceCheck>(client_, machine_->device());
+        space_check_->start();
+        if (!world_.run_until(world_.now() + kRecoverMax,
+                              [&] { return space_check_->is_done(); })) {
+            world_.violate("clients of a disk with little room are not done");
+        }
+    }
+
     void audit(const char* when) {
         if (world_.violation()) {
             return;
@@ -376,6 +419,10 @@ private:
     std::unique_ptr<DirMover> dir_mover_; // may be absent
     std::vector<std::unique_ptr<Reader>> readers_;
     std::vector<std::unique_ptr<Reader>> audits_;
+    std::unique_ptr<QuotaCheck> quota_check_; // in some seeds
+    std::unique_ptr<SpaceCheck> space_check_; // in some seeds
+    bool has_reserve_ = false;
+    Duration quota_window_{};
     Duration horizon_{};
 };
 

@@ -13,6 +13,7 @@
 
 #include "lib/base/bytes.h"
 #include "lib/base/result.h"
+#include "lib/base/units.h"
 #include "tests/sim/sim_world.h"
 
 #include <cstdint>
@@ -68,6 +69,9 @@ public:
 
     void set_full(bool full) { is_full_ = full; }
     [[nodiscard]] bool is_full() const { return is_full_; }
+    /// Nearly full: all goes on, and little is said to be free.
+    void set_low(bool low) { is_low_ = low; }
+    [[nodiscard]] uint64_t free_bytes() const { return is_full_ ? 0 : is_low_ ? MiB : GiB; }
     void fail_syncs(uint32_t count) { sync_errors_ = count; }
     [[nodiscard]] bool fails_syncs() const { return sync_errors_ > 0; }
     /// One failed since the power was lost last: what it left in the page cache may not be on disk.
@@ -131,6 +135,7 @@ private:
     std::function<void()> on_halt_;
     bool halted_ = false;
     bool is_full_ = false;
+    bool is_low_ = false;
     std::set<std::string> locks_;
     uint32_t sync_errors_ = 0;
     bool has_failed_sync_ = false;

@@ -85,7 +85,7 @@ Result<void> SimDisk::sync_directory(const std::string& path) {
 }
 
 Result<port::DiskSpace> SimDisk::space(const std::string&) {
-    return port::DiskSpace{.free_bytes = device_.is_full() ? 0 : GiB, .total_bytes = 2 * GiB};
+    return port::DiskSpace{.free_bytes = device_.free_bytes(), .total_bytes = 2 * GiB};
 }
 
 Result<std::unique_ptr<port::DirectoryLock>> SimDisk::lock(const std::string& path) {
