@@ -272,8 +272,8 @@ class GroupsTest(unittest.TestCase):
         self.produce("placed", 100)
         out = self.tool(TOOLS + "LogDirsCommand", "--describe", "--topic-list", "placed")
         found = json.loads(next(line for line in out.splitlines() if line.startswith("{")))
-        (broker,) = found["brokers"]
-        partitions = {p["partition"]: p["size"] for d in broker["logDirs"] for p in d["partitions"]}
+        partitions = {p["partition"]: p["size"] for broker in found["brokers"] for d in broker["logDirs"]
+                      for p in d["partitions"]}
         self.assertEqual(set(partitions), {"placed-0", "placed-1"})
         self.assertGreater(sum(partitions.values()), 100)
         out = self.tool(TOOLS + "BrokerApiVersionsCommand")

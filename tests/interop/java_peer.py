@@ -3,15 +3,19 @@
 The jars are copied once into build/interop by the pom beside this file. A machine that cannot get
 them fails the tests with Maven's own words; nothing is skipped.
 """
+import atexit
 import fcntl
 import hashlib
 import pathlib
 import shutil
+import struct
 import subprocess
+import threading
 
 from tests.harness.broker import ROOT
 
 POM = pathlib.Path(__file__).resolve().parent / "pom.xml"
+TOOL_SHELL = POM.parent / "ToolShell.java"
 FOLDER = ROOT / "build/interop"
 # Small and quick to start: most of a tool's 1.5 s is the JVM's.
 JVM = ["java", "-Xmx256m", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC",
@@ -44,10 +48,65 @@ def copy_jars(folder):
                            + (done.stdout + done.stderr)[-3000:])
 
 
+# Writes its last lines when the JVM ends, and not before.
+OWN_JVM = {"org.apache.kafka.tools.VerifiableProducer"}
+
+
+class _Shell:
+    """A JVM that runs one tool after another (ToolShell.java)."""
+
+    def __init__(self):
+        self.process = None
+        self.lock = threading.Lock()
+
+    def run(self, words, stdin, timeout):
+        """A CompletedProcess; as subprocess.run, it raises TimeoutExpired."""
+        if self.process is None:
+            self.process = subprocess.Popen([*JVM, "-cp", f"{jars()}/*", str(TOOL_SHELL)], stdin=subprocess.PIPE,
+                                            stdout=subprocess.PIPE)
+        watch = threading.Timer(timeout, self.process.kill)
+        watch.start()
+        try:
+            texts = [text.encode() for text in (*words, stdin or "")]
+            self.process.stdin.write(struct.pack(">i", len(words)) + b"".join(
+                struct.pack(">i", len(text)) + text for text in texts))
+            self.process.stdin.flush()
+            (status,) = struct.unpack(">i", self.read(4))
+            out, err = (self.read(struct.unpack(">i", self.read(4))[0]).decode() for _ in range(2))
+            return subprocess.CompletedProcess(words, status, out, err)
+        except (OSError, EOFError):
+            self.end()
+            raise subprocess.TimeoutExpired(words, timeout) from None
+        finally:
+            watch.cancel()
+
+    def read(self, size):
+        found = self.process.stdout.read(size)
+        if len(found) < size:
+            raise EOFError
+        return found
+
+    def end(self):
+        if self.process is not None:
+            self.process.kill()
+            self.process.communicate()
+            self.process = None
+
+
+_SHELL = _Shell()
+atexit.register(_SHELL.end)
+
+
 def run(tool, *args, stdin=None, check=True, timeout=120):
     """Runs the main method of class `tool`; returns its stdout (with check=False the process)."""
-    done = subprocess.run([*JVM, "-cp", f"{jars()}/*", tool, *args], input=stdin,
-                          capture_output=True, text=True, timeout=timeout)
+    if tool not in OWN_JVM and not tool.endswith(".java") and _SHELL.lock.acquire(blocking=False):
+        try:
+            done = _SHELL.run([tool, *args], stdin, timeout)
+        finally:
+            _SHELL.lock.release()
+    else: # a program of ours, or another thread's tool runs in the shell
+        done = subprocess.run([*JVM, "-cp", f"{jars()}/*", tool, *args], input=stdin,
+                              capture_output=True, text=True, timeout=timeout)
     if not check:
         return done
     if done.returncode != 0:
