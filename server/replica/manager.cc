@@ -232,7 +232,8 @@ void Manager::close_spare_files() {
     }
 }
 
-// Before an append, so that a directory whose space came back is used again.
+// Before records are written, those of a leader too, so that a directory whose space came back is
+// used again.
 void Manager::look_at_space(const Entry& entry) {
     if (!entry.dir) {
         return;

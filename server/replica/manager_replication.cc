@@ -103,10 +103,7 @@ public:
     }
     Result<void> on_fetched(const PartitionKey& key, const Partition::Fetched& fetched) override {
         Entry& entry = *manager_.find_entry(key);
-        if (!fetched.records.empty()) {
-            // Nobody else may write here, so nobody else would see that there is room again.
-            manager_.look_at_space(entry);
-        }
+        manager_.look_at_space(entry);
         Result<void> done =
             entry.partition->on_fetched(fetched, manager_.setup_.ports.clock->mono(),
                                         manager_.setup_.ports.clock->wall(), out_);

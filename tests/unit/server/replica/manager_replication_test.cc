@@ -113,25 +113,6 @@ struct Fixture {
         ask(index, AppendOp{batch, -1, clock.now + 10s, 0, 0});
         return last_answer();
     }
-    /// Broker 2 answers the fetch for the partition it leads, with one record; the log end then.
-    int64_t fetched_from_2() {
-        const auto fetches = manager->take_replica_fetches();
-        REQUIRE(fetches.size() == 1);
-        protocol::FetchResponse response;
-        response.session_id = 9;
-        auto& of_topic = response.responses.emplace_back();
-        of_topic.topic_id = topic.id;
-        auto& partition = of_topic.partitions.emplace_back();
-        partition.partition_index = 1;
-        std::vector<std::byte> batch = make_batch();
-        protocol::patch_base_offset_and_epoch(batch, Offset(0), LeaderEpoch(0));
-        partition.records.emplace().bytes = ByteView(batch);
-        ByteWriter writer;
-        response.encode(writer, kReplicaFetchVersion);
-        const std::vector<std::byte> bytes = writer.take();
-        manager->on_replica_fetch_answer(BrokerId(2), ByteView(bytes), out);
-        return manager->find(key(1))->log()->log_end_offset().value();
-    }
     void fetched_by_2(int64_t offset) {
         ReadOp op;
         op.fetch_offset = Offset(offset);
@@ -169,14 +150,34 @@ TEST_CASE_FIXTURE(Fixture, "manager: it fetches what a live broker leads, with i
     CHECK(manager->take_replica_fetches().size() == 1);
 }
 
-TEST_CASE_FIXTURE(Fixture, "manager: a follower finds out itself that its disk has room again") {
-    memory.free_space = {.free_bytes = 10, .total_bytes = 10'000'000'000};
-    CHECK(fetched_from_2() == 0);
-    CHECK(dirs->at(0).is_low());
-    memory.free_space.free_bytes = 9'000'000'000;
+TEST_CASE_FIXTURE(Fixture, "manager: a follower goes on when its full disk has room again") {
+    memory.free_space = {0, 1 << 30};
     clock.now += 2s;
-    CHECK(fetched_from_2() == 1);
-    CHECK_FALSE(dirs->at(0).is_low());
+    CHECK(produce(0) == "storage_full");
+    topic.partitions[0].leader = BrokerId(2); // and nobody produces here any more
+    topic.partitions[0].leader_epoch = LeaderEpoch(1);
+    topic.partitions[0].partition_epoch = 1;
+    publish_topic();
+    const std::vector<std::byte> batch = make_batch();
+    const auto fetched = [&] {
+        REQUIRE(manager->take_replica_fetches().size() == 1);
+        protocol::FetchResponse response;
+        auto& answered = response.responses.emplace_back();
+        answered.topic_id = topic.id;
+        auto& partition = answered.partitions.emplace_back();
+        partition.partition_index = 0;
+        partition.high_watermark = 0;
+        partition.log_start_offset = 0;
+        partition.records = protocol::RecordsRef{batch, 0};
+        ByteWriter writer;
+        response.encode(writer, kReplicaFetchVersion);
+        manager->on_replica_fetch_answer(BrokerId(2), writer.view(), out);
+        clock.now += 2s;
+        return manager->find(key(0))->log_end();
+    };
+    CHECK(fetched() == Offset(0));
+    memory.free_space = {1 << 30, 1 << 30};
+    CHECK(fetched() == Offset(1));
 }
 
 TEST_CASE_FIXTURE(Fixture, "manager: a partition that is led here now is fetched no longer") {
