@@ -216,7 +216,18 @@ CreateTopics::CreateTopics(std::vector<NewTopic> topics, bool validate_only,
 
 port::StoreTransaction CreateTopics::decide(const Image& image, port::Random& random) {
     if (std::exchange(is_continuing_, false)) {
-        return parts_.current();
+        return is_cleaning_ ? leftovers_.current() : parts_.current();
+    }
+    // Somebody was faster between two parts. The ids are ours alone, so nobody else counts on
+    // these.
+    WriteUnit gone;
+    for (std::string& key : std::exchange(parts_, {}).half_made()) {
+        gone.first.push_back({std::move(key), std::nullopt});
+    }
+    if (!gone.first.empty()) {
+        leftovers_ = WriteParts({std::move(gone)}, writes_max());
+        is_cleaning_ = true;
+        return leftovers_.current();
     }
     std::vector<WriteUnit> units;
     const config::BrokerConfig& broker = image.broker ? *image.broker : *broker_;
@@ -267,6 +278,10 @@ port::StoreTransaction CreateTopics::decide(const Image& image, port::Random& ra
 }
 
 bool CreateTopics::advance() {
+    if (is_cleaning_) {
+        is_cleaning_ = is_continuing_ = leftovers_.advance();
+        return true; // behind the last one it is decided what is to be made
+    }
     is_continuing_ = parts_.advance();
     return is_continuing_;
 }

@@ -62,6 +62,8 @@ public:
 private:
     std::vector<NewTopic> topics_;
     WriteParts parts_;
+    WriteParts leftovers_;       // deletes what an earlier decision wrote and nobody will know
+    bool is_cleaning_ = false;   // what is under way is a part of leftovers_
     bool is_continuing_ = false; // the next decision is the next part
     bool validate_only_;
     const config::BrokerConfig* broker_;

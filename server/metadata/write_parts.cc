@@ -45,7 +45,8 @@ WriteParts::WriteParts(std::vector<WriteUnit> units, size_t max) {
     const auto add_guards = [&](const WriteUnit& unit) {
         part.guards.insert(part.guards.end(), unit.guards.begin(), unit.guards.end());
     };
-    for (WriteUnit& unit : units) {
+    for (size_t unit_index = 0; unit_index < units.size(); unit_index++) {
+        WriteUnit& unit = units[unit_index];
         bool is_guarded = false;
         for (port::StoreWrite& write : unit.first) {
             if (part.writes.size() == max ||
@@ -57,12 +58,14 @@ WriteParts::WriteParts(std::vector<WriteUnit> units, size_t max) {
                 add_guards(unit);
                 is_guarded = true;
             }
+            firsts_.push_back({parts_.size(), unit_index, write.key});
             part.writes.push_back(std::move(write));
         }
     }
     flush();
     for (WriteUnit& unit : units) {
         if (unit.last.empty()) {
+            last_parts_.push_back(0); // nothing is missing
             continue;
         }
         if (part.writes.size() + unit.last.size() > max ||
@@ -71,8 +74,19 @@ WriteParts::WriteParts(std::vector<WriteUnit> units, size_t max) {
         }
         add_guards(unit);
         append(part.writes, unit.last);
+        last_parts_.push_back(parts_.size());
     }
     flush();
+}
+
+std::vector<std::string> WriteParts::half_made() const {
+    std::vector<std::string> keys;
+    for (const First& first : firsts_) {
+        if (first.part < next_ && last_parts_[first.unit] >= next_) {
+            keys.push_back(first.key);
+        }
+    }
+    return keys;
 }
 
 } // namespace qtool::metadata

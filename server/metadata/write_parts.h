@@ -6,6 +6,7 @@
 #include "server/port/metadata_store.h"
 
 #include <cstddef>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -33,9 +34,20 @@ public:
         next_++;
         return next_ < parts_.size();
     }
+    /// Keys that are written, of units whose last part is not: no image shows them.
+    [[nodiscard]] std::vector<std::string> half_made() const;
 
 private:
+    struct First {
+        size_t part = 0;
+        size_t unit = 0;
+        std::string key;
+    };
+
     std::vector<port::StoreTransaction> parts_;
+    // Empty when there is one part, which is written or not.
+    std::vector<First> firsts_;      // of all units
+    std::vector<size_t> last_parts_; // of each unit
     size_t next_ = 0;
 };
 

@@ -66,7 +66,9 @@ TEST_CASE("write parts: one transaction where it fits") {
     CHECK(cut.advance());
     CHECK(cut.current().writes == std::vector<port::StoreWrite>{{"k", "2"}, {"l", "3"}});
     CHECK(cut.current().guards.size() == 1);
+    CHECK(cut.half_made() == std::vector<std::string>{"p"});
     CHECK_FALSE(cut.advance());
+    CHECK(cut.half_made().empty());
 }
 
 TEST_CASE("create topics: large ones appear with their last part") {
@@ -127,10 +129,46 @@ TEST_CASE("create topics: who loses a race between two parts says so") {
     CreateTopics other({topic("big", 1)}, false, world.config);
     world.run(other);
     CHECK(world.store.commit(second).error().code == Code::store_conflict);
-    CHECK(create.decide(*world.image, world.random).writes.empty());
-    create.finish({});
+    // What was written of the topic that is not to be goes first.
+    CHECK(run_parts(world, create, [] {}) == 1);
+    const std::string theirs = partition_key(world.topic("big").id, 0);
+    for (const port::StoreEntry& entry : world.store.snapshot().entries) {
+        CHECK((!entry.key.starts_with("partitions/") || entry.key == theirs));
+    }
     CHECK(code_of(create.results()[0].error) == Code::topic_exists);
     CHECK(world.topic("big").partitions.size() == 1);
+}
+
+TEST_CASE(
+    "create topics: what is left of a lost race goes in several parts, and another topic is made") {
+    World world;
+    CreateTopics create({topic("big", 300), topic("fine", 200)}, false, world.config);
+    create.set_writes_max(kMax);
+    for (int i = 0; i < 4; i++) { // all partitions of the first, and some of the second
+        const auto part = world.store.commit(create.decide(*world.image, world.random));
+        REQUIRE(part);
+        world.apply(*part);
+        CHECK(create.advance());
+    }
+    CreateTopics other({topic("big", 1)}, false, world.config);
+    world.run(other);
+    port::StoreTransaction lost = create.decide(*world.image, world.random);
+    Result<port::StoreChange> change = world.store.commit(lost);
+    while (change) { // parts of the second alone
+        world.apply(*change);
+        REQUIRE(create.advance());
+        lost = create.decide(*world.image, world.random);
+        change = world.store.commit(lost);
+    }
+    CHECK(run_parts(world, create, [] {}) > 4);
+    CHECK(code_of(create.results()[0].error) == Code::topic_exists);
+    CHECK_FALSE(create.results()[1].error);
+    CHECK(world.topic("fine").partitions.size() == 200);
+    size_t partitions = 0;
+    for (const port::StoreEntry& entry : world.store.snapshot().entries) {
+        partitions += entry.key.starts_with("partitions/") ? 1 : 0;
+    }
+    CHECK(partitions == 201);
 }
 
 TEST_CASE("delete topics: a failure leaves what is done done") {
