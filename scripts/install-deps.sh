@@ -2,7 +2,8 @@
 # Installs what building qbroker and qtool needs from Debian 12's own packages. Safe to run again.
 #   install-deps.sh            to build and run
 #   install-deps.sh --cluster  also etcd, which several brokers need
-#   install-deps.sh --tests    also what the tests use: etcd, kcat, librdkafka, Java, clang
+#   install-deps.sh --tests    also what the tests use: etcd, kcat, librdkafka, Java, clang, valgrind
+#   install-deps.sh --bench    what tests/bench uses: valgrind, strace, Google benchmark
 #   install-deps.sh --help
 set -euo pipefail
 
@@ -12,13 +13,15 @@ build=(build-essential cmake ninja-build pkg-config python3 libuv1-dev libcli11-
   libcurl4-openssl-dev)
 cluster=(etcd-server etcd-client curl)
 tests=("${cluster[@]}" doctest-dev clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev
-  kcat librdkafka-dev python3-confluent-kafka openjdk-17-jdk-headless maven jq procps)
+  kcat librdkafka-dev python3-confluent-kafka openjdk-17-jdk-headless maven jq procps valgrind)
+bench=(valgrind strace libbenchmark-dev)
 
 case "${1:-}" in
 "") packages=("${build[@]}") ;;
 --cluster) packages=("${build[@]}" "${cluster[@]}") ;;
 --tests) packages=("${build[@]}" "${tests[@]}") ;;
--h | --help) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;
+--bench) packages=("${build[@]}" "${bench[@]}") ;;
+-h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
 *) echo "install-deps.sh: unknown argument '$1' (see --help)" >&2; exit 2 ;;
 esac
 

@@ -185,6 +185,17 @@ def level_unit(counts):
                  "-p", "*_test.py"], parse_unittest)
 
 
+def parse_kernels(output):
+    found = re.findall(r"^(\d+) kernels as in the baseline, (\d+) not", output, re.M)
+    return (int(found[-1][0]), int(found[-1][1])) if found else None
+
+
+def level_bench(counts):
+    if build(counts, "release", "allocation_tests", "instruction_count"):
+        run(counts, [RELEASE / "bin/allocation_tests"], parse_doctest)
+        run(counts, ["scripts/instructions.sh"], parse_kernels)
+
+
 def level_port(counts):
     if build(counts, "asan", "port_tests"):
         run(counts, [ASAN / "bin/port_tests"], parse_doctest)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need, builds, and runs all tests. The last line printed is
 # "N passed, N failed" (", N skipped" may follow); the exit status is 0 when nothing failed.
-#   test.sh [--only LEVEL,...]   LEVEL: static unit port wire sim fuzz cli interop system
+#   test.sh [--only LEVEL,...]   LEVEL: static unit bench port wire sim fuzz cli interop system
 #   test.sh --help
 set -euo pipefail
 cd "$(dirname "$0")/.."
