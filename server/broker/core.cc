@@ -318,35 +318,21 @@ void Core::deliver(peer::Answer answer) {
     }
 }
 
-PartitionRequestsMail& Core::requests_to(CoreId core) {
-    auto& mail = request_mails_[core.value()];
-    if (!mail) {
-        mail = std::make_unique<PartitionRequestsMail>(ports_.id);
-    }
-    return *mail;
-}
-
-PartitionRepliesMail& Core::replies_to(CoreId core) {
-    auto& mail = reply_mails_[core.value()];
-    if (!mail) {
-        mail = std::make_unique<PartitionRepliesMail>(ports_.id);
-    }
-    return *mail;
-}
-
 void Core::post_mails() {
     const auto post_all = [&](auto& mails) {
-        for (uint16_t core = 0; core < shared_.core_count; core++) {
-            if (mails[core]) {
+        for (const CoreId core : mail_to_) {
+            if (auto& mail = mails[core.value()]) {
                 counters_.mails.add();
-                mails[core]->posted_at = now();
-                ports_.mailbox->post(CoreId(core), std::move(mails[core]));
+                mail->posted_at = now();
+                ports_.mailbox->post(core, std::move(mail));
             }
         }
     };
+    std::sort(mail_to_.begin(), mail_to_.end()); // a core that gets two kinds is in it twice
     post_all(request_mails_);
     post_all(reply_mails_);
     post_all(cancel_mails_);
+    mail_to_.clear();
     for (const peer::Refused& refused : peers_.take_refused()) {
         ports_.mailbox->post(shared_.metadata_core(),
                              std::make_unique<PeerRefusedMail>(ports_.id, refused));

@@ -118,8 +118,18 @@ private:
     void begin_drain();
     void continue_drain();
     void close_partitions();
-    PartitionRequestsMail& requests_to(CoreId core);
-    PartitionRepliesMail& replies_to(CoreId core);
+    /// The mail of a kind that goes to `core` at the end of the turn.
+    template <class Mail>
+    Mail& mail_to(std::vector<std::unique_ptr<Mail>>& mails, CoreId core) {
+        std::unique_ptr<Mail>& mail = mails[core.value()];
+        if (!mail) {
+            mail = std::make_unique<Mail>(ports_.id);
+            mail_to_.push_back(core);
+        }
+        return *mail;
+    }
+    PartitionRequestsMail& requests_to(CoreId core) { return mail_to(request_mails_, core); }
+    PartitionRepliesMail& replies_to(CoreId core) { return mail_to(reply_mails_, core); }
 
     port::CorePorts ports_;
     Shared& shared_;
@@ -147,6 +157,7 @@ private:
     std::vector<std::unique_ptr<PartitionRequestsMail>> request_mails_; // by core; may be empty
     std::vector<std::unique_ptr<PartitionRepliesMail>> reply_mails_;
     std::vector<std::unique_ptr<CancelWatchesMail>> cancel_mails_;
+    std::vector<CoreId> mail_to_; // for which there is one
 
     MonoTime tick_at_ = kMonoNever;
     MonoTime alarm_at_ = kMonoNever; // what the timer port was told last

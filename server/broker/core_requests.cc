@@ -90,11 +90,7 @@ void Core::cancel_watches(Token request, const std::vector<PartitionKey>& partit
             local_cancels_.push_back({request, key}); // behind the reads that may arm them
             continue;
         }
-        auto& mail = cancel_mails_[owner.value()];
-        if (!mail) {
-            mail = std::make_unique<CancelWatchesMail>(ports_.id);
-        }
-        mail->items.push_back({request, key});
+        mail_to(cancel_mails_, owner).items.push_back({request, key});
     }
 }
 
