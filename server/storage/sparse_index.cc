@@ -30,7 +30,13 @@ Result<void> SparseIndex::open_file() {
 }
 
 Result<void> SparseIndex::load() {
-    QT_TRY(open_file());
+    if (Result<void> opened = open_file(); !opened) {
+        if (opened.error().code == Code::storage_full) {
+            // There is none, and no room for one. Reads of a full disk go on, with it in memory.
+            return Error(Code::corrupt, path_ + ": it cannot be made: " + opened.error().detail);
+        }
+        return opened;
+    }
     std::array<std::byte, kIndexHeaderSize> header{};
     QT_TRY_ASSIGN(const size_t got, file_->read_at(header, 0));
     if (got < header.size() || load_be<uint32_t>(header.data()) != kIndexMagic ||

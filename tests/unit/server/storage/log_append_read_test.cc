@@ -162,6 +162,21 @@ TEST_CASE_FIXTURE(LogFixture, "a full disk refuses appends and forgets nothing")
     CHECK(read_all(0).size() == 3);
 }
 
+TEST_CASE_FIXTURE(LogFixture, "a full disk is read from, also where there is no room for indexes") {
+    append();
+    append();
+    flush();
+    log.reset();
+    REQUIRE(disk.remove(segment(0, std::string(kIndexExtension))));
+    disk.is_full = true;
+    kill_and_open(2);
+    CHECK(read_all(0).size() == 2);
+    CHECK_FALSE(disk.exists(segment(0, std::string(kIndexExtension))).value());
+    disk.is_full = false;
+    CHECK(append().base_offset == Offset(2));
+    CHECK(read_all(1).size() == 2);
+}
+
 TEST_CASE_FIXTURE(LogFixture, "a full disk at a roll") {
     config.segment_bytes = 200;
     log->set_config(config);
