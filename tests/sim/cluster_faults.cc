@@ -1,5 +1,6 @@
 #include "tests/sim/cluster_faults.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace qtool::sim {
@@ -23,7 +24,31 @@ ClusterFaults::ClusterFaults(Setup setup)
       is_settled_(std::move(setup.is_settled)),
       is_replicated_(std::move(setup.is_replicated)) {}
 
+// A disk that is gone is the one failure that a partition with min.insync.replicas=1 survives, and
+// only while the store does not take the others for dead and the one without its records for alive:
+// until that broker is back and has said so, nobody else may go.
+bool ClusterFaults::may_begin(PlannedFault::Kind kind) const {
+    if (replaced_ == nullptr || replaced_->is_serving()) {
+        return true;
+    }
+    switch (kind) {
+    case Kind::clock:
+    case Kind::full:
+    case Kind::slow:
+    case Kind::delay:
+    case Kind::reset:
+    case Kind::stall:
+    case Kind::clients_cut:
+        return true;
+    default:
+        return false;
+    }
+}
+
 void ClusterFaults::begin(const PlannedFault& fault) {
+    if (!may_begin(fault.kind)) {
+        return;
+    }
     Machine& machine = *machines_[fault.broker];
     const HostId host = machine.host();
     const HostId other = machines_[fault.other]->host();
@@ -50,6 +75,7 @@ void ClusterFaults::begin(const PlannedFault& fault) {
         return;
     case Kind::pause:
         machine.pause(fault.length);
+        note_lasting(fault.length);
         return;
     case Kind::wipe:
         static_cast<void>(replace_disk(machine, true));
@@ -114,6 +140,7 @@ void ClusterFaults::begin(const PlannedFault& fault) {
     case Kind::store_down:
         world_.hit(Fault::store_down);
         store_.set_down(true);
+        note_lasting(fault.length);
         world_.after(fault.length, [this] { store_.set_down(false); });
         return;
     case Kind::session_revoked:
@@ -135,6 +162,7 @@ void ClusterFaults::begin(const PlannedFault& fault) {
 // A link that two faults cut heals with the first of them: more is not needed.
 void ClusterFaults::cut(const LinkList& links, Duration length) {
     world_.hit(Fault::link_cut);
+    note_lasting(length);
     for (const auto& [from, to] : links) {
         network_.set_link(from, to, true);
     }
@@ -175,25 +203,37 @@ ClusterFaults::LinkList ClusterFaults::between_halves(uint32_t bits) {
 void ClusterFaults::cut_store(HostId host, Duration length) {
     world_.hit(Fault::store_cut);
     store_.set_reachable(host, false);
+    note_lasting(length);
     world_.after(length, [this, host] { store_.set_reachable(host, true); });
 }
 
 // The log goes offline; an operator restarts the broker after a while, on a new boot.
 void ClusterFaults::break_sync(Machine& machine) {
+    constexpr Duration kRestartMax = 2s;
     machine.device().fail_syncs(1);
-    world_.after(world_.between(100ms, 2s), [&machine] {
+    note_lasting(kRestartMax);
+    world_.after(world_.between(100ms, kRestartMax), [&machine] {
         if (!machine.device().fails_syncs()) {
             machine.lose_power();
         }
     });
 }
 
+void ClusterFaults::note_lasting(Duration length) {
+    lasting_++;
+    world_.after(length, [this] { lasting_--; });
+}
+
 // Nobody replaces a disk while it may hold what no other has: all others of each partition must
-// be in the ISR, and the one that had its disk replaced last must be back.
+// be in the ISR and about to stay there, and the one that had its disk replaced last must be back.
 bool ClusterFaults::replace_disk(Machine& machine, bool is_empty) {
-    if (!is_settled_() || !is_replicated_()) {
+    const bool will_halt = std::any_of(machines_.begin(), machines_.end(), [](const auto& other) {
+        return other->device().will_halt();
+    });
+    if (!is_settled_() || !is_replicated_() || lasting_ > 0 || will_halt) {
         return false;
     }
+    replaced_ = &machine;
     if (is_empty) {
         machine.wipe();
     } else {
@@ -221,7 +261,7 @@ void ClusterFaults::roll(size_t index) {
 
 void ClusterFaults::roll_on(size_t index, MonoTime limit) {
     world_.after(200ms, [this, index, limit] {
-        if (world_.now() < limit && !is_settled_()) {
+        if (world_.now() < limit && !(is_settled_() && may_begin(Kind::stop))) {
             roll_on(index, limit);
         } else {
             roll(index + 1);

@@ -38,6 +38,8 @@ private:
     /// False: not now.
     bool replace_disk(Machine& machine, bool is_empty);
     void restore_backup(Machine& machine, MonoTime limit);
+    [[nodiscard]] bool may_begin(PlannedFault::Kind kind) const;
+    void note_lasting(Duration length);
     void roll(size_t index);
     void roll_on(size_t index, MonoTime limit);
 
@@ -48,6 +50,8 @@ private:
     const std::vector<std::unique_ptr<Machine>>& machines_;
     std::function<bool()> is_settled_;
     std::function<bool()> is_replicated_;
+    Machine* replaced_ = nullptr; // the disk of it was, last
+    uint32_t lasting_ = 0;        // cuts, pauses and the like under way
 };
 
 } // namespace qtool::sim

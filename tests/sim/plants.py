@@ -266,7 +266,7 @@ CLUSTER_PLANTS = {
     "join_counts_late": (
         "server/replica/leader_state.cc",
         "if (follower.is_in_sync || follower.is_joining || is_about_to_join) {",
-        "if (follower.is_in_sync) {",
+        "if (follower.is_in_sync || (is_about_to_join && end < Offset{0})) {",
     ),
     # KIP-903: a fetch of a process that is gone counts for the one that lives.
     "old_broker_epoch": (

@@ -323,6 +323,7 @@ void Device::wipe() {
     names_.clear();
     locks_.clear();
     halted_ = false;
+    is_full_ = false;
 }
 
 namespace {

@@ -57,6 +57,7 @@ public:
     /// callback must only take a note.
     void halt_after(uint64_t operations, std::function<void()> on_halt);
     void cancel_halt() { halt_countdown_ = 0; }
+    [[nodiscard]] bool will_halt() const { return halt_countdown_ > 0; }
     /// A halted device refuses everything until resume().
     void halt() { halted_ = true; }
     void resume() { halted_ = false; }
