@@ -12,6 +12,8 @@ using Kind = PlannedFault::Kind;
 // How long an operator waits for the cluster before a disk is put back, or the next broker
 // restarted.
 constexpr Duration kSettleMax = 10s;
+// Several leaders of a partition write what no other has, before the ISR shrinks (KIP-279).
+constexpr Duration kFlap = 900ms;
 
 } // namespace
 
@@ -156,6 +158,12 @@ void ClusterFaults::begin(const PlannedFault& fault) {
     case Kind::rolling:
         roll(0);
         return;
+    case Kind::flap:
+        cut(between_all(), kFlap);
+        for (Duration after = kFlap / 6; after < kFlap; after += kFlap / 6) {
+            world_.after(after, [this] { static_cast<void>(store_.end_some_session()); });
+        }
+        return;
     }
 }
 
@@ -184,6 +192,18 @@ ClusterFaults::LinkList ClusterFaults::around(HostId host, bool clients_too) {
     if (clients_too) {
         links.emplace_back(host, kClientHost);
         links.emplace_back(kClientHost, host);
+    }
+    return links;
+}
+
+ClusterFaults::LinkList ClusterFaults::between_all() {
+    LinkList links;
+    for (const auto& one : machines_) {
+        for (const auto& other : machines_) {
+            if (one != other) {
+                links.emplace_back(one->host(), other->host());
+            }
+        }
     }
     return links;
 }
@@ -239,7 +259,28 @@ bool ClusterFaults::replace_disk(Machine& machine, bool is_empty) {
     } else {
         machine.restore_backup();
     }
+    if (world_.chance_percent(50)) {
+        kill_others_when_back(machine, world_.now() + kSettleMax);
+    }
     return true;
+}
+
+// Whoever is back without its records must not lead, though it is the only one there.
+void ClusterFaults::kill_others_when_back(Machine& machine, MonoTime limit) {
+    world_.after(1ms, [this, &machine, limit] {
+        if (world_.now() >= limit) {
+            return;
+        }
+        if (!machine.is_serving()) {
+            kill_others_when_back(machine, limit);
+            return;
+        }
+        for (const auto& other : machines_) {
+            if (other.get() != &machine && other->is_serving()) {
+                other->kill();
+            }
+        }
+    });
 }
 
 void ClusterFaults::restore_backup(Machine& machine, MonoTime limit) {

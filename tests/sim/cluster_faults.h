@@ -32,12 +32,14 @@ private:
     using LinkList = std::vector<std::pair<HostId, HostId>>;
     void cut(const LinkList& links, Duration length);
     LinkList around(HostId host, bool clients_too);
+    LinkList between_all();
     LinkList between_halves(uint32_t bits);
     void cut_store(HostId host, Duration length);
     void break_sync(Machine& machine);
     /// False: not now.
     bool replace_disk(Machine& machine, bool is_empty);
     void restore_backup(Machine& machine, MonoTime limit);
+    void kill_others_when_back(Machine& machine, MonoTime limit);
     [[nodiscard]] bool may_begin(PlannedFault::Kind kind) const;
     void note_lasting(Duration length);
     void roll(size_t index);

@@ -48,6 +48,12 @@ public:
             addresses.push_back(machine->address());
         }
         directory_ = std::make_unique<Directory>(world_, network_, std::move(addresses));
+        directory_->is_lease_over = [this](const std::string& address) {
+            return std::any_of(machines_.begin(), machines_.end(), [&](const auto& machine) {
+                return machine->address() == address &&
+                       world_.now() >= store_.lease_until(machine->host());
+            });
+        };
         client_ = Client{&world_, &network_, &checker_, directory_.get()};
         coordination_ = std::make_unique<Coordination>(client_, places_, replication_max());
         topics_.insert(topics_.end(), coordination_->topics().begin(),

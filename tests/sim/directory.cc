@@ -44,6 +44,11 @@ std::string Directory::leader(const std::string& topic, int32_t index) const {
     return at == leaders_.end() ? std::string() : address(at->second.broker);
 }
 
+std::string Directory::former_leader(const std::string& topic, int32_t index) const {
+    const auto at = leaders_.find({topic, index});
+    return at == leaders_.end() ? std::string() : address(at->second.former);
+}
+
 int32_t Directory::leader_epoch(const std::string& topic, int32_t index) const {
     const auto at = leaders_.find({topic, index});
     return at == leaders_.end() ? -1 : at->second.epoch;
@@ -75,8 +80,13 @@ void Directory::ask() {
         }
         for (const auto& topic : answer->topics) {
             for (const auto& partition : topic.partitions) {
-                leaders_[{std::string(topic.name.value_or("")), partition.partition_index}] = {
-                    partition.leader_id, partition.leader_epoch};
+                Leader& leader =
+                    leaders_[{std::string(topic.name.value_or("")), partition.partition_index}];
+                if (leader.broker != partition.leader_id && leader.broker >= 0) {
+                    leader.former = leader.broker;
+                }
+                leader.broker = partition.leader_id;
+                leader.epoch = partition.leader_epoch;
             }
         }
         line_.next_later(kInterval);

@@ -6,6 +6,7 @@
 #include "tests/sim/client_line.h"
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -21,11 +22,16 @@ public:
     void refresh();
     /// Of the leader; empty: unknown.
     [[nodiscard]] std::string leader(const std::string& topic, int32_t index) const;
+    /// Of whoever led before; empty: unknown. Old clients still ask there.
+    [[nodiscard]] std::string former_leader(const std::string& topic, int32_t index) const;
     /// Of that leader, from the same answer; -1: unknown.
     [[nodiscard]] int32_t leader_epoch(const std::string& topic, int32_t index) const;
     /// Of some broker, which may be dead.
     [[nodiscard]] std::string any();
     [[nodiscard]] std::string address(int32_t broker) const;
+    /// Whether the broker there knows that its session with the store is over: it must not say then
+    /// where a log ends. Set by who has the truth.
+    std::function<bool(const std::string& address)> is_lease_over;
     [[nodiscard]] const std::vector<std::string>& addresses() const { return addresses_; }
 
 private:
@@ -37,6 +43,7 @@ private:
     struct Leader {
         int32_t broker = -1;
         int32_t epoch = -1;
+        int32_t former = -1; // broker
     };
     std::map<std::pair<std::string, int32_t>, Leader> leaders_; // of topic and index
     std::map<int32_t, std::string> brokers_;

@@ -81,6 +81,8 @@ KindText text_of(Kind kind) {
         return {"graceful stop, killed"};
     case Kind::rolling:
         return {"rolling restart", false};
+    case Kind::flap:
+        return {"leaders flap", false};
     }
     return {"?"};
 }

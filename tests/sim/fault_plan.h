@@ -43,8 +43,9 @@ struct PlannedFault {
         stop,            // a graceful stop
         stop_kill,       // ... that a kill ends
         rolling,         // a graceful restart of all, one by one
+        flap,            // one leader after the other loses its session; nothing is replicated
     };
-    static constexpr size_t kKindCount = 29;
+    static constexpr size_t kKindCount = 30;
 
     Kind kind = Kind::kill;
     Duration when{};     // since the clients began

@@ -205,11 +205,14 @@ PLANTS = {
 
 # Those that only a cluster can show.
 CLUSTER_PLANTS = {
-    # KIP-101: a follower that learns of another epoch cuts its log to its high watermark.
+    # KIP-101: who becomes a follower cuts its log to the high watermark that it knows.
     "cut_to_high_watermark": (
-        "server/replica/partition_follower.cc",
-        "    cut = std::max(cut, log_->log_start_offset());\n",
-        "    cut = std::max(high_watermark_, log_->log_start_offset());\n",
+        "server/replica/partition.cc",
+        "    if (role != Role::leader) {\n        leading_.reset();\n",
+        "    if (role != Role::leader) {\n        leading_.reset();\n"
+        "        if (is_new_epoch && role == Role::follower && log_ && !offline_) {\n"
+        "            static_cast<void>(log_->truncate_to(high_watermark_, WallTime{}));\n"
+        "        }\n",
     ),
     # KIP-101: it cuts nothing, and appends behind what its leader does not have.
     "never_cut": (
@@ -341,11 +344,11 @@ CLUSTER_PLANTS = {
         "    high_watermark_ = log_ ? log_->log_end_offset() : high_watermark_;\n"
         "    advance(out);\n}\n\nvoid Partition::set_broker",
     ),
-    # A broker takes its session with the store to last a minute longer than the store does.
+    # A broker goes on for a minute with a session that is over.
     "stale_lease": (
         "server/broker/membership.cc",
-        "    session_valid_until_ = valid_until;\n",
-        "    session_valid_until_ = valid_until + std::chrono::minutes(1);\n",
+        "    session_valid_until_ = MonoTime{};\n",
+        "    session_valid_until_ = now + std::chrono::minutes(1);\n",
     ),
     # A change of the ISR whose answer was lost is taken for one that was refused.
     "lost_txn_answer": (

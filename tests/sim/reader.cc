@@ -57,6 +57,11 @@ void Reader::look() {
             line->next_later(world_.between(0ms, 100ms));
         }
     }
+    for (const auto& [address, line] : lines_.all()) {
+        if (line->is_idle()) { // nobody leads there any more
+            line->next_later(world_.between(0ms, 100ms));
+        }
+    }
     world_.after(world_.between(100ms, 300ms), [this] { look(); });
 }
 
@@ -98,6 +103,10 @@ void Reader::next(ClientLine& line) {
             here.push_back(i);
         }
     }
+    if (client_.directory != nullptr && (here.empty() || world_.chance_percent(10))) {
+        ask_former_end(line);
+        return;
+    }
     if (here.empty()) {
         return;
     }
@@ -119,22 +128,54 @@ void Reader::ask_end(ClientLine& line, size_t number) {
     partition.timestamp = kLatest;
     constexpr int16_t kVersion = 6;
     const Checker::Known known = client_.checker->known(place.number);
-    line.stream().ask(request, kVersion, [this, &line, number, known](ByteView body) {
-        const auto answer = protocol::ListOffsetsResponse::decode(body, kVersion);
-        if (!answer || answer->topics.size() != 1 || answer->topics[0].partitions.size() != 1) {
-            world_.violate("ListOffsets: an answer that cannot be read");
-            return;
+    const bool is_leader = lines_.to_leader(place) == &line;
+    const bool was_over =
+        client_.directory != nullptr && client_.directory->is_lease_over(line.address());
+    line.stream().ask(
+        request, kVersion, [this, &line, number, known, is_leader, was_over](ByteView body) {
+            const auto answer = protocol::ListOffsetsResponse::decode(body, kVersion);
+            if (!answer || answer->topics.size() != 1 || answer->topics[0].partitions.size() != 1) {
+                world_.violate("ListOffsets: an answer that cannot be read");
+                return;
+            }
+            const auto& found = answer->topics[0].partitions[0];
+            const bool is_over =
+                client_.directory != nullptr && client_.directory->is_lease_over(line.address());
+            if (found.error_code == 0 && is_over && was_over &&
+                found.offset < known.high_watermark) {
+                world_.violate(client_.checker->name(lanes_[number].place.number) + ": " +
+                               line.address() + " said that the log ends at " +
+                               std::to_string(found.offset) +
+                               ", though its session was over, and " +
+                               std::to_string(known.high_watermark) + " is committed elsewhere");
+                return;
+            }
+            if (found.error_code == 0 && is_leader) {
+                client_.checker->on_end(lanes_[number].place.number, known, found.offset);
+            } else if (found.error_code != 0 && !is_retriable(found.error_code)) {
+                world_.violate("ListOffsets: error " + std::to_string(found.error_code));
+                return;
+            }
+            if (is_leader) {
+                on_error(found.error_code);
+            }
+            line.next_later(world_.between(1ms, 50ms));
+        });
+}
+
+void Reader::ask_former_end(ClientLine& line) {
+    std::vector<size_t> here;
+    for (size_t i = 0; i < lanes_.size(); i++) {
+        const PartitionPlace& place = lanes_[i].place;
+        if (client_.directory->former_leader(place.topic, place.index) == line.address()) {
+            here.push_back(i);
         }
-        const auto& found = answer->topics[0].partitions[0];
-        if (found.error_code == 0) {
-            client_.checker->on_end(lanes_[number].place.number, known, found.offset);
-        } else if (!is_retriable(found.error_code)) {
-            world_.violate("ListOffsets: error " + std::to_string(found.error_code));
-            return;
-        }
-        on_error(found.error_code);
+    }
+    if (!here.empty()) {
+        ask_end(line, here[world_.random().below(here.size())]);
+    } else {
         line.next_later(world_.between(1ms, 50ms));
-    });
+    }
 }
 
 // Nobody reads on where it went wrong before it is known who leads.

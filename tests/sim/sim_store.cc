@@ -276,6 +276,7 @@ void SimStore::on_renewed(MonoTime valid_until) {
             });
         }
     });
+    truth_.note_lease(host_, valid_until_);
     events_->on_session_renewed(valid_until_);
 }
 

@@ -49,6 +49,13 @@ public:
     void end_session(SessionId session);
     void end_all_sessions();
 
+    /// Until when the process of that host was told that its session lasts.
+    void note_lease(HostId host, MonoTime until) { leases_[host] = until; }
+    [[nodiscard]] MonoTime lease_until(HostId host) const {
+        const auto at = leases_.find(host);
+        return at == leases_.end() ? MonoTime{} : at->second;
+    }
+
     void watch(StoreWatcher* watcher) { watchers_.push_back(watcher); }
     void unwatch(StoreWatcher* watcher) { std::erase(watchers_, watcher); }
 
@@ -83,6 +90,7 @@ private:
     SessionId next_session_ = 1;
     std::map<SessionId, Session> sessions_;
     std::map<std::string, SessionId> owners_; // of ephemeral keys
+    std::map<HostId, MonoTime> leases_;
     std::vector<StoreWatcher*> watchers_;
     std::set<HostId> unreachable_;
     bool is_down_ = false;

@@ -151,6 +151,8 @@ private:
     void next(ClientLine& line);
     void ask_start(ClientLine& line, size_t lane);
     void ask_end(ClientLine& line, size_t lane);
+    /// ... of whoever led before, as old clients do.
+    void ask_former_end(ClientLine& line);
     void ask_fetch(ClientLine& line, const std::vector<size_t>& lanes);
     void on_fetched(ClientLine& line, ByteView body, int16_t version,
                     const std::vector<Asked>& asked);

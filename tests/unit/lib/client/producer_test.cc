@@ -131,9 +131,8 @@ TEST_CASE("producer: a new leader gets nothing before the old one has answered")
     world.wait();
     CHECK(world.in_flight() == "a:0/0");
     world.answer(KafkaError::none, 0);
-    CHECK(world.in_flight() == "b:0/1");
+    CHECK(world.in_flight() == "b:0/1 c:0/2");
     world.answer(KafkaError::none, 1);
-    CHECK(world.in_flight() == "c:0/2");
     world.answer(KafkaError::none, 2);
     CHECK(world.delivered() == "0=0 1=1 2=2");
 }

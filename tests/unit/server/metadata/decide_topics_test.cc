@@ -274,14 +274,14 @@ TEST_CASE("create and delete: what is refused for what an old image shows is dec
     create(world, sized("there", 1, 1));
     CreateTopics again({sized("there", 1, 1)}, false, world.config);
     const port::StoreTransaction exists = again.decide(*world.image, world.random);
-    DeleteTopics remove({{"missing", {}}});
+    DeleteTopics remove({{"missing", TopicId{}}});
     const port::StoreTransaction missing = remove.decide(*world.image, world.random);
     CHECK(exists.writes.empty());
     CHECK(missing.writes.empty());
     CHECK(world.store.commit(exists)); // nothing has changed: so it is
     CHECK(world.store.commit(missing));
 
-    DeleteTopics other({{"there", {}}});
+    DeleteTopics other({{"there", TopicId{}}});
     world.run(other);
     create(world, sized("missing", 1, 1));
     CHECK(world.store.commit(exists).error().code == Code::store_conflict);

@@ -661,6 +661,7 @@ TEST_CASE("replication: a follower's watch fires at an append, and when the high
         op.watch_below_bytes = 1;
         op.replica.emplace();
         op.replica->id = BrokerId(id);
+        op.replica->broker_epoch = Revision(1);
         op.replica->told_high_watermark = Offset(told);
         REQUIRE(c.call(1, op));
     };

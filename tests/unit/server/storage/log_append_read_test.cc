@@ -167,11 +167,11 @@ TEST_CASE_FIXTURE(LogFixture, "a full disk is read from, also where there is no 
     append();
     flush();
     log.reset();
-    REQUIRE(disk.remove(segment(0, std::string(kIndexExtension))));
+    REQUIRE(disk.remove(segment(0, ".qindex")));
     disk.is_full = true;
     kill_and_open(2);
     CHECK(read_all(0).size() == 2);
-    CHECK_FALSE(disk.exists(segment(0, std::string(kIndexExtension))).value());
+    CHECK_FALSE(disk.exists(segment(0, ".qindex")).value());
     disk.is_full = false;
     CHECK(append().base_offset == Offset(2));
     CHECK(read_all(1).size() == 2);
