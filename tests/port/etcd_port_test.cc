@@ -31,9 +31,9 @@ struct StoreClient {
 };
 
 /// Commits that each make a key that must not be there, and write one that all share.
-class Counter {
+class StoreCounting {
 public:
-    explicit Counter(StoreClient& client) : client_(client) {}
+    explicit StoreCounting(StoreClient& client) : client_(client) {}
     void commit(uint32_t count) {
         for (uint32_t i = 0; i < count; i++, committed_++) {
             const std::string number = std::to_string(committed_);
@@ -87,7 +87,7 @@ TEST_CASE("etcd: killed in the middle of transactions, each takes effect once an
     EtcdProcesses etcd(1);
     StoreClient client(etcd, "c");
     load_now(client, client.events);
-    Counter counter(client);
+    StoreCounting counter(client);
     for (int round = 0; round < 5; round++) {
         counter.commit(200);
         const size_t enough = client.events.commits.size() + 20 + static_cast<size_t>(round) * 30;
@@ -162,7 +162,7 @@ TEST_CASE("etcd: of three members one is killed, another paused; with one there 
     EtcdProcesses etcd(3);
     StoreClient client(etcd, "c");
     load_now(client, client.events);
-    Counter counter(client);
+    StoreCounting counter(client);
     counter.commit(50);
     REQUIRE(client.wait_until([&] { return counter.is_answered(); }));
     counter.commit(50);

@@ -1,3 +1,4 @@
+#include "server/storage/segment.h"
 #include "tests/unit/server/storage/log_fixture.h"
 
 #include <limits>
