@@ -15,8 +15,8 @@ namespace qtool::broker {
 class MarkerWrite final : public request::Pending {
 public:
     using Done = std::function<void(const coordinator::Runtime::Marker&, Result<void>)>;
-    MarkerWrite(coordinator::Runtime::Marker marker, Done done)
-        : marker_(std::move(marker)),
+    MarkerWrite(const coordinator::Runtime::Marker& marker, Done done)
+        : marker_(marker),
           done_(std::move(done)) {}
 
     void start(Token self, request::Services& services) override;
