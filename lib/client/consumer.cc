@@ -251,6 +251,19 @@ void Consumer::on_fetch_reply(int32_t, Leader& leader, Reply& reply, MonoTime no
         response = FetchResponse::decode(reply.body(), reply.version);
     }
     if (!response || response->error_code != 0) {
+        // What no retry mends is told: the request as a whole is refused, or the answer is
+        // nonsense.
+        const KafkaError error =
+            response ? protocol::kafka_error_of(response->error_code) : KafkaError::none;
+        if (response ? !protocol::is_retriable(error) : reply.result.has_value()) {
+            const Error why = response ? error_of_broker(error, "Fetch") : response.error();
+            for (const auto& [key, one] : asked) {
+                const auto found = partitions_.find(key);
+                if (found != partitions_.end() && found->second.generation == one.generation) {
+                    fail(key, why);
+                }
+            }
+        }
         leader.session.reset();
         leader.failures++;
         // A lost session is not a failure of the broker: the next fetch opens another at once.

@@ -1,4 +1,5 @@
-// The consumer against a broker that is scripted step by step: where it goes on after a loss.
+// The consumer against a broker that is scripted step by step: where it goes on after a loss, and
+// what it tells of a fetch that is refused as a whole.
 #include "lib/client/consumer.h"
 #include "tests/unit/lib/client/fake_broker.h"
 
@@ -85,4 +86,43 @@ TEST_CASE("consumer: after a lost connection it fetches from where its records e
     CHECK(records.empty());
     REQUIRE_FALSE(broker.fetched.empty());
     CHECK(broker.fetched[0].offset == 5);
+}
+
+TEST_CASE("consumer: a refused fetch is an error, a lost session is none") {
+    using protocol::KafkaError;
+    for (const KafkaError error :
+         {KafkaError::cluster_authorization_failed, KafkaError::invalid_request,
+          KafkaError::fetch_session_id_not_found, KafkaError::invalid_fetch_session_epoch}) {
+        CAPTURE(static_cast<int>(error));
+        MonoTime now = MonoTime{} + 1000s;
+        Consumer consumer(config::ClientConfig{}, 1);
+        FakeBroker broker(consumer.cluster());
+        Outbox out;
+        const auto step = [&](Duration passed) {
+            now += passed;
+            for (int i = 0; i < 4; i++) {
+                consumer.step(now, out);
+                broker.apply(out, now);
+            }
+        };
+        for (int i = 0; i < 4; i++) {
+            REQUIRE(consumer.partition_count("t", now));
+            step(0ms);
+        }
+        consumer.assign({{"t", 0, 5}});
+        step(0ms);
+        broker.refuse_fetch(error, now, out);
+        broker.apply(out, now);
+        step(2s);
+        std::vector<ConsumerRecord> records;
+        const Result<void> taken = consumer.take_records(records);
+        if (protocol::is_retriable(error)) {
+            CHECK(taken);
+            CHECK(broker.fetched.size() == 1); // asked again
+        } else {
+            REQUIRE_FALSE(taken);
+            CHECK(taken.error().detail.find("Fetch") != std::string::npos);
+            CHECK(broker.fetched.empty());
+        }
+    }
 }

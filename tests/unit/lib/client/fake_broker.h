@@ -116,6 +116,16 @@ public:
         reply(one.asked, response, now, out);
     }
 
+    /// Refuses the oldest fetch request as a whole.
+    void refuse_fetch(protocol::KafkaError error, MonoTime now, Outbox& out) {
+        REQUIRE_FALSE(fetched.empty());
+        const Fetched one = fetched.front();
+        fetched.pop_front();
+        protocol::FetchResponse response;
+        response.error_code = static_cast<int16_t>(error);
+        reply(one.asked, response, now, out);
+    }
+
     /// Answers the oldest request about a group.
     template <class Message>
     void answer_group(const Message& response, MonoTime now, Outbox& out) {
