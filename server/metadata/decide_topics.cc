@@ -291,7 +291,8 @@ void CreateTopics::finish(Result<void> result) {
         return;
     }
     for (CreatedTopic& item : results_) {
-        if (!item.error) {
+        // Whether a topic exists was to be confirmed, too.
+        if (!item.error || item.error->code == Code::topic_exists) {
             item = {};
             item.error = result.error();
         }
@@ -414,7 +415,8 @@ void DeleteTopics::finish(Result<void> result) {
         return;
     }
     for (size_t i = 0; i < results_.size(); i++) {
-        if (!results_[i].error && !done_[i]) {
+        const bool is_open = !results_[i].error || results_[i].error->code == Code::unknown_topic;
+        if (is_open && !done_[i]) {
             results_[i].error = result.error();
         }
     }

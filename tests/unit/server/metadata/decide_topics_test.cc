@@ -286,6 +286,10 @@ TEST_CASE("create and delete: what is refused for what an old image shows is dec
     create(world, sized("missing", 1, 1));
     CHECK(world.store.commit(exists).error().code == Code::store_conflict);
     CHECK(world.store.commit(missing).error().code == Code::store_conflict);
+    again.finish(Error(Code::store_conflict, "faster")); // not confirmed: not said
+    remove.finish(Error(Code::store_conflict, "faster"));
+    CHECK(code_of(again.results().at(0).error) == Code::store_conflict);
+    CHECK(code_of(remove.results().at(0).error) == Code::store_conflict);
     world.run(again);
     CHECK_FALSE(again.results().at(0).error);
     world.run(remove);
