@@ -39,9 +39,8 @@ Result<void> Partition::on_fetched(const Fetched& fetched, MonoTime now, WallTim
             return Error(Code::not_leader, name_ + ": the log was cut since it was fetched for");
         }
         if (fetched.diverging) {
-            return truncate(fetched.diverging->first, fetched.diverging->second, wall);
-        }
-        if (!fetched.records.empty()) {
+            QT_TRY(truncate(fetched.diverging->first, fetched.diverging->second, wall));
+        } else if (!fetched.records.empty()) {
             QT_TRY(check_epochs(fetched));
             const Offset before = log_->log_end_offset();
             segments_before_ = log_->segment_count();
@@ -60,12 +59,15 @@ Result<void> Partition::on_fetched(const Fetched& fetched, MonoTime now, WallTim
                 }
             }
         }
-        // The leader forgot records, by retention or because somebody deleted them.
+        // The leader forgot records, by retention or because somebody deleted them. It says so once
+        // in a fetch session, maybe together with where the logs diverge.
         if (fetched.log_start > log_->log_start_offset() &&
             fetched.log_start <= log_->log_end_offset()) {
             QT_TRY(log_->advance_log_start(fetched.log_start));
         }
-        take_high_watermark(fetched.high_watermark);
+        if (!fetched.diverging) { // else what is below it may have to be cut, too
+            take_high_watermark(fetched.high_watermark);
+        }
         return {};
     }();
     if (!done && breaks_the_log(done.error().code) && !offline_) {

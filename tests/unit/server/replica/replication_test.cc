@@ -410,6 +410,29 @@ TEST_CASE("replication: KIP-279, several quick elections leave no record that on
     CHECK(c.bytes_of(1) == c.bytes_of(2));
 }
 
+TEST_CASE("replication: the log start is taken from an answer that says where logs diverge, too") {
+    Cluster c;
+    c.produce(1, 1, 5);
+    c.flush(1);
+    c.sync(2, 1);
+    c.sync(2, 1);
+    c.produce(2, 1);
+    c.elect(2, {1, 2}, {2}); // 1 has not heard of it
+    c.produce(1, 1);
+    c.produce(2, 1);
+    c.flush(1);
+    c.flush(2);
+    c.ask(2, DeleteRecordsOp{Offset(3)});
+    CHECK(c.log(2).log_start_offset() == Offset(3));
+    c.tell(1);
+    CHECK(c.fetch(1, 2) == "cut");
+    CHECK(c.end(1) == 5);
+    CHECK(c.log(1).log_start_offset() == Offset(3)); // in a fetch session it is not told again
+    CHECK(c.high(1) == 5);
+    c.sync(1, 2);
+    CHECK(c.bytes_of(1) == c.bytes_of(2));
+}
+
 TEST_CASE("replication: a leader that has not written in its epoch says where it began") {
     Cluster c(3);
     c.produce(1, 1);
