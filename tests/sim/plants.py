@@ -429,7 +429,7 @@ CLUSTER_PLANTS = {
     "coordinator_unsettled": (
         "server/coordinator/shard.cc",
         "            partition_.is_settled_leader()) {\n",
-        "            partition_.role() == replica::Partition::Role::leader) {\n",
+        "            partition_.role() == replica::Role::leader) {\n",
     ),
     # KIP-101: a leader that has not written in its epoch does not say where that begins.
     "epoch_start_untold": (
