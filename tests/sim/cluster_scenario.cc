@@ -31,6 +31,9 @@ public:
           checker_(world_),
           options_(options) {
         world_.set_printing(options.run.print_trace);
+        if (options.run.plant == Plant::lost_answer) {
+            store_.set_sends_again();
+        }
         network_.reset_strangers();
         checker_.set_replicated();
         Prng& random = world_.random();

@@ -96,6 +96,8 @@ enum class Plant : uint8_t {
     entries_lie,   // sync_directory reports success and makes nothing durable
     reordered,     // fdatasync makes the file's last write durable, but not those before it
     write_caching, // the broker acknowledges from the page cache, against what is checked
+    lost_answer,   // the store port sends a transaction again whose answer was lost, and reads
+                   // nothing back
     built_in,      // in this program: a source of plants.py
 };
 

@@ -226,6 +226,12 @@ CLUSTER_PLANTS = {
         "    } else if (ours.epoch >= LeaderEpoch{0}) {\n",
         "    } else if (ours.epoch > epoch) {\n",
     ),
+    # KIP-279: a leader that never had an epoch takes the log that ends with it for its own.
+    "epoch_gap_unseen": (
+        "server/replica/partition_read.cc",
+        "if (end.end_offset < op.fetch_offset || end.epoch < op.last_fetched_epoch) {",
+        "if (end.end_offset < op.fetch_offset) {",
+    ),
     # KIP-320: requests of an older leader epoch are served.
     "epoch_unfenced": (
         "server/replica/partition.cc",
@@ -349,12 +355,6 @@ CLUSTER_PLANTS = {
         "server/broker/membership.cc",
         "    session_valid_until_ = MonoTime{};\n",
         "    session_valid_until_ = now + std::chrono::minutes(1);\n",
-    ),
-    # A change of the ISR whose answer was lost is taken for one that was refused.
-    "lost_txn_answer": (
-        "server/replica/leader_state.cc",
-        "if (!result && result.error().code != Code::store_conflict) {",
-        "if (!result && result.error().code == Code::internal) {",
     ),
     # Whoever says that he is a replica is one, without a broker epoch too.
     "forged_replica": (

@@ -41,8 +41,8 @@ Runs the broker in a simulated world, one world a seed.
   --minutes N     cluster seeds until so much time has passed, instead of --seeds
   --trace         print what happens, with the broker's log lines
   --verify-trace  run each seed twice and compare the traces
-  --plant NAME    with a bug: sync_lies, entries_lie, reordered or write_caching; in a program
-                  qsim_NAME that of plants.py. Success means that a check caught it
+  --plant NAME    with a bug: sync_lies, entries_lie, reordered or write_caching; of a cluster
+                  lost_txn_answer; in a program qsim_NAME that of plants.py. Success means that a check caught it
   --help          this text
 )";
 
@@ -85,11 +85,12 @@ std::optional<std::vector<size_t>> read_faults(std::string_view text) {
 }
 
 std::optional<Plant> read_plant(std::string_view name) {
-    constexpr std::array<std::pair<std::string_view, Plant>, 4> kPlants = {
+    constexpr std::array<std::pair<std::string_view, Plant>, 5> kPlants = {
         {{"sync_lies", Plant::sync_lies},
          {"entries_lie", Plant::entries_lie},
          {"reordered", Plant::reordered},
-         {"write_caching", Plant::write_caching}}};
+         {"write_caching", Plant::write_caching},
+         {"lost_txn_answer", Plant::lost_answer}}};
     for (const auto& [known, plant] : kPlants) {
         if (known == name) {
             return plant;

@@ -178,6 +178,9 @@ void SimStore::apply(const Commit& commit) {
     if (truth_.is_shared() && world_.chance_percent(kDoubtPercent)) {
         world_.hit(Fault::commit_in_doubt);
         delay += world_.between(500ms, 3s);
+        if (truth_.sends_again()) {
+            applied = truth_.apply(commit.transaction, session_);
+        }
     }
     answer(commit.token, std::move(applied), delay);
 }

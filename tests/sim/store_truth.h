@@ -49,6 +49,10 @@ public:
     void end_session(SessionId session);
     void end_all_sessions();
 
+    /// A bug of the ports: see Plant::lost_answer.
+    void set_sends_again() { sends_again_ = true; }
+    [[nodiscard]] bool sends_again() const { return sends_again_; }
+
     /// Until when the process of that host was told that its session lasts.
     void note_lease(HostId host, MonoTime until) { leases_[host] = until; }
     [[nodiscard]] MonoTime lease_until(HostId host) const {
@@ -94,6 +98,7 @@ private:
     std::vector<StoreWatcher*> watchers_;
     std::set<HostId> unreachable_;
     bool is_down_ = false;
+    bool sends_again_ = false;
 };
 
 } // namespace qtool::sim
