@@ -220,12 +220,6 @@ CLUSTER_PLANTS = {
         "if (end.end_offset < op.fetch_offset || end.epoch < op.last_fetched_epoch) {",
         "if (end.end_offset < Offset{0}) {",
     ),
-    # KIP-279: an epoch that the follower does not have is taken for one that it has.
-    "cut_ignores_own_epochs": (
-        "server/replica/partition_follower.cc",
-        "    } else if (ours.epoch >= LeaderEpoch{0}) {\n",
-        "    } else if (ours.epoch > epoch) {\n",
-    ),
     # KIP-279: a leader that never had an epoch takes the log that ends with it for its own.
     "epoch_gap_unseen": (
         "server/replica/partition_read.cc",
@@ -277,41 +271,17 @@ CLUSTER_PLANTS = {
         "if (follower.is_in_sync || follower.is_joining || is_about_to_join) {",
         "if (follower.is_in_sync || (is_about_to_join && end < Offset{0})) {",
     ),
-    # KIP-903: a fetch of a process that is gone counts for the one that lives.
-    "old_broker_epoch": (
-        "server/replica/leader_state.cc",
-        "if (fetch.broker_epoch < follower->epoch || fetch.broker_epoch < follower->live_epoch) {",
-        "if (fetch.broker_epoch < Revision{0}) {",
-    ),
-    # KIP-903: whoever was a replica once is added, though another process has its id now.
-    "join_unfenced": (
-        "server/metadata/decide_isr.cc",
-        "(broker == nullptr || !broker->is_live() || broker->epoch != member.epoch)) {",
-        "broker == nullptr) {",
-    ),
     # A follower joins the ISR before it has all that is committed.
     "joins_too_early": (
         "server/replica/leader_state.cc",
         "follower.end >= high_watermark && follower.end >= epoch_start_ &&\n",
         "follower.end >= std::min(high_watermark, Offset{0}) &&\n",
     ),
-    # A follower's high watermark is its leader's, whatever it has itself.
-    "follower_hw_ahead": (
-        "server/replica/partition_follower.cc",
-        "const Offset high = std::min(of_leader, log_->log_end_offset());",
-        "const Offset high = of_leader;",
-    ),
     # A broker that starts leads in the epoch it led before.
     "epoch_kept_at_start": (
         "server/metadata/decide_brokers.cc",
         "            change.renew_leader();\n",
         "            static_cast<void>(change);\n",
-    ),
-    # A broker with an empty disk stays in the ISR.
-    "wiped_stays": (
-        "server/broker/membership.cc",
-        "        is_lost_ = std::none_of(then.begin(), then.end(), is_here);\n",
-        "        is_lost_ = false;\n        is_partly_lost_ = false;\n",
     ),
     # A broker whose disk was put back from an old copy stays in the ISR.
     "old_disk_stays": (
@@ -352,9 +322,9 @@ CLUSTER_PLANTS = {
     ),
     # A broker goes on for a minute with a session that is over.
     "stale_lease": (
-        "server/broker/membership.cc",
-        "    session_valid_until_ = MonoTime{};\n",
-        "    session_valid_until_ = now + std::chrono::minutes(1);\n",
+        "server/broker/metadata_core.cc",
+        "store(membership_.valid_until().time_since_epoch().count(),",
+        "store((membership_.valid_until() + std::chrono::minutes(1)).time_since_epoch().count(),",
     ),
     # Whoever says that he is a replica is one, without a broker epoch too.
     "forged_replica": (
@@ -386,18 +356,6 @@ CLUSTER_PLANTS = {
         "        if (fetched.log_start > log_->log_start_offset() &&\n",
         "        if (fetched.log_start < kNoOffset &&\n",
     ),
-    # A follower whose log diverges counts as having what it asks for.
-    "diverging_counts": (
-        "server/replica/partition_read.cc",
-        "            {op.replica->id, op.replica->broker_epoch, op.fetch_offset, "
-        "op.replica->log_start}));\n    }\n",
-        "            {op.replica->id, op.replica->broker_epoch, op.fetch_offset, "
-        "op.replica->log_start}));\n"
-        "        leading_->on_fetch(\n"
-        "            {op.replica->id, op.replica->broker_epoch, op.fetch_offset, "
-        "op.replica->log_start},\n"
-        "            log_->log_end_offset(), now);\n    }\n",
-    ),
     # A broker refuses for what its image shows, old as it may be.
     "refusal_unchecked": (
         "server/metadata/decide_topics.cc",
@@ -425,12 +383,6 @@ CLUSTER_PLANTS = {
         "    epochs_.truncate_at(log_end_);\n",
         "",
     ),
-    # A coordinator takes over before its partition's leader knows what is committed.
-    "coordinator_unsettled": (
-        "server/coordinator/shard.cc",
-        "            partition_.is_settled_leader()) {\n",
-        "            partition_.role() == replica::Role::leader) {\n",
-    ),
     # KIP-101: a leader that has not written in its epoch does not say where that begins.
     "epoch_start_untold": (
         "server/replica/partition_read.cc",
@@ -442,12 +394,6 @@ CLUSTER_PLANTS = {
         "server/metadata/partition_change.cc",
         "        elected = first_live(&now_.elr);\n",
         "        elected = first_live(&now_.replicas);\n",
-    ),
-    # A refused batch is forgotten: one sent behind it is taken in its place.
-    "refusal_forgotten": (
-        "server/replica/partition.cc",
-        "            log_->note_refused(op.batch, wall); // it may lead when the next one comes\n",
-        "            static_cast<void>(wall);\n",
     ),
     # A leader does not wait for its followers.
     "followers_ignored": (
