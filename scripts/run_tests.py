@@ -58,7 +58,8 @@ def run(counts, command, parse=None, env=None, what=None):
         lines.append(line)
         sys.stdout.write(line)
         sys.stdout.flush()
-    return count(counts, what, process.wait(), "".join(lines), parse, start)
+    status = process.wait()
+    return count(counts, what, status, "".join(lines), parse, time.monotonic() - start)
 
 
 def run_all(counts, commands, parse=None):
@@ -67,13 +68,13 @@ def run_all(counts, commands, parse=None):
         start = time.monotonic()
         process = start_process(command)
         output = process.stdout.read().decode(errors="replace")
-        return command, process.wait(), output, start
+        return command, process.wait(), output, time.monotonic() - start
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for command, status, output, start in pool.map(one, commands):
+        for command, status, output, took_s in pool.map(one, commands):
             what = " ".join(str(part) for part in command)
             print(f"--- {what}\n{output}", flush=True)
-            count(counts, what, status, output, parse, start)
+            count(counts, what, status, output, parse, took_s)
 
 
 def start_process(command, env=None):
@@ -81,8 +82,8 @@ def start_process(command, env=None):
                             stderr=subprocess.STDOUT, env={**os.environ, **(env or {})})
 
 
-def count(counts, what, status, output, parse, start):
-    print(f"--- took {time.monotonic() - start:.0f} s", flush=True)
+def count(counts, what, status, output, parse, took_s):
+    print(f"--- took {took_s:.0f} s", flush=True)
     if parse is None:
         counts.ok() if status == 0 else counts.bad(what)
         return status == 0
@@ -175,7 +176,9 @@ def level_static(counts):
 
 
 def doctest_binaries(folder, prefix):
-    return sorted(path for path in (folder / "bin").glob(prefix + "*") if os.access(path, os.X_OK))
+    """The largest first: they take the longest."""
+    found = [path for path in (folder / "bin").glob(prefix + "*") if os.access(path, os.X_OK)]
+    return sorted(found, key=lambda path: (-path.stat().st_size, path))
 
 
 def level_unit(counts):

@@ -25,7 +25,7 @@ PLANTS = {
     ),
     # A retry is acknowledged at once, though its first copy may not be flushed yet.
     "duplicate_ack_early": (
-        "server/replica/partition.cc",
+        "server/replica/partition_append.cc",
         "if (op.acks == -1 && appended->last_offset >= high_watermark()) {",
         "if (op.acks == -1 && appended->appended && appended->last_offset >= high_watermark()) {",
     ),

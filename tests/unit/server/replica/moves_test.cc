@@ -5,6 +5,7 @@
 #include "lib/base/log.h"
 #include "server/replica/manager.h"
 #include "tests/unit/server/replica/faulty_disk.h"
+#include "tests/unit/server/replica/step_clock.h"
 #include "tests/unit/server/storage/log_fixture.h"
 
 using namespace qtool;
@@ -16,16 +17,6 @@ using storage::test::MemoryDisk;
 using storage::test::topic_id;
 
 namespace {
-
-class StepClock final : public port::Clock {
-public:
-    Duration passed{};
-    [[nodiscard]] MonoTime mono() const override { return MonoTime(1s) + passed; }
-    [[nodiscard]] WallTime wall() const override {
-        return WallTime(std::chrono::milliseconds(storage::test::kNowMs)) +
-               duration_cast<std::chrono::milliseconds>(passed);
-    }
-};
 
 constexpr int kPartitions = 3;
 
