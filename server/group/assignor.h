@@ -2,8 +2,8 @@
 // what they are given, so that the same group always comes to the same assignment.
 //
 //   uniform  moves as little as it can and balances: each member ends within one partition of the
-//            others that could take its partitions; a replica in the member's rack is preferred for
-//            partitions that have no owner yet.
+//            others that could take its partitions. Where members have racks, a partition goes to
+//            one with a replica in its rack that has room, from one that has none.
 //   range    for each topic, subscribers in order get neighbouring partitions: topics with the same
 //            subscribers and partition counts are split alike, so that joins find both sides.
 //            Static members come first, by instance id: a restart does not move their ranges.

@@ -1,5 +1,6 @@
 // Two ways to the same goal. When all members subscribe to the same topics the sizes are known in
-// advance: members keep up to their share, and what is left goes where shares are not filled. When
+// advance: members keep up to their share, and what is left goes where shares are not filled; racks
+// come before keeping, since a partition that is far costs traffic for as long as it is. When
 // subscriptions differ, members keep what they have, free partitions go to the least loaded
 // subscriber, and then single partitions move from more to less loaded subscribers of their topic
 // until no move narrows a gap. Each move lowers the sum of the squared loads, so that ends.
@@ -73,20 +74,17 @@ private:
                 extras--;
             }
         }
-        keep_current(limits);
         for (size_t m = 0; m < member_count && extras > 0; m++) {
             if (limits[m] == share) {
                 limits[m]++;
                 extras--;
             }
         }
-        std::vector<size_t> hungry;
-        for (size_t m = member_count; m-- > 0;) {
-            if (loads_[m] < limits[m]) {
-                hungry.push_back(m);
-            }
-        }
-        place_in_rack(limits, hungry);
+        // A partition moves to be near, as long as that ends: each time more are, or none moves.
+        keep_current(limits, true);
+        place_in_rack(limits, hungry_members(limits));
+        keep_current(limits, false);
+        std::vector<size_t> hungry = hungry_members(limits);
         for (Topic& topic : topics_) {
             for (size_t& owner : topic.owners) {
                 if (owner != kNobody) {
@@ -99,6 +97,17 @@ private:
                 loads_[owner]++;
             }
         }
+    }
+
+    // Who may have more; the last is served first.
+    [[nodiscard]] std::vector<size_t> hungry_members(const std::vector<size_t>& limits) const {
+        std::vector<size_t> hungry;
+        for (size_t m = limits.size(); m-- > 0;) {
+            if (loads_[m] < limits[m]) {
+                hungry.push_back(m);
+            }
+        }
+        return hungry;
     }
 
     // Free partitions with a replica in the rack of a member that has room.
@@ -137,7 +146,9 @@ private:
     }
 
     void run_mixed() {
-        keep_current(std::vector<size_t>(input_.members.size(), SIZE_MAX));
+        const std::vector<size_t> no_limits(input_.members.size(), SIZE_MAX);
+        keep_current(no_limits, true);
+        keep_current(no_limits, false);
         // Topics with few subscribers first: they have the least choice.
         std::vector<Topic*> order;
         for (Topic& topic : topics_) {
@@ -174,7 +185,7 @@ private:
             if (p < topic.topic->racks.size()) { // of the least loaded, one in the rack
                 const size_t load = chosen->first;
                 for (auto it = by_load.begin(); it != by_load.end() && it->first == load; ++it) {
-                    if (topic.topic->racks[p].contains(input_.members[it->second].rack)) {
+                    if (is_near(topic, p, it->second)) {
                         chosen = it;
                         break;
                     }
@@ -203,6 +214,10 @@ private:
         std::map<size_t, std::vector<size_t>> held; // member -> its partitions of the topic
         for (size_t p = 0; p < topic.owners.size(); p++) {
             held[topic.owners[p]].push_back(p);
+        }
+        for (auto& [member, partitions] : held) { // the last ones are given first
+            std::stable_partition(partitions.begin(), partitions.end(),
+                                  [&, m = member](size_t p) { return is_near(topic, p, m); });
         }
         std::set<std::pair<size_t, size_t>> takers; // load, member
         std::set<std::pair<size_t, size_t>> givers; // of those, who has a partition to give
@@ -265,27 +280,39 @@ private:
         return count;
     }
 
-    void keep_current(const std::vector<size_t>& limits) {
+    // A replica of the partition is in the member's rack.
+    [[nodiscard]] bool is_near(const Topic& topic, size_t p, size_t m) const {
+        return p < topic.topic->racks.size() &&
+               topic.topic->racks[p].contains(input_.members[m].rack);
+    }
+
+    // What its members have and may keep, of what is near or of what is not.
+    void keep_current(const std::vector<size_t>& limits, bool near) {
         for (size_t m = 0; m < input_.members.size(); m++) {
-            if (input_.members[m].current == nullptr) {
+            keep_current(m, limits[m], near);
+        }
+    }
+
+    void keep_current(size_t m, size_t limit, bool near) {
+        if (input_.members[m].current == nullptr) {
+            return;
+        }
+        for (const auto& [id, partitions] : *input_.members[m].current) {
+            Topic* topic = find(id);
+            if (topic == nullptr || !input_.members[m].topics->contains(id)) {
                 continue;
             }
-            for (const auto& [id, partitions] : *input_.members[m].current) {
-                Topic* topic = find(id);
-                if (topic == nullptr || !input_.members[m].topics->contains(id)) {
+            for (const int32_t partition : partitions) {
+                const auto p = static_cast<size_t>(partition);
+                if (partition < 0 || p >= topic->owners.size() || topic->owners[p] != kNobody ||
+                    is_near(*topic, p, m) != near) {
                     continue;
                 }
-                for (const int32_t p : partitions) {
-                    if (p < 0 || static_cast<size_t>(p) >= topic->owners.size() ||
-                        topic->owners[static_cast<size_t>(p)] != kNobody) {
-                        continue;
-                    }
-                    if (loads_[m] >= limits[m]) {
-                        break;
-                    }
-                    topic->owners[static_cast<size_t>(p)] = m;
-                    loads_[m]++;
+                if (loads_[m] >= limit) {
+                    return;
                 }
+                topic->owners[p] = m;
+                loads_[m]++;
             }
         }
     }

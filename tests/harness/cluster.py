@@ -67,9 +67,10 @@ class Etcd:
 class Cluster:
     """with Cluster(3) as cluster: cluster.brokers[0] has node id 1; all are live."""
 
-    def __init__(self, count=3, *options, **arguments_of):
-        """`node_1={...}`: what Broker() gets beside the options, for that one."""
+    def __init__(self, count=3, *options, racks=None, **arguments_of):
+        """`node_1={...}`: what Broker() gets beside the options, for that one; `racks`: one for each."""
         self.options = options
+        self.racks = racks
         self.arguments_of = arguments_of
         self.count = count
         self.etcd = None
@@ -79,7 +80,8 @@ class Cluster:
         try:
             self.etcd = Etcd()
             for node in range(1, self.count + 1):
-                self.brokers.append(Broker("--node-id", str(node), "--etcd", self.etcd.url, *self.options,
+                rack = ("--rack", self.racks[node - 1]) if self.racks else ()
+                self.brokers.append(Broker("--node-id", str(node), "--etcd", self.etcd.url, *rack, *self.options,
                                            **self.arguments_of.get(f"node_{node}", {})))
                 self.brokers[-1].start()
             wait_for(lambda: all(self.live(broker) == self.count for broker in self.brokers),

@@ -143,6 +143,20 @@ TEST_CASE("uniform: free partitions go to a member in a replica's rack") {
     CHECK(targets[2] == Assignment{{topic_id(1), {1, 4}}});
 }
 
+TEST_CASE("uniform: a member that has too many keeps those in its rack") {
+    Group group;
+    AssignorTopic& topic = group.input.topics[topic_id(1)];
+    topic.partition_count = 6;
+    topic.racks = {{"b"}, {"a"}, {"c"}, {"b"}, {"a"}, {"c"}};
+    for (const std::string_view rack : {"a", "b", "c"}) { // they join one after the other
+        group.add({topic_id(1)}, {}, rack);
+        group.take(assign_uniform(group.input));
+    }
+    CHECK(group.currents[0] == Assignment{{topic_id(1), {1, 4}}});
+    CHECK(group.currents[1] == Assignment{{topic_id(1), {0, 3}}});
+    CHECK(group.currents[2] == Assignment{{topic_id(1), {2, 5}}});
+}
+
 TEST_CASE("uniform: more members than partitions, topics that do not exist, no members") {
     Group group;
     CHECK(assign_uniform(group.input).empty());
