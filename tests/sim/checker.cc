@@ -63,24 +63,72 @@ void Checker::place(uint16_t number, int64_t offset, Value value, const char* ho
     if (!is_new || !idempotent_[producer]) {
         return;
     }
-    const auto [at, is_first] = partition.places.emplace(value, offset);
+    const auto [at, is_first] = partition.places.emplace(value, Place{offset, offset});
     if (!is_first) {
-        violate(partition, text + " is a duplicate: it was at " + std::to_string(at->second));
-        return;
+        const Place both{std::min(at->second.first, offset), std::max(at->second.last, offset)};
+        if (at->second.first != at->second.last || !may_be_again(partition, at, both)) {
+            violate(partition,
+                    text + " is a duplicate: it was at " + std::to_string(at->second.last));
+            return;
+        }
+        at->second = both;
     }
     // Neighbours of the same producer, by counter.
     if (at != partition.places.begin()) {
         const auto before = std::prev(at);
-        if (producer_of(before->first) == producer && before->second > offset) {
+        if (producer_of(before->first) == producer &&
+            !is_in_order(partition, before->second, at->second)) {
             violate(partition, text + " is out of order: " + to_text(before->first) + " is at " +
-                                   std::to_string(before->second));
+                                   std::to_string(before->second.last));
         }
     }
     const auto behind = std::next(at);
     if (behind != partition.places.end() && producer_of(behind->first) == producer &&
-        behind->second < offset) {
+        !is_in_order(partition, at->second, behind->second)) {
         violate(partition, text + " is out of order: " + to_text(behind->first) + " is at " +
-                               std::to_string(behind->second));
+                               std::to_string(behind->second.last));
+    }
+}
+
+// The last restart below the second copy is the one that forgot most. What a replica read from
+// there on tells it which sequence comes next: with a later value in it, this one is refused or
+// known.
+bool Checker::may_be_again(const Partition& partition, Places::const_iterator at, Place place) {
+    const auto above = partition.restarts.upper_bound(place.last);
+    if (above == partition.restarts.begin() || *std::prev(above) <= place.first) {
+        return false;
+    }
+    const int64_t restart = *std::prev(above);
+    for (auto later = std::next(at);
+         later != partition.places.end() && producer_of(later->first) == producer_of(at->first);
+         ++later) {
+        for (const int64_t offset : {later->second.first, later->second.last}) {
+            if (offset >= restart && offset < place.last) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+// `low` was sent before `high`. When `low` was written again, `high` may only have its forgotten
+// copy yet.
+bool Checker::is_in_order(const Partition& partition, Place low, Place high) {
+    if (low.first > high.first) {
+        return false;
+    }
+    if (low.last <= high.last) {
+        return true;
+    }
+    const auto restart = partition.restarts.upper_bound(high.last);
+    return low.first != low.last && restart != partition.restarts.end() && *restart <= low.last;
+}
+
+void Checker::on_restarted(std::string_view name, int64_t offset) {
+    for (Partition& partition : partitions_) {
+        if (partition.name == name) {
+            partition.restarts.insert(offset);
+        }
     }
 }
 

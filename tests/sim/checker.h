@@ -2,7 +2,10 @@
 // acknowledged with acks=all, and what readers saw, and ends the run at the first contradiction:
 //
 //   one value an offset   seen by a reader or acknowledged: it stays there for good
-//   no duplicates         a value of an idempotent producer has one offset
+//   no duplicates         a value of an idempotent producer has one offset; one that was deleted
+//   may
+//                         be there again, but only once a replica began anew behind it
+//                         (on_restarted) and read no later value of that producer since
 //   order                 values of an idempotent producer have offsets in the order of sending
 //   nothing invented      every value was sent to that partition by that time
 //   high watermark        never falls, and is above all that is acknowledged. In a cluster fetches
@@ -23,7 +26,9 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace qtool::sim {
@@ -43,6 +48,10 @@ public:
     Value new_value(uint16_t producer, uint16_t partition);
     void on_acknowledged(uint16_t partition, int64_t offset, Value value);
     void on_read(uint16_t partition, int64_t offset, Value value);
+
+    /// A replica dropped its log and began anew at that offset, where its leader's log starts:
+    /// fetches bring no producer state, so it does not know who wrote below.
+    void on_restarted(std::string_view partition, int64_t offset);
 
     /// Whoever is at that address took the batch at that offset, acknowledged to its producer.
     void on_led(uint16_t partition, int64_t offset, const std::string& address);
@@ -87,13 +96,19 @@ public:
     [[nodiscard]] uint64_t read() const { return read_; }
 
 private:
+    struct Place {
+        int64_t first = 0; // the copy that may have been forgotten
+        int64_t last = 0;  // the same, or the one written behind a restart
+    };
+    using Places = std::map<Value, Place>;
     struct Partition {
         std::string name;
         Known known;
         int64_t delete_asked = 0;
         std::optional<Duration> retention;
         std::map<int64_t, Value> values;        // by offset
-        std::map<Value, int64_t> places;        // of idempotent producers' values
+        Places places;                          // of idempotent producers' values
+        std::set<int64_t> restarts;             // see on_restarted
         std::map<uint16_t, uint32_t> sent;      // values by producer
         std::map<Value, MonoTime> made_at;      // with retention only
         std::map<int64_t, std::string> led;     // by offset: who acknowledged it; not read yet
@@ -102,6 +117,8 @@ private:
         std::map<int32_t, Known> in_epoch;      // what its leader told in fetches
     };
     void place(uint16_t partition, int64_t offset, Value value, const char* how);
+    static bool may_be_again(const Partition& partition, Places::const_iterator at, Place place);
+    static bool is_in_order(const Partition& partition, Place low, Place high);
     void note_leader(Partition& partition, int64_t offset, int32_t epoch,
                      const std::string& address);
     void violate(const Partition& partition, const std::string& what);

@@ -7,6 +7,7 @@
 #include "tests/sim/library_consumer.h"
 #include "tests/sim/library_producer.h"
 #include "tests/sim/replica_audit.h"
+#include "tests/sim/restart_watch.h"
 #include "tests/sim/sim_machine.h"
 #include "tests/sim/workload.h"
 
@@ -29,6 +30,10 @@ public:
           network_(world_),
           store_(world_, StoreTruth::Kind::shared),
           checker_(world_),
+          restart_watch_(options.run.print_trace,
+                         [this](std::string_view partition, int64_t offset) {
+                             checker_.on_restarted(partition, offset);
+                         }),
           options_(options) {
         world_.set_printing(options.run.print_trace);
         if (options.run.plant == Plant::lost_answer) {
@@ -441,6 +446,7 @@ private:
     Network network_;
     StoreTruth store_;
     Checker checker_;
+    RestartWatch restart_watch_;
     ClusterRunOptions options_;
     std::string setup_text_;
     Duration session_timeout_{};

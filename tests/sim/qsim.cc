@@ -2,6 +2,7 @@
 // Exit status: 0 all seeds passed and every kind of fault was hit, 1 not so, 2 usage.
 #include "lib/base/log.h"
 #include "tests/sim/cluster_scenario.h"
+#include "tests/sim/restart_watch.h"
 #include "tests/sim/scenario.h"
 #include "tests/sim/seed_process.h"
 
@@ -181,12 +182,6 @@ void on_abort(int) {
     ::_exit(1);
 }
 
-void print_log(LogLevel, std::string_view line) {
-    const size_t blank = line.find(' '); // behind the real time, which means nothing here
-    const std::string_view text = blank == std::string_view::npos ? line : line.substr(blank);
-    std::fprintf(stderr, "            %.*s\n", static_cast<int>(text.size()), text.data());
-}
-
 void print_failure(uint64_t seed, const Options& options, const std::string& what) {
     std::fprintf(stderr,
                  "seed %" PRIu64 ": %s\n  replay: scripts/sim.sh%s --seed %" PRIu64 "%s%s\n", seed,
@@ -269,7 +264,8 @@ private:
 
 int run(const Options& options) {
     set_log_level(options.trace ? LogLevel::debug : LogLevel::error);
-    set_log_sink(options.trace ? print_log : [](LogLevel, std::string_view) {});
+    set_log_sink(options.trace ? [](LogLevel, std::string_view line) { print_log_line(line); }
+                               : [](LogLevel, std::string_view) {});
     std::signal(SIGABRT, on_abort);
     const auto start = std::chrono::steady_clock::now();
     RunResult total;
