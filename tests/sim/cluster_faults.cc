@@ -247,10 +247,10 @@ void ClusterFaults::note_lasting(Duration length) {
 // Nobody replaces a disk while it may hold what no other has: all others of each partition must
 // be in the ISR and about to stay there, and the one that had its disk replaced last must be back.
 bool ClusterFaults::replace_disk(Machine& machine, bool is_empty) {
-    const bool will_halt = std::any_of(machines_.begin(), machines_.end(), [](const auto& other) {
-        return other->device().will_halt();
+    const bool will_go = std::any_of(machines_.begin(), machines_.end(), [](const auto& other) {
+        return other->device().will_halt() || other->is_stopping();
     });
-    if (!is_settled_() || !is_replicated_() || lasting_ > 0 || will_halt) {
+    if (!is_settled_() || !is_replicated_() || lasting_ > 0 || will_go) {
         return false;
     }
     replaced_ = &machine;

@@ -48,6 +48,8 @@ public:
     void heal();
 
     [[nodiscard]] bool is_serving() const;
+    /// A graceful stop has begun; until its end the process serves, and is in ISRs for a while.
+    [[nodiscard]] bool is_stopping() const { return process_ && stopping_; }
     [[nodiscard]] bool has_stopped_cleanly() const { return stopped_cleanly_; }
     Device& device() { return device_; }
     [[nodiscard]] HostId host() const { return host_; }
