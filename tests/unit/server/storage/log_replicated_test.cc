@@ -295,6 +295,34 @@ TEST_CASE("a log restarts empty where it is told to") {
     CHECK(f.read_all(at) == std::vector<int64_t>{at});
 }
 
+TEST_CASE("a log that began anew knows the producers behind its start, and no others") {
+    Pair pair;
+    pair.leader.append(of_producer(5, 0)); // 0
+    pair.leader.append(of_producer(6, 0)); // 1
+    REQUIRE(pair.follow());
+    pair.leader.append(of_producer(6, 1)); // 2
+    REQUIRE(pair.leader.log->advance_log_start(Offset(2)));
+    LogFixture& follower = pair.follower;
+    REQUIRE(follower.log->restart_at(Offset(2), wall(kNowMs)));
+    REQUIRE(pair.follow());
+    follower.flush();
+    SUBCASE("at once") {}
+    SUBCASE("after a crash") {
+        follower.lose_power_and_open(follower.log->synced_end_offset().value());
+    }
+    SUBCASE("after a clean stop") {
+        follower.close_and_open();
+    }
+    CHECK_FALSE(follower.append(of_producer(6, 1)).appended); // known
+    const Result<AppendInfo> gap = follower.try_append(of_producer(6, 3));
+    REQUIRE_FALSE(gap);
+    CHECK(gap.error().code == Code::out_of_order_sequence);
+    // Deleted there, so fetches did not bring it: may begin anywhere, as in Kafka.
+    CHECK(follower.append(of_producer(5, 0)).base_offset == Offset(3));
+    // The leader knows it still.
+    CHECK_FALSE(pair.leader.append(of_producer(5, 0)).appended);
+}
+
 TEST_CASE("an index that could not be removed is not taken for that of the next segment") {
     LogFixture f;
     begin_transaction(*f.log, 6);                             // 0
