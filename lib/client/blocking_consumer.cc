@@ -51,8 +51,7 @@ BlockingConsumer::~BlockingConsumer() = default;
 
 Result<int32_t> BlockingConsumer::partition_count(const std::string& topic, MonoTime deadline) {
     for (;;) {
-        QT_TRY_ASSIGN(const std::optional<int32_t> count,
-                      state_->consumer.partition_count(topic, mono_now()));
+        QT_TRY_ASSIGN(const std::optional<int32_t> count, state_->consumer.partition_count(topic));
         if (count) {
             return *count;
         }

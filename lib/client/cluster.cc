@@ -251,15 +251,18 @@ MonoTime Cluster::next_due(MonoTime now) const {
     MonoTime due = metadata_.next_due();
     MonoTime retry = kMonoNever;
     bool alive = false;
+    bool ready = false;
     for (const auto& [id, node] : nodes_) {
         if (node.connection != nullptr) {
             alive = true;
+            ready = ready || node.connection->state() == Connection::State::ready;
             due = std::min(due, node.connection->next_deadline());
         } else if (node.retry_at > now) {
             retry = std::min(retry, node.retry_at);
         }
     }
-    if (due <= now && metadata_.next_due() <= now) {
+    // With a ready connection nothing is waited for: the owner wanted news after step() had looked.
+    if (due <= now && metadata_.next_due() <= now && !ready) {
         // Metadata waits for a connection: its news wake us, or the end of a backoff does.
         due = alive ? kMonoNever : now;
         for (const auto& [id, node] : nodes_) {

@@ -122,7 +122,7 @@ void Consumer::back_off(Partition& partition, MonoTime now) {
                   partition.failures, prng_);
 }
 
-void Consumer::check_topics(MonoTime now) {
+void Consumer::check_topics() {
     for (auto& [key, partition] : partitions_) {
         const TopicInfo& info = *topics_[key.first].info;
         if (partition.failed || info.error == KafkaError::none) {
@@ -132,8 +132,8 @@ void Consumer::check_topics(MonoTime now) {
             continue;
         }
         if (!protocol::is_retriable(info.error) ||
-            (info.error == KafkaError::unknown_topic_or_partition && info.failing_since &&
-             now - *info.failing_since > kUnknownTopicPatience)) {
+            (info.error == KafkaError::unknown_topic_or_partition &&
+             info.failing_for() > kUnknownTopicPatience)) {
             fail(key, error_of_broker(info.error, name_of(key)));
         }
     }
@@ -484,12 +484,11 @@ int64_t Consumer::end_offset(const std::string& topic, int32_t partition) const 
     return found == partitions_.end() ? -1 : found->second.end_offset;
 }
 
-Result<std::optional<int32_t>> Consumer::partition_count(const std::string& topic, MonoTime now) {
+Result<std::optional<int32_t>> Consumer::partition_count(const std::string& topic) {
     QT_TRY_ASSIGN(const size_t index, want_topic(topic));
     const TopicInfo& info = *topics_[index].info;
     if (info.error != KafkaError::none &&
-        (!protocol::is_retriable(info.error) ||
-         (info.failing_since && now - *info.failing_since > kUnknownTopicPatience))) {
+        (!protocol::is_retriable(info.error) || info.failing_for() > kUnknownTopicPatience)) {
         return error_of_broker(info.error, topic);
     }
     if (info.partitions.empty() || info.error != KafkaError::none) {
@@ -514,7 +513,7 @@ void Consumer::step(MonoTime now, Outbox& out) {
             other_replies_.push_back(std::move(reply));
         }
     }
-    check_topics(now);
+    check_topics();
     send_lists(now, out);
     send_fetches(now, out);
 }

@@ -44,7 +44,7 @@ public:
 
     /// The topic's metadata, asked for at the first call; nothing: not heard yet.
     /// Errors: unknown_topic and others that do not pass.
-    Result<std::optional<int32_t>> partition_count(const std::string& topic, MonoTime now);
+    Result<std::optional<int32_t>> partition_count(const std::string& topic);
 
     /// Begins to ask for offsets; one question at a time.
     Result<void> list_offsets(const std::string& topic, const std::vector<int32_t>& partitions,
@@ -117,7 +117,7 @@ private:
     void back_off(Partition& partition, MonoTime now);
     void fail(const Key& key, Error error);
     void drop_chunk();
-    void check_topics(MonoTime now);
+    void check_topics();
     void send_lists(MonoTime now, Outbox& out);
     void on_list_reply(Reply& reply, MonoTime now);
 

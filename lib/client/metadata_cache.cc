@@ -99,6 +99,7 @@ void MetadataCache::take_topic(const MetadataResponse::MetadataResponseTopic& an
         if (!topic.failing_since) {
             topic.failing_since = now;
         }
+        topic.failed_at = now;
         return; // what was known before may still serve, until the owner gives up
     }
     topic.failing_since.reset();

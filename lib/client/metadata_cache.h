@@ -32,8 +32,15 @@ struct TopicInfo {
     Uuid id;                                                 // zero: the broker is too old to say
     std::vector<PartitionInfo> partitions;                   // by index; empty: not known
     protocol::KafkaError error = protocol::KafkaError::none; // of the last answer
-    std::optional<MonoTime> failing_since;                   // `error` stands since then
-    bool answered = false;                                   // at least one answer was about it
+    std::optional<MonoTime> failing_since; // the first answer of those in a row with an error
+    MonoTime failed_at;                    // the last of them
+    bool answered = false;                 // at least one answer was about it
+
+    /// For how long brokers have kept answering with an error. Silence does not count: a broker
+    /// that had not heard of the topic may just not have been asked again.
+    [[nodiscard]] Duration failing_for() const {
+        return failing_since ? failed_at - *failing_since : Duration{};
+    }
 };
 
 struct BrokerInfo {

@@ -90,8 +90,7 @@ Result<Producer::Take> Producer::add(std::string_view topic_name, std::optional<
     const auto count = static_cast<int32_t>(info.partitions.size());
     if (count == 0 || (partition && *partition >= count)) {
         const bool is_final = info.error != KafkaError::none && !protocol::is_retriable(info.error);
-        const bool is_late =
-            info.failing_since && now - *info.failing_since > kUnknownTopicPatience;
+        const bool is_late = info.failing_for() > kUnknownTopicPatience;
         if (count == 0 && !is_final && !is_late) {
             return Take::no_metadata;
         }

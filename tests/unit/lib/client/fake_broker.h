@@ -142,6 +142,7 @@ public:
     std::deque<GroupAsked> group_asked;
     int32_t partition_count = 1;
     int32_t leader = 1; // of all partitions; whoever that is, this class plays it
+    protocol::KafkaError topic_error = protocol::KafkaError::none; // in answers about metadata
     bool is_up = true;
     size_t connect_count = 0;
 
@@ -250,8 +251,9 @@ private:
         }
         auto& topic = response.topics.emplace_back();
         topic.name = "t";
+        topic.error_code = static_cast<int16_t>(topic_error);
         topic.topic_id = topic_id_;
-        for (int32_t i = 0; i < partition_count; i++) {
+        for (int32_t i = 0; topic_error == protocol::KafkaError::none && i < partition_count; i++) {
             auto& partition = topic.partitions.emplace_back();
             partition.partition_index = i;
             partition.leader_id = leader;

@@ -273,6 +273,66 @@ TEST_CASE("producer: a broker that is not there yet is waited for") {
     CHECK(world.in_flight() == "a:0/0");
 }
 
+TEST_CASE("producer: without a leader it goes on asking, whatever wakes it in between") {
+    config::ClientConfig config = small_config();
+    config.delivery_timeout_ms = 600'000;
+    World world(config);
+    world.send({"a"});
+    world.answer(KafkaError::none, 0);
+    world.broker.leader = -1;
+    world.producer.cluster().metadata().refresh_soon(world.now);
+    world.wait();
+    world.send({"b"});
+    for (int i = 0; i < 200; i++) {
+        CAPTURE(i);
+        world.now += 1s; // about the backoff
+        world.producer.step(world.now, world.out);
+        if (world.out.writes.empty()) { // no answer will wake it
+            REQUIRE(world.producer.next_due(world.now) < world.now + 2s);
+        }
+        world.broker.apply(world.out, world.now);
+    }
+    CHECK(world.in_flight().empty());
+    world.broker.leader = 1;
+    world.wait();
+    world.wait();
+    CHECK(world.in_flight() == "b:0/1");
+}
+
+TEST_CASE("producer: a topic is given up after answers that it does not exist, not in silence") {
+    World world;
+    const RecordParts parts{std::nullopt, as_bytes("a"), {}, 1000};
+    const auto take = [&] {
+        const auto taken = world.producer.add("t", std::nullopt, parts, 0, world.now);
+        REQUIRE(taken);
+        return *taken;
+    };
+    world.broker.topic_error = KafkaError::unknown_topic_or_partition;
+    CHECK(take() == Producer::Take::no_metadata);
+    world.step();
+    SUBCASE("silence, then it is there") {
+        world.broker.cut(world.now);
+        world.broker.is_up = false;
+        world.step();
+        for (int i = 0; i < 20; i++) {
+            world.wait(1s);
+            CHECK(take() == Producer::Take::no_metadata);
+        }
+        world.broker.is_up = true;
+        world.broker.topic_error = KafkaError::none;
+        world.wait();
+        CHECK(take() == Producer::Take::taken);
+    }
+    SUBCASE("answers, again and again") {
+        for (int i = 0; i < 3; i++) {
+            world.wait();
+            CHECK(take() == (i < 2 ? Producer::Take::no_metadata : Producer::Take::closed_batch));
+        }
+        world.step();
+        CHECK(world.delivered() == "0!unknown_topic");
+    }
+}
+
 TEST_CASE("producer: buffer.memory bounds what is taken; a delivery makes room") {
     config::ClientConfig config = small_config();
     config.buffer_memory_bytes = 1000;
