@@ -101,9 +101,14 @@ void GroupMember::take(const std::vector<uint16_t>& numbers, bool keeps_position
         lanes[number] = keeps_positions && before != lanes_.end() ? before->second : Lane{};
     }
     lanes_ = std::move(lanes);
+    drop_own_ghost();
+}
+
+// The same life goes on, also when a leave was not heard: it would commit backwards itself.
+void GroupMember::drop_own_ghost() {
     if (ghost_ && ghost_->identity.member_id == identity_.member_id &&
         ghost_->identity.generation == identity_.generation) {
-        ghost_.reset(); // the same life goes on: it would commit backwards itself
+        ghost_.reset();
     }
 }
 
@@ -169,6 +174,9 @@ void GroupMember::next() {
     if (!has_coordinator_) {
         ask_coordinator();
         return;
+    }
+    if (is_joined_) {
+        drop_own_ghost();
     }
     if (ghost_ && world_.now() >= ghost_->due) {
         const Ghost ghost = *std::exchange(ghost_, std::nullopt);

@@ -79,6 +79,7 @@ protected:
     void lose_membership();
     /// Perhaps what it has read and not committed is sent later, as of who it is now.
     void leave_ghost();
+    void drop_own_ghost();
 
 private:
     struct Ghost { // a commit that a former life did not send
