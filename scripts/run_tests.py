@@ -23,8 +23,8 @@ FUZZ = ROOT / "build/fuzz"
 SIM_SEEDS = 3000
 SIM_TRACE_SEEDS = 300  # run twice: the same seed must give the same run
 SIM_ASAN_SEEDS = 40
-SIM_CLUSTER_SEEDS = 48
-SIM_CLUSTER_TRACE_SEEDS = 12
+SIM_CLUSTER_SEEDS = 1400
+SIM_CLUSTER_TRACE_SEEDS = 60
 FUZZ_SECONDS = 15  # for each target
 # Groups and transactions again where coordinators, leaders and followers are different brokers.
 INTEROP_IN_CLUSTER = ["group_test", "transactions_test", "transactions_java_test"]

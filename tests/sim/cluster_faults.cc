@@ -304,7 +304,7 @@ void ClusterFaults::roll_on(size_t index, MonoTime limit) {
     world_.after(200ms, [this, index, limit] {
         if (world_.now() < limit && !(is_settled_() && may_begin(Kind::stop))) {
             roll_on(index, limit);
-        } else {
+        } else if (may_begin(Kind::stop)) { // else the operator leaves it at that
             roll(index + 1);
         }
     });
