@@ -188,10 +188,9 @@ void Core::run_coordinators() {
     replica::Outbox out;
     coordinators_.on_progress(out);
     deliver(out);
-    for (coordinator::Runtime::Marker& marker : coordinators_.take_markers()) {
+    for (const coordinator::Runtime::Marker& marker : coordinators_.take_markers()) {
         add_internal(std::make_unique<MarkerWrite>(
-            std::move(marker),
-            [this](const coordinator::Runtime::Marker& done, Result<void> result) {
+            marker, [this](const coordinator::Runtime::Marker& done, Result<void> result) {
                 coordinators_.on_marker_written(done.shard, done.request.id, result);
             }));
     }

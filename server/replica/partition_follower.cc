@@ -33,7 +33,7 @@ Result<void> Partition::check_follower(LeaderEpoch leader_epoch) const {
 Result<void> Partition::on_fetched(const Fetched& fetched, MonoTime now, WallTime wall,
                                    Outbox& out) {
     now_ = last_used_ = now;
-    const Result<void> done = [&]() -> Result<void> {
+    Result<void> done = [&]() -> Result<void> {
         QT_TRY(check_follower(fetched.leader_epoch));
         if (fetched.fetch_offset != log_->log_end_offset()) {
             return Error(Code::not_leader, name_ + ": the log was cut since it was fetched for");
@@ -143,7 +143,7 @@ Result<void> Partition::truncate(LeaderEpoch epoch, Offset end, WallTime wall) {
 Result<void> Partition::on_out_of_range(LeaderEpoch leader_epoch, Offset leader_log_start,
                                         MonoTime now, WallTime wall, Outbox& out) {
     now_ = now;
-    const Result<void> done = [&]() -> Result<void> {
+    Result<void> done = [&]() -> Result<void> {
         QT_TRY(check_follower(leader_epoch));
         const bool is_empty = log_->log_start_offset() == log_->log_end_offset();
         if (leader_log_start < Offset{0} ||
