@@ -1,5 +1,6 @@
 """Coordinators, classic groups, offsets, groups of the consumer protocol."""
 import struct
+import time
 
 from tests.parity.data_cases import create
 
@@ -277,10 +278,26 @@ def beat_body(group, member, epoch, topic=None, **more):
     return {**body, **more}
 
 
+def wait_until_assigned(s, topic):
+    """Until members are given partitions of a new topic: Kafka's coordinator hears of it on its own."""
+    group = "parity-wait"
+    coordinator(s, group)
+    for round_ in range(100):
+        member = f"member-{round_}"
+        answer = s.call("ConsumerGroupHeartbeat", 1, beat_body(group, member, 0, topic))
+        given = answer.get("assignment") or {}
+        s.call("ConsumerGroupHeartbeat", 1, beat_body(group, member, -1))
+        if given.get("topic_partitions"):
+            break
+        time.sleep(0.1)
+    s.call("DeleteGroups", 2, {"groups_names": [group]})
+
+
 def case_consumer_group(s):
     s.needs("ConsumerGroupHeartbeat", "ConsumerGroupDescribe")
     topic, group = "parity-next", "parity-next"
     topic_id = create(s, topic, 2)
+    wait_until_assigned(s, topic)
     coordinator(s, group)
 
     def beat(label, *args, version=1, **more):
