@@ -35,7 +35,9 @@ struct Cursor {
         if (in.size() - at < size) {
             return false;
         }
-        std::memcpy(data, in.data() + at, size);
+        if (size > 0) { // an empty text has no place to copy to
+            std::memcpy(data, in.data() + at, size);
+        }
         at += size;
         return true;
     }
