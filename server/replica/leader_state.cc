@@ -138,7 +138,8 @@ std::optional<Offset> LeaderState::committed_end(Offset own_end, int32_t min_ins
     return end;
 }
 
-std::optional<IsrProposal> LeaderState::propose(Offset log_end, Offset high_watermark, MonoTime now,
+std::optional<IsrProposal> LeaderState::propose(Offset log_start, Offset log_end,
+                                                Offset high_watermark, MonoTime now,
                                                 Duration lag_max) {
     if (change_ == Change::in_flight || followers_.empty() || now < propose_at_) {
         return std::nullopt;
@@ -151,11 +152,11 @@ std::optional<IsrProposal> LeaderState::propose(Offset log_end, Offset high_wate
             return !lags;
         }
         // Uncertain: asked again, so that the answer settles it.
-        const bool joins = follower.is_joining ||
-                           (is_eligible(follower) && follower.end != kNoOffset &&
-                            follower.end >= high_watermark && follower.end >= epoch_start_ &&
-                            std::max(follower.log_start, Offset{0}) >= log_start_ &&
-                            is_caught_up(follower, now, lag_max));
+        const bool joins =
+            follower.is_joining ||
+            (is_eligible(follower) && follower.end != kNoOffset && follower.end >= high_watermark &&
+             follower.end >= epoch_start_ && std::max(follower.log_start, Offset{0}) >= log_start &&
+             is_caught_up(follower, now, lag_max));
         proposal.is_expansion = proposal.is_expansion || joins;
         return joins;
     };

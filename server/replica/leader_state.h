@@ -94,11 +94,10 @@ public:
 
     /// The ISR to ask for, if it should change and no change is in flight: without those that were
     /// not caught up within `lag_max`, with those that have everything below the high watermark and
-    /// this epoch's start, and have deleted what is below the log start. It is in flight then.
-    std::optional<IsrProposal> propose(Offset log_end, Offset high_watermark, MonoTime now,
-                                       Duration lag_max);
-    /// Of the leader's log. Who joins with an older one would bring deleted records back if it led.
-    void set_log_start(Offset log_start) { log_start_ = log_start; }
+    /// this epoch's start, and have deleted what is below the log start: one that led would bring
+    /// deleted records back. It is in flight then.
+    std::optional<IsrProposal> propose(Offset log_start, Offset log_end, Offset high_watermark,
+                                       MonoTime now, Duration lag_max);
     /// Below it are no records on any replica that lives or may come to lead (KIP-107); kNoOffset:
     /// one of them has not said where its log starts.
     [[nodiscard]] Offset low_watermark(Offset own_log_start) const;
@@ -137,7 +136,6 @@ private:
     Offset epoch_start_;
     uint32_t isr_size_ = 0; // as committed, the leader with it
     bool has_elr_ = false;
-    Offset log_start_{0};
     std::vector<FollowerProgress> followers_;
     std::vector<BrokerId> order_; // of the assignment, the leader with it
     Change change_ = Change::none;

@@ -139,13 +139,10 @@ std::optional<IsrProposal> Partition::propose_isr(MonoTime now) {
     if (!leading_) {
         return std::nullopt;
     }
-    if (log_) {
-        leading_->set_log_start(log_->log_start_offset());
-    }
     std::optional<IsrProposal> proposal =
-        !log_ || offline_
-            ? leading_->propose_to_resign(now)
-            : leading_->propose(log_->log_end_offset(), high_watermark_, now, lag_max_);
+        !log_ || offline_ ? leading_->propose_to_resign(now)
+                          : leading_->propose(log_->log_start_offset(), log_->log_end_offset(),
+                                              high_watermark_, now, lag_max_);
     if (proposal) {
         proposal->key = key_;
     }

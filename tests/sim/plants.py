@@ -274,8 +274,8 @@ CLUSTER_PLANTS = {
     # A follower joins the ISR before it has all that is committed.
     "joins_too_early": (
         "server/replica/leader_state.cc",
-        "follower.end >= high_watermark && follower.end >= epoch_start_ &&\n",
-        "follower.end >= std::min(high_watermark, Offset{0}) &&\n",
+        "follower.end >= high_watermark &&\n             follower.end >= epoch_start_ && std::max(",
+        "follower.end >= std::min(high_watermark, Offset{0}) &&\n             std::max(",
     ),
     # A broker that starts leads in the epoch it led before.
     "epoch_kept_at_start": (

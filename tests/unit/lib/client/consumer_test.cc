@@ -17,75 +17,83 @@ std::vector<std::byte> batch_of(const std::string& value, int64_t offset) {
     return *bytes;
 }
 
-} // namespace
-
-TEST_CASE("consumer: after a lost connection it fetches from where its records end") {
+/// A consumer that reads partition 0 of topic t from offset 5: its first fetch is out.
+struct World {
     MonoTime now = MonoTime{} + 1000s;
-    Consumer consumer(config::ClientConfig{}, 1);
-    FakeBroker broker(consumer.cluster());
+    Consumer consumer{config::ClientConfig{}, 1};
+    FakeBroker broker{consumer.cluster()};
     Outbox out;
-    const auto step = [&](Duration passed) {
+
+    World() {
+        for (int i = 0; i < 4; i++) {
+            REQUIRE(consumer.partition_count("t"));
+            step(0ms);
+        }
+        consumer.assign({{"t", 0, 5}});
+        step(0ms);
+    }
+    void step(Duration passed) {
         now += passed;
         for (int i = 0; i < 4; i++) {
             consumer.step(now, out);
             broker.apply(out, now);
         }
-    };
-    for (int i = 0; i < 4; i++) {
-        REQUIRE(consumer.partition_count("t"));
-        step(0ms);
     }
-    consumer.assign({{"t", 0, 5}});
-    step(0ms);
-    REQUIRE(broker.fetched.size() == 1);
-    CHECK(broker.fetched[0].offset == 5);
+};
+
+} // namespace
+
+TEST_CASE("consumer: after a lost connection it fetches from where its records end") {
+    World world;
+    REQUIRE(world.broker.fetched.size() == 1);
+    CHECK(world.broker.fetched[0].offset == 5);
     const auto first = batch_of("five", 5);
-    broker.answer_fetch(first, 7, now, out);
-    broker.apply(out, now);
-    step(0ms);
+    world.broker.answer_fetch(first, 7, world.now, world.out);
+    world.broker.apply(world.out, world.now);
+    world.step(0ms);
     std::vector<ConsumerRecord> records;
-    REQUIRE(consumer.take_records(records));
+    REQUIRE(world.consumer.take_records(records));
     REQUIRE(records.size() == 1);
     CHECK(*records[0].value == "five");
 
-    step(0ms);
-    REQUIRE_FALSE(broker.fetched.empty()); // the next one is out when the connection breaks
-    broker.is_up = false;
-    broker.cut(now);
+    world.step(0ms);
+    REQUIRE_FALSE(world.broker.fetched.empty()); // the next one is out when the connection breaks
+    world.broker.is_up = false;
+    world.broker.cut(world.now);
     for (int i = 0; i < 5; i++) {
-        step(1s);
-        REQUIRE(consumer.take_records(records));
+        world.step(1s);
+        REQUIRE(world.consumer.take_records(records));
         CHECK(records.empty());
     }
-    broker.is_up = true;
-    step(2s);
-    step(2s);
-    REQUIRE_FALSE(broker.fetched.empty());
-    CHECK(broker.fetched[0].offset == 6);
+    world.broker.is_up = true;
+    world.step(2s);
+    world.step(2s);
+    REQUIRE_FALSE(world.broker.fetched.empty());
+    CHECK(world.broker.fetched[0].offset == 6);
     const auto second = batch_of("six", 6);
-    broker.answer_fetch(second, 7, now, out);
-    broker.apply(out, now);
-    step(0ms);
-    REQUIRE(consumer.take_records(records));
+    world.broker.answer_fetch(second, 7, world.now, world.out);
+    world.broker.apply(world.out, world.now);
+    world.step(0ms);
+    REQUIRE(world.consumer.take_records(records));
     REQUIRE(records.size() == 1);
     CHECK(*records[0].value == "six");
-    CHECK(consumer.position("t", 0) == 7);
-    CHECK(consumer.end_offset("t", 0) == 7);
+    CHECK(world.consumer.position("t", 0) == 7);
+    CHECK(world.consumer.end_offset("t", 0) == 7);
 
     // Back to the start, while a fetch from the old position is out: its answer is dropped.
-    step(0ms);
-    REQUIRE_FALSE(broker.fetched.empty());
-    CHECK(consumer.seek("t", 1, 0).error().code == Code::invalid_argument);
-    CHECK(consumer.seek("t", 0, -1).error().code == Code::invalid_argument);
-    REQUIRE(consumer.seek("t", 0, 5));
-    CHECK(consumer.position("t", 0) == 5);
-    broker.answer_fetch(batch_of("seven", 7), 8, now, out);
-    broker.apply(out, now);
-    step(0ms);
-    REQUIRE(consumer.take_records(records));
+    world.step(0ms);
+    REQUIRE_FALSE(world.broker.fetched.empty());
+    CHECK(world.consumer.seek("t", 1, 0).error().code == Code::invalid_argument);
+    CHECK(world.consumer.seek("t", 0, -1).error().code == Code::invalid_argument);
+    REQUIRE(world.consumer.seek("t", 0, 5));
+    CHECK(world.consumer.position("t", 0) == 5);
+    world.broker.answer_fetch(batch_of("seven", 7), 8, world.now, world.out);
+    world.broker.apply(world.out, world.now);
+    world.step(0ms);
+    REQUIRE(world.consumer.take_records(records));
     CHECK(records.empty());
-    REQUIRE_FALSE(broker.fetched.empty());
-    CHECK(broker.fetched[0].offset == 5);
+    REQUIRE_FALSE(world.broker.fetched.empty());
+    CHECK(world.broker.fetched[0].offset == 5);
 }
 
 TEST_CASE("consumer: a refused fetch is an error, a lost session is none") {
@@ -94,35 +102,19 @@ TEST_CASE("consumer: a refused fetch is an error, a lost session is none") {
          {KafkaError::cluster_authorization_failed, KafkaError::invalid_request,
           KafkaError::fetch_session_id_not_found, KafkaError::invalid_fetch_session_epoch}) {
         CAPTURE(static_cast<int>(error));
-        MonoTime now = MonoTime{} + 1000s;
-        Consumer consumer(config::ClientConfig{}, 1);
-        FakeBroker broker(consumer.cluster());
-        Outbox out;
-        const auto step = [&](Duration passed) {
-            now += passed;
-            for (int i = 0; i < 4; i++) {
-                consumer.step(now, out);
-                broker.apply(out, now);
-            }
-        };
-        for (int i = 0; i < 4; i++) {
-            REQUIRE(consumer.partition_count("t"));
-            step(0ms);
-        }
-        consumer.assign({{"t", 0, 5}});
-        step(0ms);
-        broker.refuse_fetch(error, now, out);
-        broker.apply(out, now);
-        step(2s);
+        World world;
+        world.broker.refuse_fetch(error, world.now, world.out);
+        world.broker.apply(world.out, world.now);
+        world.step(2s);
         std::vector<ConsumerRecord> records;
-        const Result<void> taken = consumer.take_records(records);
+        const Result<void> taken = world.consumer.take_records(records);
         if (protocol::is_retriable(error)) {
             CHECK(taken);
-            CHECK(broker.fetched.size() == 1); // asked again
+            CHECK(world.broker.fetched.size() == 1); // asked again
         } else {
             REQUIRE_FALSE(taken);
             CHECK(taken.error().detail.find("Fetch") != std::string::npos);
-            CHECK(broker.fetched.empty());
+            CHECK(world.broker.fetched.empty());
         }
     }
 }

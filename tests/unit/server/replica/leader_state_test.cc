@@ -52,7 +52,8 @@ struct Fixture {
         return end ? end->value() : -100;
     }
     std::string propose(int64_t log_end, int64_t high, int64_t seconds) {
-        const auto proposal = state.propose(Offset(log_end), Offset(high), at(seconds), kLagMax);
+        const auto proposal =
+            state.propose(Offset(0), Offset(log_end), Offset(high), at(seconds), kLagMax);
         return proposal ? describe(*proposal) : "";
     }
 };
