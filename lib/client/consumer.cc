@@ -3,6 +3,7 @@
 #include "lib/client/broker_error.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 namespace qtool::client {
@@ -141,14 +142,21 @@ void Consumer::check_topics() {
 
 void Consumer::send_fetches(MonoTime now, Outbox& out) {
     std::map<int32_t, FetchSession::Wanted> by_leader;
+    std::set<int32_t> held;
     for (auto& [key, partition] : partitions_) {
         if (partition.paused || partition.failed || partition.in_flight ||
-            partition.waiting >= kChunksWaitingMax || partition.retry_at > now) {
+            partition.retry_at > now) {
             continue;
         }
         const PartitionInfo* info = leader_of(key);
         if (info == nullptr || info->leader_id < 0) {
             cluster_.metadata().refresh_soon(now);
+            continue;
+        }
+        // A fetch without this partition could wait at the broker for the others while this one is
+        // read, and hold its next records back for fetch.max.wait.ms.
+        if (partition.waiting >= kChunksWaitingMax) {
+            held.insert(info->leader_id);
             continue;
         }
         by_leader[info->leader_id][key] = {partition.fetch_offset, info->leader_epoch,
@@ -161,7 +169,7 @@ void Consumer::send_fetches(MonoTime now, Outbox& out) {
     const auto limit = static_cast<uint64_t>(config_.fetch_max_bytes);
     for (const auto& [node_id, wanted] : by_leader) {
         Leader& leader = leaders_[node_id];
-        if (leader.tag != 0 || leader.retry_at > now || used >= limit) {
+        if (leader.tag != 0 || leader.retry_at > now || used >= limit || held.contains(node_id)) {
             continue;
         }
         if (!cluster_.ready(node_id, now, out)) {

@@ -1,5 +1,5 @@
-// The consumer against a broker that is scripted step by step: where it goes on after a loss, and
-// what it tells of a fetch that is refused as a whole.
+// The consumer against a broker that is scripted step by step: where it goes on after a loss, when
+// it fetches ahead, and what it tells of a fetch that is refused as a whole.
 #include "lib/client/consumer.h"
 #include "tests/unit/lib/client/fake_broker.h"
 
@@ -17,19 +17,24 @@ std::vector<std::byte> batch_of(const std::string& value, int64_t offset) {
     return *bytes;
 }
 
-/// A consumer that reads partition 0 of topic t from offset 5: its first fetch is out.
+/// A consumer that reads topic t from offset 5 of each partition: its first fetch is out.
 struct World {
     MonoTime now = MonoTime{} + 1000s;
     Consumer consumer{config::ClientConfig{}, 1};
     FakeBroker broker{consumer.cluster()};
     Outbox out;
 
-    World() {
+    explicit World(int32_t partition_count = 1) {
+        broker.partition_count = partition_count;
         for (int i = 0; i < 4; i++) {
             REQUIRE(consumer.partition_count("t"));
             step(0ms);
         }
-        consumer.assign({{"t", 0, 5}});
+        std::vector<PartitionOffset> positions;
+        for (int32_t i = 0; i < partition_count; i++) {
+            positions.push_back({"t", i, 5});
+        }
+        consumer.assign(positions);
         step(0ms);
     }
     void step(Duration passed) {
@@ -94,6 +99,34 @@ TEST_CASE("consumer: after a lost connection it fetches from where its records e
     CHECK(records.empty());
     REQUIRE_FALSE(world.broker.fetched.empty());
     CHECK(world.broker.fetched[0].offset == 5);
+}
+
+TEST_CASE("consumer: no fetch leaves out a partition that is to be read first") {
+    World world(2);
+    const auto answer = [&](const std::string& value, int64_t offset) {
+        REQUIRE(world.broker.fetched.size() == 1);
+        CHECK(world.broker.fetched[0].offset == offset); // partition 0 is asked for, with the other
+        CHECK(world.broker.fetched[0].partition_count == 2);
+        const auto batch = batch_of(value, offset);
+        world.broker.answer_fetch(batch, offset + 1, world.now, world.out);
+        world.broker.apply(world.out, world.now);
+        world.step(0ms);
+    };
+    answer("five", 5);
+    answer("six", 6);
+    CHECK(world.broker.fetched.empty()); // two answers wait; it would wait for partition 1 alone
+
+    std::vector<ConsumerRecord> records;
+    REQUIRE(world.consumer.take_records(records));
+    REQUIRE(records.size() == 1);
+    CHECK(*records[0].value == "five");
+    world.step(0ms);
+    CHECK(world.broker.fetched.empty()); // its records are still in use
+    REQUIRE(world.consumer.take_records(records));
+    REQUIRE(records.size() == 1);
+    CHECK(*records[0].value == "six");
+    world.step(0ms);
+    answer("seven", 7);
 }
 
 TEST_CASE("consumer: a refused fetch is an error, a lost session is none") {

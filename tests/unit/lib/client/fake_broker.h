@@ -39,7 +39,8 @@ public:
     };
     struct Fetched {
         Asked asked;
-        int64_t offset = -1;
+        int64_t offset = -1; // of the first partition asked for
+        size_t partition_count = 0;
     };
 
     /// A request about a group, not decoded yet.
@@ -183,8 +184,9 @@ private:
             const auto request = protocol::FetchRequest::decode(body, header->api_version);
             REQUIRE(request);
             const bool any = !request->topics.empty() && !request->topics[0].partitions.empty();
-            fetched.push_back(
-                {asked, any ? request->topics[0].partitions[0].fetch_offset : int64_t{-1}});
+            fetched.push_back({asked,
+                               any ? request->topics[0].partitions[0].fetch_offset : int64_t{-1},
+                               any ? request->topics[0].partitions.size() : 0});
             break;
         }
         case protocol::FindCoordinatorRequest::kApiKey:
