@@ -1,13 +1,12 @@
 #include "lib/config/broker_option_rows.h"
 #include "lib/config/kafka_names.h"
+#include "lib/config/topic_option_rows.h"
 
 #include <algorithm>
 #include <vector>
 
 namespace qtool::config {
 namespace {
-
-constexpr std::string_view kNever = "9223372036854775807";
 
 // About the process, its doors and its topics.
 constexpr OptionRow kRows[] = {
@@ -163,13 +162,8 @@ constexpr OptionRow kRows[] = {
      .valid = at_least(0),
      .unit = "sessions",
      .meaning = "Fetch sessions remembered; beyond, clients send full requests."},
-    {.name = "min.insync.replicas",
-     .type = OptionType::int32,
-     .default_text = "1",
-     .valid = at_least(1),
-     .unit = "replicas",
-     .update = UpdateMode::live,
-     .meaning = "Default of min.insync.replicas of topics."},
+    default_of("min.insync.replicas", "min.insync.replicas",
+               "Default of min.insync.replicas of topics."),
     {.name = "node.id",
      .type = OptionType::int32,
      .default_text = "1",
@@ -213,17 +207,9 @@ constexpr OptionRow kRows[] = {
      .valid = at_least(1),
      .unit = "bytes",
      .meaning = "The largest request; a larger one closes its connection."},
-    {.name = "unclean.leader.election.enable",
-     .type = OptionType::boolean,
-     .default_text = "false",
-     .update = UpdateMode::live,
-     .meaning = "Default of unclean.leader.election.enable of topics."},
-    {.name = "write.caching",
-     .type = OptionType::boolean,
-     .default_text = "false",
-     .update = UpdateMode::live,
-     .meaning = "Default of write.caching of topics.",
-     .ours = true},
+    default_of("unclean.leader.election.enable", "unclean.leader.election.enable",
+               "Default of unclean.leader.election.enable of topics."),
+    default_of("write.caching", "write.caching", "Default of write.caching of topics."),
 };
 
 // The rows of all files, by name.
