@@ -52,6 +52,10 @@ public:
     /// A replica dropped its log and began anew at that offset, where its leader's log starts:
     /// fetches bring no producer state, so it does not know who wrote below.
     void on_restarted(std::string_view partition, int64_t offset);
+    /// One of them did: whoever wrote below and had no answer may never learn what became of it.
+    [[nodiscard]] bool has_restarted(uint16_t partition) const {
+        return !partitions_[partition].restarts.empty();
+    }
 
     /// Whoever is at that address took the batch at that offset, acknowledged to its producer.
     void on_led(uint16_t partition, int64_t offset, const std::string& address);

@@ -24,6 +24,7 @@ private:
     void tick();
     void step();
     void take_deliveries();
+    [[nodiscard]] bool may_give_up(const client::DeliveredBatch& batch) const;
 
     Client client_;
     World& world_;

@@ -317,6 +317,11 @@ TEST_CASE("a log that began anew knows the producers behind its start, and no ot
     const Result<AppendInfo> gap = follower.try_append(of_producer(6, 3));
     REQUIRE_FALSE(gap);
     CHECK(gap.error().code == Code::out_of_order_sequence);
+    // A retry of what was deleted, where a later batch of its producer is known: in Kafka, too, it
+    // is refused, and its producer does not learn that it was written.
+    const Result<AppendInfo> deleted = follower.try_append(of_producer(6, 0));
+    REQUIRE_FALSE(deleted);
+    CHECK(deleted.error().code == Code::out_of_order_sequence);
     // Deleted there, so fetches did not bring it: may begin anywhere, as in Kafka.
     CHECK(follower.append(of_producer(5, 0)).base_offset == Offset(3));
     // The leader knows it still.
