@@ -205,6 +205,7 @@ void Core::propose_isrs() {
             proposal.partition = wanted.key;
             proposal.leader_epoch = wanted.leader_epoch;
             proposal.partition_epoch = wanted.partition_epoch;
+            proposal.is_copy_lost = wanted.is_copy_lost;
             for (const replica::IsrProposal::Member& member : wanted.isr) {
                 proposal.isr.push_back({member.id, member.broker_epoch});
             }
@@ -216,8 +217,12 @@ void Core::propose_isrs() {
             broker_id(), std::move(proposals),
             [this](const metadata::IsrProposal& proposal, const Result<void>& result) {
                 replica::Outbox out;
-                partitions_.on_isr_proposal_ended(proposal.partition, proposal.leader_epoch, result,
-                                                  out);
+                if (proposal.is_copy_lost) {
+                    partitions_.on_copy_loss_ended(proposal.partition, result);
+                } else {
+                    partitions_.on_isr_proposal_ended(proposal.partition, proposal.leader_epoch,
+                                                      result, out);
+                }
                 deliver(out);
             }));
     }

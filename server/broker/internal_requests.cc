@@ -56,8 +56,14 @@ void IsrChange::start(Token self, request::Services& services) {
 
 void IsrChange::on_changed(request::Services& services) {
     for (size_t i = 0; i < proposals_.size(); i++) {
-        const bool is_known = operation_.results()[i] != metadata::IsrOutcome::unfinished;
-        done_(proposals_[i], is_known ? Result<void>() : Result<void>(Error(Code::timed_out)));
+        const metadata::IsrOutcome outcome = operation_.results()[i];
+        Result<void> result;
+        if (outcome == metadata::IsrOutcome::unfinished) {
+            result = Error(Code::timed_out);
+        } else if (proposals_[i].is_copy_lost && outcome != metadata::IsrOutcome::committed) {
+            result = Error(Code::store_conflict);
+        }
+        done_(proposals_[i], result);
     }
     services.finish(self_, {});
 }

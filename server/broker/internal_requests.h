@@ -46,7 +46,8 @@ private:
 /// Asks for ISRs that leaders of this core want.
 class IsrChange final : public request::Pending {
 public:
-    /// Once a proposal. Error: nobody knows whether it is committed.
+    /// Once a proposal. Errors: store_conflict, when a lost copy was not taken note of; timed_out,
+    /// when nobody knows whether it is committed.
     using Done = std::function<void(const metadata::IsrProposal&, const Result<void>&)>;
     IsrChange(BrokerId self, std::vector<metadata::IsrProposal> proposals, Done done)
         : proposals_(proposals),

@@ -21,9 +21,38 @@ port::StoreTransaction ChangeIsr::decide(const Image& image, port::Random&) {
     port::StoreTransaction transaction;
     results_.assign(proposals_.size(), IsrOutcome::unfinished);
     std::set<BrokerId> added; // to one ISR at least: must still be live when it is written
-
+    const auto write = [&](const PartitionKey& partition, const PartitionImage& now,
+                           const PartitionImage& next) {
+        const std::string key = partition_key(partition.topic_id, partition.index.value());
+        transaction.guards.push_back({key, now.mod_revision});
+        transaction.writes.push_back({key, encode_partition(next)});
+        return IsrOutcome::committed;
+    };
+    // Only where another live broker has all that is committed: the last copy, damaged or not, is
+    // never given up.
+    const auto lose_copy = [&](const IsrProposal& proposal, const PartitionImage& now) {
+        if (now.partition_epoch != proposal.partition_epoch || !contains(now.replicas, self_)) {
+            return IsrOutcome::fenced;
+        }
+        const auto may_lead = [&](BrokerId broker) {
+            return broker != self_ && image.is_live(broker);
+        };
+        PartitionChange change(*image.topic(proposal.partition.topic_id), now);
+        if (!change.lose_copy(self_)) {
+            return IsrOutcome::ineligible;
+        }
+        change.elect_clean(may_lead);
+        if (change.now().leader == kNoBroker || change.now().leader == self_) {
+            return IsrOutcome::ineligible;
+        }
+        change.renew_leader();
+        return write(proposal.partition, now, *change.result());
+    };
     const auto propose = [&](const IsrProposal& proposal) {
         const PartitionImage* now = image.partition(proposal.partition);
+        if (now != nullptr && proposal.is_copy_lost) {
+            return lose_copy(proposal, *now);
+        }
         if (now == nullptr || now->leader != self_ || now->leader_epoch != proposal.leader_epoch ||
             now->partition_epoch != proposal.partition_epoch) {
             return IsrOutcome::fenced;
@@ -62,10 +91,7 @@ port::StoreTransaction ChangeIsr::decide(const Image& image, port::Random&) {
         if (!next) {
             return IsrOutcome::unchanged;
         }
-        const std::string key =
-            partition_key(proposal.partition.topic_id, proposal.partition.index.value());
-        transaction.guards.push_back({key, now->mod_revision});
-        transaction.writes.push_back({key, encode_partition(*next)});
+        write(proposal.partition, *now, *next);
         std::copy_if(wanted.begin(), wanted.end(), std::inserter(added, added.end()),
                      [&](BrokerId broker) { return !contains(now->isr, broker); });
         return IsrOutcome::committed;

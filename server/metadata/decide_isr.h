@@ -1,5 +1,6 @@
 // Decision on ISRs: what leaders propose for their partitions (KIP-497, AlterPartition), written by
-// the leader itself. Lives on the core that leads them (see operation.h).
+// the leader itself; and that a replica's copy is damaged, which that replica writes. Lives on the
+// core that has the partition (see operation.h).
 //
 // For the leader: its high watermark may pass only what every member of the ISR it last saw in an
 // image, and of the ISR it has proposed since, holds; and it stands still while the ISR is smaller
@@ -31,6 +32,9 @@ struct IsrProposal {
     /// Wanted. Without the leader: its log is broken, and another member is to lead; the others
     /// stay as they are.
     std::vector<IsrMember> isr;
+    /// Instead, by any replica: what it holds is damaged. It counts for nothing from then on, and a
+    /// new leader epoch makes void what the leader knows of it, fetches on their way with it.
+    bool is_copy_lost = false;
 };
 
 enum class IsrOutcome : uint8_t {
@@ -44,7 +48,7 @@ enum class IsrOutcome : uint8_t {
 /// At most kIsrProposalsMax, distinct partitions.
 class ChangeIsr final : public Operation {
 public:
-    /// `self` is the broker that leads them.
+    /// `self` is the broker that leads them, or whose copy is lost.
     ChangeIsr(BrokerId self, std::vector<IsrProposal> proposals);
 
     port::StoreTransaction decide(const Image& image, port::Random& random) override;

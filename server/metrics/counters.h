@@ -106,6 +106,9 @@ struct CoreCounters {
     Counter replica_fetches;
     Counter replica_fetch_errors;   // fetches, or partitions of them, that failed
     Counter replica_truncations;    // of logs that had diverged from their leader's
+    Counter replica_repairs;        // of damaged logs, fetched again from their leader's
+    Counter log_damages;            // found by reading stored batches again
+    Counter scrubbed_bytes;         // read for that
     Counter replica_throttled;      // fetches that left partitions out because of the rate
     Counter partitions_uncleanable; // given up by compaction
     Counter connections_open;

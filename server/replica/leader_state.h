@@ -52,6 +52,8 @@ struct IsrProposal {
     std::vector<Member> isr; // in the order of the assignment
     bool is_expansion = false;
     bool is_shrink = false;
+    /// Instead of an ISR, by a replica that leads or not: its log is damaged (copy_loss.h).
+    bool is_copy_lost = false;
 };
 
 /// "1,2,3", for logs.

@@ -99,6 +99,7 @@ void Manager::apply(const metadata::Image& image, const metadata::Delta& delta, 
     if (maintain_at_ == kMonoNever) {
         maintain_at_ = setup_.ports.clock->mono() + maintain_interval();
         compactor_.start(setup_.ports.clock->mono());
+        scrubber_.rest_until(maintain_at_);
     }
 }
 
@@ -446,7 +447,8 @@ Duration Manager::maintain_interval() const {
 
 MonoTime Manager::next_due() const {
     MonoTime due = std::min({expire_at_, flush_at_, maintain_at_, recovery_points_at_,
-                             lag_check_at_, compactor_.next_due(), mover_.next_due()});
+                             lag_check_at_, compactor_.next_due(), mover_.next_due(),
+                             look_at_damage_at_, scrubber_.next_due()});
     for (const auto& [leader, fetcher] : fetchers_) {
         due = std::min(due, fetcher.next_due());
     }
@@ -499,6 +501,12 @@ void Manager::on_time(Outbox& out) {
     }
     if (compactor_.next_due() <= now) {
         compact(out);
+    }
+    if (look_at_damage_at_ <= now) {
+        look_at_damage();
+    }
+    if (scrubber_.next_due() <= now) {
+        scrub(out);
     }
     if (mover_.next_due() <= now) {
         step_moves(out);

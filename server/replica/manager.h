@@ -11,6 +11,7 @@
 #include "server/replica/fetcher.h"
 #include "server/replica/mover.h"
 #include "server/replica/partition.h"
+#include "server/replica/scrubber.h"
 #include "server/storage/log_dirs.h"
 
 #include <functional>
@@ -24,6 +25,9 @@ namespace qtool::replica {
 
 /// Of one call of Manager::take_isr_proposals: what one metadata operation takes.
 inline constexpr size_t kIsrProposalsMax = 64;
+
+/// How often repair of a damaged log is tried.
+inline constexpr Duration kDamageInterval = std::chrono::seconds(1);
 
 /// Options of the broker that concern its partitions; what its cores share is this core's part.
 struct ManagerOptions {
@@ -82,6 +86,9 @@ public:
     void on_isr_proposal_ended(const PartitionKey& key, LeaderEpoch epoch,
                                const Result<void>& result, Outbox& out);
 
+    /// The same for one with is_copy_lost. Errors: see Partition::on_copy_loss_ended.
+    void on_copy_loss_ended(const PartitionKey& key, const Result<void>& result);
+
     /// A fetch to be sent to a leader; on_replica_fetch_answer follows.
     struct ReplicaFetch {
         BrokerId leader;
@@ -128,6 +135,7 @@ private:
         uint64_t epoch = 0;
         std::optional<size_t> dir; // nothing: it lives in a directory that did not open
         bool is_failure_noted = false;
+        bool is_leader_live = false;
         BrokerId fetched_from = kNoBroker; // has it in its fetcher, in this epoch
         LeaderEpoch fetched_epoch = kNoLeaderEpoch;
     };
@@ -152,6 +160,10 @@ private:
     // manager_replication.cc
     void follow_brokers(const metadata::Image& image, const metadata::Delta& delta, bool is_first);
     void follow_role(Entry& entry, const metadata::Image& image);
+    void follow_leader(Entry& entry);
+    void repair(Entry& entry);
+    void look_at_damage();
+    void scrub(Outbox& out);
     void stop_fetching(Entry& entry);
     void give_up(Entry& entry);
     [[nodiscard]] bool is_session_over() const;
@@ -176,6 +188,8 @@ private:
     std::set<PartitionKey> with_unflushed_;    // write caching with flush.ms: to be flushed in time
     std::vector<PartitionKey> isr_to_look_at_; // led here; their followers moved
     MonoTime lag_check_at_ = kMonoNever;
+    MonoTime look_at_damage_at_ = kMonoNever;
+    Scrubber scrubber_;
     std::map<BrokerId, Fetcher> fetchers_;
     RateLimit leader_rate_;
     RateLimit follower_rate_;

@@ -29,6 +29,11 @@ void Manager::look_beyond_session(Outbox& out) const {
 // A partition has taken its role from the image already.
 void Manager::follow_role(Entry& entry, const metadata::Image& image) {
     Partition& partition = *entry.partition;
+    entry.is_leader_live = image.is_live(partition.leader());
+    repair(entry);
+    if (partition.has_damaged_log()) { // somebody may have come who has what is committed
+        isr_to_look_at_.push_back(partition.key());
+    }
     if (const LeaderState* leading = partition.leading()) {
         for (const FollowerProgress& follower : leading->followers()) {
             const metadata::BrokerImage* broker = image.find_broker(follower.id);
@@ -42,8 +47,13 @@ void Manager::follow_role(Entry& entry, const metadata::Image& image) {
             lag_check_at_ = setup_.ports.clock->mono() + setup_.options.replica_lag_max / 2;
         }
     }
-    const bool is_fetched = partition.role() == Role::follower && !partition.is_offline() &&
-                            image.is_live(partition.leader());
+    follow_leader(entry);
+}
+
+void Manager::follow_leader(Entry& entry) {
+    const Partition& partition = *entry.partition;
+    const bool is_fetched =
+        partition.role() == Role::follower && !partition.is_offline() && entry.is_leader_live;
     const BrokerId from = is_fetched ? partition.leader() : kNoBroker;
     if (from == entry.fetched_from && partition.leader_epoch() == entry.fetched_epoch) {
         return;
@@ -63,6 +73,9 @@ void Manager::follow_role(Entry& entry, const metadata::Image& image) {
 void Manager::give_up(Entry& entry) {
     stop_fetching(entry);
     isr_to_look_at_.push_back(entry.partition->key());
+    if (entry.partition->has_damaged_log()) {
+        look_at_damage_at_ = setup_.ports.clock->mono() + kDamageInterval;
+    }
 }
 
 void Manager::stop_fetching(Entry& entry) {
@@ -192,8 +205,10 @@ std::vector<IsrProposal> Manager::take_isr_proposals() {
             if (proposal->is_expansion) {
                 setup_.counters->isr_expands.add();
             }
-            log_line(LogLevel::info, proposal->is_shrink ? "isr_shrinks" : "isr_expands",
-                     {{"partition", partition->name()}, {"isr", describe(*proposal)}});
+            if (!proposal->is_copy_lost) {
+                log_line(LogLevel::info, proposal->is_shrink ? "isr_shrinks" : "isr_expands",
+                         {{"partition", partition->name()}, {"isr", describe(*proposal)}});
+            }
             proposals.push_back(*std::move(proposal));
         }
     }

@@ -84,6 +84,9 @@ void Partition::apply(const metadata::TopicImage& topic, MonoTime now, Outbox& o
     is_leader_throttled_ = is_named_throttled(topic, "leader.replication.throttled.replicas");
     is_follower_throttled_ = is_named_throttled(topic, "follower.replication.throttled.replicas");
     is_in_isr_ = metadata::contains(image.isr, self_);
+    is_in_elr_ = metadata::contains(image.elr, self_);
+    partition_epoch_ = image.partition_epoch;
+    follow_copy_loss();
     flush_messages_ = topic.effective.flush_messages;
     flush_ms_ = topic.effective.flush_ms;
     log_config_ = make_log_config(topic.effective, producer_id_expiration_ms_);
@@ -136,13 +139,15 @@ void Partition::set_broker(BrokerId id, bool is_live, Revision epoch) {
 
 std::optional<IsrProposal> Partition::propose_isr(MonoTime now) {
     now_ = now;
-    if (!leading_) {
-        return std::nullopt;
+    std::optional<IsrProposal> proposal;
+    if (has_damaged_log() && role_ != Role::none && (!leading_ || leads_others())) {
+        proposal = copy_loss_.propose(leader_epoch_, partition_epoch_, now);
+    } else if (leading_) {
+        proposal = !log_ || offline_
+                       ? leading_->propose_to_resign(now)
+                       : leading_->propose(log_->log_start_offset(), log_->log_end_offset(),
+                                           high_watermark_, now, lag_max_);
     }
-    std::optional<IsrProposal> proposal =
-        !log_ || offline_ ? leading_->propose_to_resign(now)
-                          : leading_->propose(log_->log_start_offset(), log_->log_end_offset(),
-                                              high_watermark_, now, lag_max_);
     if (proposal) {
         proposal->key = key_;
     }

@@ -10,15 +10,17 @@
 //   online  --write, flush or read finds the log broken-->  offline   (every answer:
 //   storage_offline
 //                                                                      or storage_damaged)
-// There is no way back but a restart of the broker.
+// There is no way back but a restart of the broker; or, where the log is damaged and another
+// replica has what is committed, to begin anew (copy_loss.h, partition_repair.cc).
 //
 // Files: partition.cc (requests that write, flushes, roles), partition_read.cc (those that read),
-// partition_follower.cc (what a follower does with what it fetched).
+// partition_follower.cc (what a follower does with what it fetched), partition_repair.cc (damage).
 #pragma once
 
 #include "lib/base/ids.h"
 #include "server/metadata/image.h"
 #include "server/metrics/counters.h"
+#include "server/replica/copy_loss.h"
 #include "server/replica/leader_state.h"
 #include "server/replica/rate_limit.h"
 #include "server/replica/requests.h"
@@ -77,6 +79,17 @@ public:
     std::optional<IsrProposal> propose_isr(MonoTime now);
     void on_isr_proposal_ended(LeaderEpoch epoch, const Result<void>& result, MonoTime now,
                                Outbox& out);
+
+    // Of a replica whose log is damaged: partition_repair.cc.
+    [[nodiscard]] bool has_damaged_log() const;
+    /// Of a proposal with is_copy_lost. Success: it is committed. Any error: ask again.
+    void on_copy_loss_ended(const Result<void>& result, MonoTime now);
+    /// The metadata do not count it, and another replica leads.
+    [[nodiscard]] bool may_begin_anew() const;
+    /// With an empty log, online. REQUIRES: may_begin_anew(). False: not now, try again.
+    bool begin_anew();
+    /// As Log::verify. Damage takes it offline where another replica can go on.
+    Result<storage::Verified> verify(Offset from, uint64_t bytes_max, Outbox& out);
 
     // Of a follower: partition_follower.cc.
     struct FetchPosition {
@@ -205,7 +218,12 @@ private:
     Result<PartitionResult> lag(const LagOp& op);
     [[nodiscard]] Offset end_in_sight(Sight sight) const;
 
+    Result<void> check_refetch(const ReadOp& op, Outbox& out);
     [[nodiscard]] bool read_is_throttled(const ReadOp& op, MonoTime now) const;
+
+    // partition_repair.cc
+    void follow_copy_loss();
+    [[nodiscard]] bool is_replaceable() const;
 
     // partition_follower.cc
     [[nodiscard]] Result<void> check_follower(LeaderEpoch leader_epoch) const;
@@ -242,6 +260,10 @@ private:
     Offset high_watermark_{0};
     Duration lag_max_ = kReplicaLagMax;
     bool is_in_isr_ = false; // this broker, as the image says
+    bool is_in_elr_ = false;
+    int32_t partition_epoch_ = 0;
+    CopyLoss copy_loss_;
+    bool is_damage_told_ = false; // one line and count each
     bool is_leader_throttled_ = false;
     bool is_follower_throttled_ = false;
     RateLimit* leader_rate_ = nullptr;

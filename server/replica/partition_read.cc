@@ -77,6 +77,7 @@ Result<PartitionResult> Partition::read(const PartitionRequest& request, const R
     if (op.replica) {
         // Only now is known that its log is the beginning of this one.
         if (op.replica->is_progress) {
+            QT_TRY(check_refetch(op, out));
             leading_->on_fetch(
                 {op.replica->id, op.replica->broker_epoch, op.fetch_offset, op.replica->log_start},
                 log_->log_end_offset(), now);
@@ -121,6 +122,19 @@ Result<PartitionResult> Partition::read(const PartitionRequest& request, const R
         watches_.arm(watch);
     }
     return PartitionResult(std::move(result));
+}
+
+// A follower that asks again for what it was given does not take it: maybe what is stored here does
+// not match its checksum.
+Result<void> Partition::check_refetch(const ReadOp& op, Outbox& out) {
+    const FollowerProgress* follower = leading_->find(op.replica->id);
+    if (follower->end == op.fetch_offset && follower->epoch == op.replica->broker_epoch &&
+        follower->leader_end_at_fetch > op.fetch_offset) {
+        if (const auto verified = verify(op.fetch_offset, 1, out); !verified && offline_) {
+            return verified.error();
+        }
+    }
+    return {};
 }
 
 bool Partition::read_is_throttled(const ReadOp& op, MonoTime now) const {

@@ -443,8 +443,8 @@ Result<void> Log::flush_blocking() {
 
 void Log::fail(const Error& error) {
     if (!failure_) {
-        failure_ = Error(Code::storage_offline,
-                         directory_ + ": out of use until restart: " + to_string(error));
+        const Code code = error.code == Code::storage_damaged ? error.code : Code::storage_offline;
+        failure_ = Error(code, directory_ + ": out of use until restart: " + to_string(error));
     }
     is_clean_ = false;
 }

@@ -95,6 +95,12 @@ struct CompactionStep {
     uint64_t records_dropped = 0;
 };
 
+/// What Log::verify read.
+struct Verified {
+    Offset next = kNoOffset; // go on here; kNoOffset: that was all
+    uint64_t bytes = 0;
+};
+
 class Log {
 public:
     /// `directory` need not exist: nothing is created before the first append. With a clean hint no
@@ -226,6 +232,16 @@ public:
     [[nodiscard]] bool is_compacting() const { return compaction_ != nullptr; }
     /// Why compaction gave the log up; until the next start.
     [[nodiscard]] const std::optional<Error>& uncleanable() const { return uncleanable_; }
+
+    // Damage: log_repair.cc.
+    /// Compares batches from the one that holds `from` on with their checksums, as far as they are
+    /// synced, until `bytes_max` were read; one at least. Errors: storage_damaged (the log stays in
+    /// use: it is the caller's to fail it), storage_io, storage_full, storage_offline.
+    Result<Verified> verify(Offset from, uint64_t bytes_max);
+    /// An empty log in place of a damaged one, on a replica that counts for nothing any more. What
+    /// the damaged one had is in quarantine then. REQUIRES: its failure() is storage_damaged; it is
+    /// used no longer, whatever this returns. Errors: storage_io, storage_full: try again.
+    static Result<std::unique_ptr<Log>> begin_anew(const Log& damaged);
 
     // Moving to another log directory: log_move.h.
     [[nodiscard]] const PartitionKey& key() const { return key_; }

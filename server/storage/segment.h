@@ -120,6 +120,8 @@ public:
     Result<int64_t> first_timestamp();
     Result<LeaderEpoch> first_epoch();
 
+    /// The bytes of a batch, which match its checksum. Errors: storage_io, storage_damaged.
+    Result<std::vector<std::byte>> read_batch(const Located& batch);
     /// The first batch that ends at or behind `offset`; nothing when all end before it.
     Result<std::optional<Located>> locate(Offset offset);
     /// As locate, but passes over batches without records that end before `end`, at most
@@ -147,7 +149,6 @@ private:
     Result<bool> index_entry_fits(const IndexEntry& entry);
     template <class Find>
     Result<IndexEntry> index_lookup(Find find);
-    Result<std::vector<std::byte>> read_batch(const Located& batch);
 
     port::Disk& disk_;
     std::string path_;

@@ -104,3 +104,49 @@ TEST_CASE("change isr: a leader whose log is broken leaves; a live member leads"
     CHECK(propose(world, proposal(world, {}), 2) == IsrOutcome::ineligible);
     CHECK(world.partition("t", 0).leader == BrokerId(2));
 }
+
+namespace {
+
+IsrOutcome lose_copy(ClusterWorld& world, int32_t self) {
+    const PartitionImage& now = world.partition("t", 0);
+    IsrProposal lost{world.key("t", 0), now.leader_epoch, now.partition_epoch, {}};
+    lost.is_copy_lost = true;
+    return propose(world, std::move(lost), self);
+}
+
+} // namespace
+
+TEST_CASE("change isr: a damaged copy counts for nothing, in a new leader epoch") {
+    ClusterWorld world;
+    world.add_topic("t", {{1, 2, 3}});
+    CHECK(lose_copy(world, 2) == IsrOutcome::committed); // a follower's
+    CHECK(world.partition("t", 0).isr == ids({1, 3}));
+    CHECK(world.partition("t", 0).elr.empty());
+    CHECK(world.partition("t", 0).leader == BrokerId(1));
+    CHECK(world.partition("t", 0).leader_epoch == LeaderEpoch(1));
+
+    CHECK(lose_copy(world, 1) == IsrOutcome::committed); // the leader's
+    CHECK(world.partition("t", 0).isr == ids({3}));
+    CHECK(world.partition("t", 0).leader == BrokerId(3));
+    CHECK(world.partition("t", 0).leader_epoch == LeaderEpoch(2));
+
+    // One that is no member: what its leader knows of it is void all the same.
+    CHECK(lose_copy(world, 2) == IsrOutcome::committed);
+    CHECK(world.partition("t", 0).leader_epoch == LeaderEpoch(3));
+    CHECK(lose_copy(world, 3) == IsrOutcome::ineligible); // the last one
+    CHECK(world.partition("t", 0).isr == ids({3}));
+    CHECK(lose_copy(world, 4) == IsrOutcome::fenced);
+}
+
+TEST_CASE("change isr: a damaged copy is not given up while nobody else could lead") {
+    ClusterWorld world;
+    world.add_topic("t", {{1, 2}});
+    IsrProposal late{world.key("t", 0), LeaderEpoch(0), 0, {}};
+    late.is_copy_lost = true;
+    world.die(2);
+    CHECK(lose_copy(world, 1) == IsrOutcome::ineligible);
+    CHECK(world.partition("t", 0).leader == BrokerId(1));
+    world.live(2);
+    CHECK(propose(world, proposal(world, {1})) == IsrOutcome::committed);
+    CHECK(propose(world, late, 2) == IsrOutcome::fenced); // the partition has changed since
+}

@@ -256,3 +256,36 @@ TEST_CASE_FIXTURE(Fixture, "manager: a leader whose log breaks wants somebody el
     REQUIRE(proposals.size() == 1);
     CHECK(describe(proposals[0]) == "2");
 }
+
+TEST_CASE_FIXTURE(Fixture,
+                  "manager: damage is found by reading again, and the replica begins anew") {
+    CHECK(produce(0) == "none");
+    storage::Log& log = *manager->find(key(0))->log();
+    const auto work = log.begin_flush();
+    REQUIRE(work);
+    REQUIRE(*work);
+    log.finish_flush(**work);
+    memory.bytes("/data/t-0/00000000000000000000.log").at(70) ^= std::byte{1};
+    fetched_by_2(0);
+    clock.now += 120s; // the next pass
+    manager->on_time(out);
+    REQUIRE(manager->find(key(0))->is_offline());
+    const auto proposals = manager->take_isr_proposals();
+    REQUIRE(proposals.size() == 1);
+    CHECK(proposals[0].is_copy_lost);
+    manager->on_copy_loss_ended(key(0), {});
+    CHECK(manager->find(key(0))->is_offline());
+    topic.partitions[0].isr = {BrokerId(2)};
+    topic.partitions[0].leader = BrokerId(2);
+    topic.partitions[0].leader_epoch = LeaderEpoch(1);
+    topic.partitions[0].partition_epoch = 1;
+    publish_topic();
+    CHECK_FALSE(manager->find(key(0))->is_offline());
+    CHECK(manager->find(key(0))->log_end() == Offset(0));
+    const auto fetches = manager->take_replica_fetches();
+    REQUIRE(fetches.size() == 1);
+    const auto request = protocol::FetchRequest::decode(fetches[0].body, kReplicaFetchVersion);
+    REQUIRE(request);
+    REQUIRE(request->topics.size() == 1);
+    CHECK(request->topics[0].partitions.size() == 2);
+}
