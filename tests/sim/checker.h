@@ -57,6 +57,12 @@ public:
         return !partitions_[partition].restarts.empty();
     }
 
+    /// A bit of what a replica has stored flipped: readers may meet it until it is found.
+    void on_rot(uint16_t partition) { partitions_[partition].is_rotten = true; }
+    [[nodiscard]] bool may_be_rotten(uint16_t partition) const {
+        return partitions_[partition].is_rotten;
+    }
+
     /// Whoever is at that address took the batch at that offset, acknowledged to its producer.
     void on_led(uint16_t partition, int64_t offset, const std::string& address);
     /// A reader saw that offset in a batch of that leader epoch.
@@ -110,9 +116,10 @@ private:
         Known known;
         int64_t delete_asked = 0;
         std::optional<Duration> retention;
-        std::map<int64_t, Value> values;        // by offset
-        Places places;                          // of idempotent producers' values
-        std::set<int64_t> restarts;             // see on_restarted
+        std::map<int64_t, Value> values; // by offset
+        Places places;                   // of idempotent producers' values
+        std::set<int64_t> restarts;      // see on_restarted
+        bool is_rotten = false;
         std::map<uint16_t, uint32_t> sent;      // values by producer
         std::map<Value, MonoTime> made_at;      // with retention only
         std::map<int64_t, std::string> led;     // by offset: who acknowledged it; not read yet

@@ -24,7 +24,8 @@ ClusterFaults::ClusterFaults(Setup setup)
       checker_(*setup.checker),
       machines_(*setup.machines),
       is_settled_(std::move(setup.is_settled)),
-      is_replicated_(std::move(setup.is_replicated)) {}
+      is_replicated_(std::move(setup.is_replicated)),
+      rot_(std::move(setup.rot)) {}
 
 // A disk that is gone is the one failure that a partition with min.insync.replicas=1 survives, and
 // only while the store does not take the others for dead and the one without its records for alive:
@@ -164,6 +165,10 @@ void ClusterFaults::begin(const PlannedFault& fault) {
             world_.after(after, [this] { static_cast<void>(store_.end_some_session()); });
         }
         return;
+    case Kind::rot:
+        machine.stop_gracefully();
+        rot(machine, world_.now() + kSettleMax);
+        return;
     }
 }
 
@@ -244,13 +249,32 @@ void ClusterFaults::note_lasting(Duration length) {
     world_.after(length, [this] { lasting_--; });
 }
 
-// Nobody replaces a disk while it may hold what no other has: all others of each partition must
-// be in the ISR and about to stay there, and the one that had its disk replaced last must be back.
-bool ClusterFaults::replace_disk(Machine& machine, bool is_empty) {
+bool ClusterFaults::is_quiet() const {
     const bool will_go = std::any_of(machines_.begin(), machines_.end(), [](const auto& other) {
         return other->device().will_halt() || other->is_stopping();
     });
-    if (!is_settled_() || !is_replicated_() || lasting_ > 0 || will_go) {
+    return is_settled_() && lasting_ == 0 && !will_go;
+}
+
+// Every other replica of the partition is in the ISR then, and no disk is replaced from then on: it
+// might be the last one with good bytes.
+void ClusterFaults::rot(Machine& machine, MonoTime limit) {
+    world_.after(world_.between(50ms, 300ms), [this, &machine, limit] {
+        if (world_.now() >= limit) {
+            return;
+        }
+        if (!is_quiet() || !may_begin(Kind::rot)) {
+            rot(machine, limit);
+        } else if (rot_(machine)) {
+            has_rotten_ = true;
+        }
+    });
+}
+
+// Nobody replaces a disk while it may hold what no other has: all others of each partition must
+// be in the ISR and about to stay there, and the one that had its disk replaced last must be back.
+bool ClusterFaults::replace_disk(Machine& machine, bool is_empty) {
+    if (!is_quiet() || !is_replicated_() || has_rotten_) {
         return false;
     }
     replaced_ = &machine;

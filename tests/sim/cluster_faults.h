@@ -22,6 +22,7 @@ public:
         const std::vector<std::unique_ptr<Machine>>* machines = nullptr;
         std::function<bool()> is_settled;    // all brokers serve and every ISR is full
         std::function<bool()> is_replicated; // no partition has one replica only
+        std::function<bool(Machine&)> rot;   // flips a bit there; false: there is none to flip
     };
     explicit ClusterFaults(Setup setup);
 
@@ -39,6 +40,8 @@ private:
     /// False: not now.
     bool replace_disk(Machine& machine, bool is_empty);
     void restore_backup(Machine& machine, MonoTime limit);
+    void rot(Machine& machine, MonoTime limit);
+    [[nodiscard]] bool is_quiet() const;
     void kill_others_when_back(Machine& machine, MonoTime limit);
     [[nodiscard]] bool may_begin(PlannedFault::Kind kind) const;
     void note_lasting(Duration length);
@@ -52,6 +55,8 @@ private:
     const std::vector<std::unique_ptr<Machine>>& machines_;
     std::function<bool()> is_settled_;
     std::function<bool()> is_replicated_;
+    std::function<bool(Machine&)> rot_;
+    bool has_rotten_ = false;     // a bit flipped; nobody knows when that is repaired
     Machine* replaced_ = nullptr; // the disk of it was, last
     uint32_t lasting_ = 0;        // cuts, pauses and the like under way
 };

@@ -1,6 +1,7 @@
 #include "tests/sim/cluster_scenario.h"
 
 #include "server/metadata/replay.h"
+#include "tests/sim/bit_rot.h"
 #include "tests/sim/cluster_faults.h"
 #include "tests/sim/coordination.h"
 #include "tests/sim/forger.h"
@@ -75,7 +76,8 @@ public:
         horizon_ = world_.between(3s, 12s);
         faults_ = std::make_unique<ClusterFaults>(ClusterFaults::Setup{
             &world_, &network_, &store_, &checker_, &machines_,
-            [this] { return all_serve() && is_isr_full(); }, [this] { return is_replicated(); }});
+            [this] { return all_serve() && is_isr_full(); }, [this] { return is_replicated(); },
+            [this](Machine& machine) { return rot(machine); }});
         plan_ = make_fault_plan(seed, brokers, session_timeout_, horizon_);
     }
 
@@ -283,6 +285,28 @@ private:
         }
         operator_->finish();
         coordination_->finish();
+    }
+
+    // Where min.insync.replicas is 2, some other replica has all that is committed, in the ISR or
+    // in the ELR, whatever comes; and in one replica of a partition only.
+    bool rot(Machine& machine) {
+        std::vector<RotCandidate> candidates;
+        const metadata::ImageRef now = image();
+        for (const PartitionPlace& place : places_) {
+            const metadata::TopicImage* const topic = now->topic(place.topic);
+            if (topic != nullptr && topic->effective.min_insync_replicas >= 2 &&
+                !checker_.may_be_rotten(place.number)) {
+                candidates.push_back({place.topic + "-" + std::to_string(place.index),
+                                      {topic->id, PartitionIndex(place.index)},
+                                      place.number});
+            }
+        }
+        const std::optional<uint16_t> rotten =
+            flip_stored_bit(world_, machine.device(), machine.log_dirs().front(), candidates);
+        if (rotten) {
+            checker_.on_rot(*rotten);
+        }
+        return rotten.has_value();
     }
 
     // ---- what must be ---------------------------------------------------------------------------

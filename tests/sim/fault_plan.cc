@@ -12,6 +12,7 @@ namespace {
 using Kind = PlannedFault::Kind;
 
 constexpr size_t kFaultsMax = 10;
+constexpr uint32_t kRotPerMillion = 400'000; // of seeds
 
 struct KindText {
     std::string_view name;
@@ -83,6 +84,8 @@ KindText text_of(Kind kind) {
         return {"rolling restart", false};
     case Kind::flap:
         return {"leaders flap", false};
+    case Kind::rot:
+        return {"restart, then a stored bit flips"};
     }
     return {"?"};
 }
@@ -110,6 +113,12 @@ FaultPlan make_fault_plan(uint64_t seed, uint16_t brokers, Duration session_time
                          ? random.between(Duration(20ms).count(), session_timeout.count())
                          : random.between(session_timeout.count(), (3 * session_timeout).count()));
         fault.amount = static_cast<uint32_t>(1 + random.below(80));
+    }
+    for (uint64_t i = random.chance(kRotPerMillion) ? 1 + random.below(3) : 0; i > 0; i--) {
+        PlannedFault& rot = plan.emplace_back();
+        rot.kind = Kind::rot;
+        rot.when = Duration(random.between(Duration(1s).count(), horizon.count()));
+        rot.broker = static_cast<uint16_t>(random.below(brokers));
     }
     std::sort(plan.begin(), plan.end(),
               [](const PlannedFault& a, const PlannedFault& b) { return a.when < b.when; });

@@ -44,8 +44,9 @@ struct PlannedFault {
         stop_kill,       // ... that a kill ends
         rolling,         // a graceful restart of all, one by one
         flap,            // one leader after the other loses its session; nothing is replicated
+        rot,             // a bit of what is stored flips, after a graceful restart
     };
-    static constexpr size_t kKindCount = 30;
+    static constexpr size_t kKindCount = 30; // but for the last, which is drawn apart
 
     Kind kind = Kind::kill;
     Duration when{};     // since the clients began

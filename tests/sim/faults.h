@@ -46,8 +46,9 @@ enum class Fault : uint8_t {
     store_cut,       // a machine could not reach the store for a while
     store_down,      // nobody could
     reassignment,    // replicas of a partition were asked to move
+    bit_rot,         // a bit of what is stored flipped
 };
-inline constexpr size_t kFaultCount = 35;
+inline constexpr size_t kFaultCount = 36;
 inline constexpr size_t kOneBrokerFaultCount = 22; // the first ones
 
 inline constexpr std::array<std::string_view, kFaultCount> kFaultNames = {"power_loss",
@@ -84,7 +85,8 @@ inline constexpr std::array<std::string_view, kFaultCount> kFaultNames = {"power
                                                                           "link_slow",
                                                                           "store_cut",
                                                                           "store_down",
-                                                                          "reassignment"};
+                                                                          "reassignment",
+                                                                          "bit_rot"};
 
 using FaultCounts = std::array<uint64_t, kFaultCount>;
 

@@ -55,7 +55,11 @@ void LibraryConsumer::take_records() {
 // What the faults explain is tried again; the machine itself has given up that partition.
 void LibraryConsumer::on_error(const Error& error) {
     world_.trace("consumer_error", static_cast<uint64_t>(error.code), 0);
-    if (error.code == Code::malformed || error.code == Code::corrupt ||
+    const bool is_rotten =
+        std::any_of(partitions_.begin(), partitions_.end(), [&](const PartitionPlace& place) {
+            return client_.checker->may_be_rotten(place.number);
+        });
+    if ((error.code == Code::malformed && !is_rotten) || error.code == Code::corrupt ||
         error.code == Code::too_large) {
         world_.violate("the library's consumer: " + to_string(error));
         return;

@@ -395,6 +395,24 @@ CLUSTER_PLANTS = {
         "        elected = first_live(&now_.elr);\n",
         "        elected = first_live(&now_.replicas);\n",
     ),
+    # Nobody compares what is stored with its checksum.
+    "rot_unseen": (
+        "server/storage/log_repair.cc",
+        "            QT_TRY(segment.read_batch({scan.position(), *header}));\n",
+        "",
+    ),
+    # A damaged replica begins anew while others count on what it had.
+    "repair_too_early": (
+        "server/replica/partition_repair.cc",
+        "           !flush_in_flight_ && copy_loss_.is_settled(partition_epoch_);\n",
+        "           !flush_in_flight_;\n",
+    ),
+    # The metadata do not take note that a copy is lost.
+    "lost_copy_counts": (
+        "server/metadata/decide_isr.cc",
+        "        if (!change.lose_copy(self_)) {\n",
+        "        if (now.isr.size() < 2) {\n",
+    ),
     # A leader does not wait for its followers.
     "followers_ignored": (
         "server/replica/leader_state.cc",
