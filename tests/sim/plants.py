@@ -413,6 +413,52 @@ CLUSTER_PLANTS = {
         "        if (!change.lose_copy(self_)) {\n",
         "        if (now.isr.size() < 2) {\n",
     ),
+    # KIP-279: an epoch that the follower does not have is taken for one that it has.
+    "cut_ignores_own_epochs": (
+        "server/replica/partition_follower.cc",
+        "    } else if (ours.epoch >= LeaderEpoch{0}) {\n",
+        "    } else if (ours.epoch > epoch) {\n",
+    ),
+    # A broker with an empty disk stays in the ISR.
+    "wiped_stays": (
+        "server/broker/membership.cc",
+        "            return is_lost_ || is_cut || (is_partly_lost_ && ",
+        "            return (is_lost_ && disks_.start_count > 0) || is_cut ||\n"
+        "                   (is_partly_lost_ && !is_lost_ && ",
+    ),
+    # A follower whose log diverges counts as having what it asks for.
+    "diverging_counts": (
+        "server/replica/partition_read.cc",
+        "            result.diverging.emplace(end.epoch, end.end_offset);\n",
+        "            if (op.replica && op.replica->is_progress) {\n"
+        "                leading_->on_fetch({op.replica->id, op.replica->broker_epoch,\n"
+        "                                    op.fetch_offset, op.replica->log_start},\n"
+        "                                   log_->log_end_offset(), now);\n"
+        "                advance(out);\n"
+        "            }\n"
+        "            result.diverging.emplace(end.epoch, end.end_offset);\n",
+    ),
+    # A coordinator takes over before it has read its partition's log.
+    "coordinator_unread": (
+        "server/coordinator/shard.cc",
+        "if (state_ == State::loading && replayed_end_ >= partition_.log()->log_end_offset() &&",
+        "if (state_ == State::loading && replayed_end_ >= partition_.log()->log_start_offset() &&",
+    ),
+    # A change of the ISR that was refused counts as done.
+    "isr_refusal_done": (
+        "server/replica/leader_state.cc",
+        "    change_ = Change::none;\n    for (FollowerProgress& follower : followers_) {\n"
+        "        follower.is_joining = false;\n",
+        "    change_ = Change::none;\n    for (FollowerProgress& follower : followers_) {\n"
+        "        follower.is_in_sync = follower.is_in_sync || follower.is_joining;\n"
+        "        follower.is_joining = false;\n",
+    ),
+    # A follower that cuts its log forgets the producers that wrote below the cut, too.
+    "cut_forgets_producers": (
+        "server/storage/log_replicated.cc",
+        "    QT_TRY(load_producers(listing, now));\n    update_summary();\n",
+        "    static_cast<void>(now);\n    hot_->producers_loaded = true;\n    update_summary();\n",
+    ),
     # A leader does not wait for its followers.
     "followers_ignored": (
         "server/replica/leader_state.cc",
