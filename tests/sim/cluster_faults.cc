@@ -25,7 +25,8 @@ ClusterFaults::ClusterFaults(Setup setup)
       machines_(*setup.machines),
       is_settled_(std::move(setup.is_settled)),
       is_replicated_(std::move(setup.is_replicated)),
-      rot_(std::move(setup.rot)) {}
+      rot_(std::move(setup.rot)),
+      on_replaced_(std::move(setup.on_replaced)) {}
 
 // A disk that is gone is the one failure that a partition with min.insync.replicas=1 survives, and
 // only while the store does not take the others for dead and the one without its records for alive:
@@ -278,6 +279,7 @@ bool ClusterFaults::replace_disk(Machine& machine, bool is_empty) {
         return false;
     }
     replaced_ = &machine;
+    on_replaced_(machine);
     if (is_empty) {
         machine.wipe();
     } else {

@@ -20,9 +20,10 @@ public:
         StoreTruth* store = nullptr;
         Checker* checker = nullptr;
         const std::vector<std::unique_ptr<Machine>>* machines = nullptr;
-        std::function<bool()> is_settled;    // all brokers serve and every ISR is full
-        std::function<bool()> is_replicated; // no partition has one replica only
-        std::function<bool(Machine&)> rot;   // flips a bit there; false: there is none to flip
+        std::function<bool()> is_settled;                // all brokers serve and every ISR is full
+        std::function<bool()> is_replicated;             // no partition has one replica only
+        std::function<bool(Machine&)> rot;               // flips a bit there; false: there is none
+        std::function<void(const Machine&)> on_replaced; // the disk of it
     };
     explicit ClusterFaults(Setup setup);
 
@@ -56,6 +57,7 @@ private:
     std::function<bool()> is_settled_;
     std::function<bool()> is_replicated_;
     std::function<bool(Machine&)> rot_;
+    std::function<void(const Machine&)> on_replaced_;
     bool has_rotten_ = false;     // a bit flipped; nobody knows when that is repaired
     Machine* replaced_ = nullptr; // the disk of it was, last
     uint32_t lasting_ = 0;        // cuts, pauses and the like under way

@@ -7,6 +7,7 @@
 #include "tests/sim/forger.h"
 #include "tests/sim/library_consumer.h"
 #include "tests/sim/library_producer.h"
+#include "tests/sim/member_audit.h"
 #include "tests/sim/replica_audit.h"
 #include "tests/sim/restart_watch.h"
 #include "tests/sim/sim_machine.h"
@@ -77,7 +78,10 @@ public:
         faults_ = std::make_unique<ClusterFaults>(ClusterFaults::Setup{
             &world_, &network_, &store_, &checker_, &machines_,
             [this] { return all_serve() && is_isr_full(); }, [this] { return is_replicated(); },
-            [this](Machine& machine) { return rot(machine); }});
+            [this](Machine& machine) { return rot(machine); },
+            [this](const Machine& machine) { member_audit_->on_replaced(machine); }});
+        member_audit_ = std::make_unique<MemberAudit>(
+            MemberAudit::Setup{&world_, &store_, &checker_, &machines_, &places_});
         plan_ = make_fault_plan(seed, brokers, session_timeout_, horizon_);
     }
 
@@ -92,6 +96,7 @@ public:
             return;
         }
         directory_->start();
+        member_audit_->start();
         operator_->start();
         if (!world_.run_until(world_.now() + kRecoverMax,
                               [&] { return operator_->has_topics(); })) {
@@ -491,6 +496,7 @@ private:
     Duration horizon_{};
     FaultPlan plan_;
     std::unique_ptr<ClusterFaults> faults_;
+    std::unique_ptr<MemberAudit> member_audit_;
     config::BrokerConfig replay_config_;
     mutable metadata::ImageRef image_; // of the store, when it was looked at last
     MonoTime next_compare_{};

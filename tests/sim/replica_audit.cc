@@ -2,6 +2,7 @@
 
 #include "lib/protocol/record_batch.h"
 #include "server/storage/partition_files.h"
+#include "server/storage/segment.h"
 
 #include <algorithm>
 
@@ -61,11 +62,46 @@ StoredLog read_log(Device& device, const std::string& partition) {
     return log;
 }
 
+void read_durable_file(const std::vector<std::byte>& medium, DurableLog& into) {
+    protocol::BatchWalker walker{ByteView(medium)};
+    for (;;) {
+        const auto batch = walker.next();
+        if (!batch || *batch == nullptr) {
+            return;
+        }
+        const protocol::BatchHeader& header = (*batch)->header;
+        into.batches[header.base_offset.value()] = {header.last_offset().value(), header.crc};
+        into.end = std::max(into.end, header.last_offset().value() + 1);
+    }
+}
+
 std::string at_text(int64_t offset) {
     return " at offset " + std::to_string(offset);
 }
 
 } // namespace
+
+DurableLog read_durable(const Device& device, const std::string& partition) {
+    DurableLog log;
+    const auto parent = device.root().medium_entries.find("var");
+    if (parent == device.root().medium_entries.end()) {
+        return log;
+    }
+    for (const auto& [name, log_dir] : parent->second->medium_entries) {
+        const auto at = log_dir->medium_entries.find(partition);
+        if (at == log_dir->medium_entries.end()) {
+            continue;
+        }
+        for (const auto& [file, inode] : at->second->medium_entries) {
+            if (file.ends_with(storage::kLogExtension)) {
+                // One without batches carries the end of the log in its name.
+                log.end = std::max<int64_t>(log.end, std::stoll(file));
+                read_durable_file(inode->medium, log);
+            }
+        }
+    }
+    return log;
+}
 
 std::optional<std::string> compare_replicas(const std::string& partition,
                                             const std::vector<ReplicaDisk>& replicas,

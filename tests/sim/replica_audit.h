@@ -24,6 +24,17 @@ struct AuditedLog {
     int64_t high_watermark = 0;
 };
 
+/// What of a log a power loss leaves for certain.
+struct DurableLog {
+    struct Batch {
+        int64_t last_offset = 0;
+        uint32_t crc = 0;
+    };
+    int64_t end = 0;
+    std::map<int64_t, Batch> batches; // by base offset
+};
+DurableLog read_durable(const Device& device, const std::string& partition);
+
 /// Nothing: all is well. `partition`: as its directory is named, not compacted. Where logs start:
 /// DeleteRecords moves the leader's log start at once and the others' with their next fetches
 /// (KIP-107), so a leader that dies in between leaves replicas with a higher start than the next

@@ -81,6 +81,9 @@ public:
     void set_sync_delay(Duration delay) { sync_delay_ = delay; }
     [[nodiscard]] Duration sync_delay() const { return sync_delay_; }
 
+    /// For who looks at the medium past the process.
+    [[nodiscard]] const Inode& root() const { return *root_; }
+
     // What the disk port is made of. Paths are absolute.
     Result<InodeRef> open(const std::string& path, bool may_create);
     Result<InodeRef> find(const std::string& path);
