@@ -132,12 +132,12 @@ Result<AppendInfo> Log::append(ByteSpan batch, LeaderEpoch epoch, WallTime now,
     QT_TRY_ASSIGN(Hot * hot, load_with_producers(now));
     const bool log_append_time = config_.timestamp_type == protocol::TimestampType::log_append_time;
     if (header.has_producer_id()) {
-        const Result<std::optional<ProducerState::Batch>> known =
+        const Result<std::optional<ProducerState::Duplicate>> known =
             hot->producers.check(header, now, config_.producer_id_expiration_ms, proof.is_v2);
         if (known && *known) {
             AppendInfo info;
             info.base_offset = (*known)->base_offset;
-            info.last_offset = (*known)->base_offset + (*known)->last_offset_delta;
+            info.last_offset = (*known)->last_offset;
             info.log_append_time_ms = log_append_time ? (*known)->timestamp : -1;
             info.appended = false;
             info.log_start_offset = log_start_;

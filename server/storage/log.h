@@ -39,7 +39,7 @@ struct CompactionMeans;
 bool is_out_of_descriptors(const Error& error);
 
 struct AppendInfo {
-    Offset base_offset;
+    Offset base_offset; // kNoOffset: a duplicate of a batch that is before last_offset
     Offset last_offset;
     int64_t log_append_time_ms = -1; // -1 unless the topic uses LogAppendTime
     bool appended = true; // false: a duplicate of a batch that is in the log at these offsets

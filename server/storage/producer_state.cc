@@ -12,9 +12,18 @@ namespace qtool::storage {
 namespace {
 
 constexpr uint32_t kSnapshotMagic = 0x51505253; // "QPRS"
-constexpr uint32_t kSnapshotVersion = 2;        // 1 had no transactions
+// 1 had no transactions, 2 no run.
+constexpr uint32_t kSnapshotVersion = 3;
 constexpr size_t kSnapshotCountAt = 3 * 4 + 8;
 constexpr size_t kProducerSizeMin = 8 + 2 + 8 + 1;
+// Half of the sequences: with more, those to come would look like those that were.
+constexpr int32_t kRunRecordsMax = 1 << 30;
+
+// Steps forward from one sequence to the other.
+int32_t distance(int32_t from, int32_t to) {
+    return static_cast<int32_t>((static_cast<uint32_t>(to) - static_cast<uint32_t>(from)) &
+                                0x7fffffffu);
+}
 
 std::string producer_text(ProducerId id, ProducerEpoch epoch) {
     return "producer " + std::to_string(id.value()) + " epoch " + std::to_string(epoch.value());
@@ -46,7 +55,7 @@ bool ProducerState::is_expired(const Producer& producer, WallTime now, int64_t e
            (now - producer.last_write).count() > expiration_ms;
 }
 
-Result<std::optional<ProducerState::Batch>>
+Result<std::optional<ProducerState::Duplicate>>
 ProducerState::check(const protocol::BatchHeader& header, WallTime now, int64_t expiration_ms,
                      bool is_transaction_v2) const {
     const auto at = producers_.find(header.producer_id);
@@ -56,7 +65,7 @@ ProducerState::check(const protocol::BatchHeader& header, WallTime now, int64_t 
                          producer_text(header) + " is not known here: it must begin with " +
                              "sequence 0, not " + std::to_string(header.base_sequence));
         }
-        return std::optional<Batch>();
+        return std::optional<Duplicate>();
     }
     const Producer& known = at->second;
     if (header.producer_epoch < known.epoch) {
@@ -69,13 +78,14 @@ ProducerState::check(const protocol::BatchHeader& header, WallTime now, int64_t 
                              std::to_string(header.base_sequence));
         }
         QT_TRY(check_kind(header, known.transaction_start));
-        return std::optional<Batch>();
+        return std::optional<Duplicate>();
     }
     const int32_t last_sequence = header.last_sequence();
     for (size_t i = 0; i < known.count; i++) {
         const Batch& batch = known.batches[i];
         if (batch.first_sequence == header.base_sequence && batch.last_sequence == last_sequence) {
-            return std::optional<Batch>(batch);
+            return std::optional(Duplicate{
+                batch.base_offset, batch.base_offset + batch.last_offset_delta, batch.timestamp});
         }
     }
     int32_t expected = 0; // behind a marker that raised the epoch
@@ -85,12 +95,29 @@ ProducerState::check(const protocol::BatchHeader& header, WallTime now, int64_t 
         expected = known.refused_sequence;
     }
     if (header.base_sequence != expected) {
+        if (is_behind_window(known, header)) {
+            return std::optional(Duplicate{kNoOffset, known.batches[0].base_offset - 1, -1});
+        }
         return Error(Code::out_of_order_sequence,
                      producer_text(header) + ": sequence " + std::to_string(header.base_sequence) +
                          " came where " + std::to_string(expected) + " was expected");
     }
     QT_TRY(check_kind(header, known.transaction_start));
-    return std::optional<Batch>();
+    return std::optional<Duplicate>();
+}
+
+// A client sends more than the window holds when the leadership moves while it waits for the old
+// leader: it goes on at the new one, and comes with what the old one did not answer last.
+bool ProducerState::is_behind_window(const Producer& producer,
+                                     const protocol::BatchHeader& header) {
+    if (producer.count == 0 || header.last_offset_delta >= kRunRecordsMax) {
+        return false;
+    }
+    const int32_t last = producer.batches[producer.count - 1u].last_sequence;
+    const int32_t window_records = distance(producer.batches[0].first_sequence, last) + 1;
+    const int32_t later_records = distance(header.last_sequence(), last);
+    return later_records >= window_records && later_records < producer.run_records &&
+           header.last_offset_delta < producer.run_records - later_records;
 }
 
 Result<void> ProducerState::check_own(const protocol::BatchHeader& header) const {
@@ -117,8 +144,24 @@ void ProducerState::set_epoch(Producer& producer, ProducerEpoch epoch) {
     if (producer.epoch != epoch) {
         producer.epoch = epoch;
         producer.count = 0;
+        producer.run_records = 0;
     }
     producer.refused_sequence = -1;
+}
+
+void ProducerState::add_batch(Producer& producer, const Batch& batch) {
+    const int64_t records = int64_t{batch.last_offset_delta} + 1;
+    const bool goes_on =
+        producer.count > 0 &&
+        batch.first_sequence ==
+            protocol::next_sequence(producer.batches[producer.count - 1u].last_sequence, 1);
+    producer.run_records = static_cast<int32_t>(
+        std::min<int64_t>(records + (goes_on ? producer.run_records : 0), kRunRecordsMax));
+    if (producer.count == kProducerBatchesMax) {
+        std::move(producer.batches.begin() + 1, producer.batches.end(), producer.batches.begin());
+        producer.count--;
+    }
+    producer.batches[producer.count++] = batch;
 }
 
 void ProducerState::update(const protocol::BatchHeader& header, WallTime now) {
@@ -135,13 +178,8 @@ void ProducerState::update(const protocol::BatchHeader& header, WallTime now) {
     if (header.base_sequence < 0) {
         return; // a coordinator's batches have none
     }
-    if (known.count == kProducerBatchesMax) {
-        std::move(known.batches.begin() + 1, known.batches.end(), known.batches.begin());
-        known.count--;
-    }
-    known.batches[known.count++] =
-        Batch{header.base_sequence, header.last_sequence(), header.base_offset,
-              header.last_offset_delta, header.max_timestamp};
+    add_batch(known, Batch{header.base_sequence, header.last_sequence(), header.base_offset,
+                           header.last_offset_delta, header.max_timestamp});
 }
 
 void ProducerState::note_refused(const protocol::BatchHeader& header, WallTime now) {
@@ -350,6 +388,7 @@ std::vector<std::byte> ProducerState::encode(Offset offset) const {
         out.be<int64_t>(producer.last_write.time_since_epoch().count());
         out.be<int32_t>(producer.coordinator_epoch);
         out.be<int64_t>(producer.transaction_start.value());
+        out.be<int32_t>(producer.run_records);
         out.be<uint8_t>(producer.count);
         for (size_t i = 0; i < producer.count; i++) {
             const Batch& batch = producer.batches[i];
@@ -373,7 +412,7 @@ Result<ProducerState> ProducerState::decode(ByteView bytes, Offset offset) {
     if (!in.ok() || magic != kSnapshotMagic) {
         return Error(Code::malformed, "not a producer snapshot");
     }
-    if (version != 1 && version != kSnapshotVersion) {
+    if (version < 1 || version > kSnapshotVersion) {
         return Error(Code::unsupported_version,
                      "producer snapshot of version " + std::to_string(version));
     }
@@ -402,19 +441,23 @@ Result<ProducerState> ProducerState::decode(ByteView bytes, Offset offset) {
                 break;
             }
         }
-        producer.count = in.be<uint8_t>();
-        if (producer.count > kProducerBatchesMax) {
+        const std::optional<int32_t> run =
+            version >= 3 ? std::optional(in.be<int32_t>()) : std::nullopt;
+        const uint8_t batches = in.be<uint8_t>();
+        if (batches > kProducerBatchesMax || (run && (*run < 0 || *run > kRunRecordsMax))) {
             in.fail();
             break;
         }
-        for (size_t i = 0; i < producer.count; i++) {
-            Batch& batch = producer.batches[i];
+        for (size_t i = 0; i < batches; i++) {
+            Batch batch;
             batch.first_sequence = in.be<int32_t>();
             batch.last_sequence = in.be<int32_t>();
             batch.base_offset = Offset(in.be<int64_t>());
             batch.last_offset_delta = in.be<int32_t>();
             batch.timestamp = in.be<int64_t>();
+            add_batch(producer, batch);
         }
+        producer.run_records = run.value_or(producer.run_records);
         if (is_blank(producer)) { // version 1 kept these
             state.producers_.erase(id);
         }

@@ -38,14 +38,22 @@ public:
         bool operator==(const Batch&) const = default;
     };
 
-    /// Whether a batch may be appended: nothing: yes; a batch: it is there already. Rules for the
-    /// same epoch in this order: in the window -> duplicate; the next sequence -> yes; else
-    /// out_of_order_sequence. A higher epoch must begin at 0 (out_of_order_sequence), a lower one
-    /// is invalid_producer_epoch. A producer without state, or expired, may begin anywhere, but at
-    /// 0 when its transaction is of version 2. A plain batch while a transaction is open is
-    /// invalid_txn_state.
-    Result<std::optional<Batch>> check(const protocol::BatchHeader& header, WallTime now,
-                                       int64_t expiration_ms, bool is_transaction_v2 = false) const;
+    /// A batch that is in the log already.
+    struct Duplicate {
+        Offset base_offset;     // kNoOffset: it is older than the window, so nobody knows where
+        Offset last_offset;     // its last record is here; of an older one: here or before
+        int64_t timestamp = -1; // max_timestamp; of an older one unknown
+    };
+
+    /// Whether a batch may be appended: nothing: yes. Rules for the same epoch in this order: in
+    /// the window -> duplicate; the next sequence -> yes; older than the window, but written
+    /// without a gap up to it -> duplicate; else out_of_order_sequence. A higher epoch must begin
+    /// at 0 (out_of_order_sequence), a lower one is invalid_producer_epoch. A producer without
+    /// state, or expired, may begin anywhere, but at 0 when its transaction is of version 2. A
+    /// plain batch while a transaction is open is invalid_txn_state.
+    Result<std::optional<Duplicate>> check(const protocol::BatchHeader& header, WallTime now,
+                                           int64_t expiration_ms,
+                                           bool is_transaction_v2 = false) const;
     /// Whether a coordinator may write this for its producer: not for one that was fenced. Errors:
     /// invalid_producer_epoch.
     [[nodiscard]] Result<void> check_own(const protocol::BatchHeader& header) const;
@@ -118,6 +126,7 @@ private:
     struct Producer {
         ProducerEpoch epoch;
         uint8_t count = 0;                    // of `batches` in use
+        int32_t run_records = 0;              // up to the last batch without a gap, as far as known
         int32_t refused_sequence = -1;        // without batches: what must come first; -1: 0
         int32_t coordinator_epoch = -1;       // of the last marker
         Offset transaction_start = kNoOffset; // of the open transaction
@@ -137,6 +146,8 @@ private:
     static bool is_expired(const Producer& producer, WallTime now, int64_t expiration_ms);
     Producer& find_or_add(ProducerId id, ProducerEpoch epoch);
     void set_epoch(Producer& producer, ProducerEpoch epoch);
+    static void add_batch(Producer& producer, const Batch& batch);
+    static bool is_behind_window(const Producer& producer, const protocol::BatchHeader& header);
     void evict_oldest();
 
     /// Known by a refused batch alone, which is not kept on disk.

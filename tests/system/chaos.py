@@ -24,7 +24,7 @@ from tests.interop import java_peer
 from tests.system.chaos_load import PARTITIONS, TOPIC, Load
 
 KINDS = {"kill": 5, "all": 2, "pause": 3, "cut": 5, "full": 2, "slow": 2, "roll": 3, "etcd": 3}
-WRITES_RETURN_S = 30  # after the cluster is healthy again; a bound that only a hang passes
+WRITES_RETURN_S = 60  # after the cluster is healthy again; a bound that only a hang passes
 
 
 class Chaos:
@@ -159,7 +159,10 @@ class Chaos:
         deadline = time.monotonic() + WRITES_RETURN_S
         while len(self.load.story.answers) < 2 * PARTITIONS:
             if time.monotonic() > deadline:
-                raise AssertionError(f"the cluster is healthy, but only {sorted(self.load.story.answers)} get answers")
+                story = self.load.story
+                raise AssertionError("\n".join([
+                    f"the cluster is healthy, but only {sorted(story.answers)} get answers", *story.violations[:20],
+                    *story.errors[-5:]]))
             time.sleep(0.05)
 
     def run(self, arguments):
@@ -209,7 +212,7 @@ def main():
     parser.add_argument("--etcd", type=int, default=3, choices=(1, 3), help="members of etcd")
     parser.add_argument("--session-ms", type=int, default=4000, help="broker.session.timeout.ms")
     parser.add_argument("--rate", type=int, default=300, help="records a second of each producer")
-    parser.add_argument("--java-in-flight", type=int, default=1, help="see chaos_load.JavaProducer")
+    parser.add_argument("--java-in-flight", type=int, default=5, help="requests on each connection of Java's producer")
     parser.add_argument("--only", default="", help=f"kinds of faults, of {','.join(KINDS)}")
     arguments = parser.parse_args()
     if confluent_kafka.libversion()[1] < 0x02030000:

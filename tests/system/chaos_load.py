@@ -130,9 +130,8 @@ class CProducer(Loop):
 
 class JavaProducer:
     """With several requests in flight, of which one waits at the old leader of a partition (because another partition in
-    it does), the Java client sends new batches to the new leader. After five the broker, as Kafka's, does not know the
-    waiting ones as duplicates any more; the client repeats them until delivery.timeout.ms. Nothing is lost, but the
-    partition stands still: so `in_flight` is 1 here, unless that is what is to be seen."""
+    it does), the Java client sends new batches to the new leader. When it comes with the waiting ones at last, they are
+    older than the five that a broker knows by their offsets: acknowledged without one."""
 
     def __init__(self, story, addresses, rate, in_flight, log):
         self.story = story

@@ -438,6 +438,11 @@ private:
             out.base_offset = slot.result.base_offset.value();
             out.log_append_time_ms = slot.result.log_append_time_ms;
             out.log_start_offset = slot.result.log_start_offset.value();
+            if (slot.result.base_offset == kNoOffset) {
+                // Kafka says out of order, which the Java client repeats until its time is up.
+                out.error_code =
+                    static_cast<int16_t>(protocol::KafkaError::duplicate_sequence_number);
+            }
             return;
         }
         out.error_code = slot.error_code;

@@ -193,6 +193,19 @@ TEST_CASE_FIXTURE(Fixture, "produce: a refused partition leaves the others alone
     CHECK(response.responses[0].partition_responses[0].log_start_offset == 2);
 }
 
+TEST_CASE_FIXTURE(Fixture,
+                  "produce: a batch that is in the log nobody knows where is a duplicate") {
+    parts = {{}, {}};
+    produce();
+    answer_appended(-1);
+    answer_appended(7);
+    const auto response = receive<ProduceResponse>(version);
+    CHECK(response.responses.at(0).partition_responses.at(0).error_code == 46);
+    CHECK(response.responses.at(0).partition_responses.at(0).base_offset == -1);
+    CHECK(response.responses.at(1).partition_responses.at(0).error_code == 0);
+    CHECK(response.responses.at(1).partition_responses.at(0).base_offset == 7);
+}
+
 TEST_CASE_FIXTURE(Fixture, "produce: without an answer a refusal closes the connection") {
     acks = 0;
     parts = {{"events", 0}};

@@ -83,6 +83,35 @@ TEST_CASE("replication: the new leader has what was acknowledged; the old one cu
     CHECK(c.high(1) == 2);
 }
 
+TEST_CASE("replication: what the old leader never answered is a duplicate at the new one, once "
+          "committed") {
+    Cluster c;
+    const auto produce = [&](int id, int32_t sequence) {
+        std::vector<std::byte> batch = make_batch({.producer = 7, .sequence = sequence});
+        return c.ask(id, AppendOp{batch, -1, c.now + 10s, 0, 0});
+    };
+    produce(1, 0);
+    produce(1, 1);
+    c.flush(1);
+    CHECK(c.fetch(2, 1) == "data"); // the old leader falls silent: nobody was told of 0 and 1
+
+    c.elect(2, {1, 2}, {2});
+    for (int32_t sequence = 2; sequence < 8; sequence++) {
+        produce(2, sequence);
+    }
+    c.flush(2);
+    const uint32_t again = produce(2, 0);
+    const uint32_t gap = produce(2, 9);
+    CHECK(c.outcome(2, gap) == "out_of_order_sequence");
+    CHECK(c.outcome(2, again) == "parked"); // the old leader may still be behind
+    c.elect(2, {2}, {2});
+    const auto known = c.answer(2, again);
+    REQUIRE(known);
+    REQUIRE(*known);
+    CHECK(std::get<AppendResult>(**known).base_offset == kNoOffset);
+    CHECK(c.end(2) == 8);
+}
+
 TEST_CASE("replication: a zombie leader is fenced by the epoch of who fetches") {
     Cluster c(3);
     c.elect(2, {2, 3}, {2, 3});

@@ -24,7 +24,8 @@ constexpr int64_t kDay = 86'400'000;
 
 } // namespace
 
-TEST_CASE("a producer's window: the last five batches are duplicates, the next is new") {
+TEST_CASE(
+    "a producer's window: the last five are known by offset, older ones known, the next new") {
     ProducerState state;
     const auto code = [&](const protocol::BatchHeader& batch) {
         const auto checked = state.check(batch, wall(kNowMs), kDay);
@@ -43,15 +44,13 @@ TEST_CASE("a producer's window: the last five batches are duplicates, the next i
     }
     for (int32_t i = 0; i < 7; i++) {
         const auto known = state.check(header(i * 10, 0, 10), wall(kNowMs), kDay);
-        if (i < 2) {
-            CHECK(known.error().code == Code::out_of_order_sequence);
-        } else {
-            REQUIRE(known);
-            REQUIRE(*known);
-            CHECK((*known)->base_offset == Offset(100 + i * 10));
-        }
+        REQUIRE(known);
+        REQUIRE(*known);
+        CHECK((*known)->base_offset == (i < 2 ? kNoOffset : Offset(100 + i * 10)));
+        CHECK((*known)->last_offset == (i < 2 ? Offset(119) : Offset(109 + i * 10)));
     }
     CHECK(code(header(60, 0, 9)) == Code::out_of_order_sequence);
+    CHECK(code(header(15, 0, 10)) == Code::out_of_order_sequence); // half of it is in the window
     CHECK(code(header(71)) == Code::out_of_order_sequence);
     CHECK(is_new(header(70)));
     CHECK(code(header(1, 1)) == Code::out_of_order_sequence); // a new epoch begins at 0
@@ -59,6 +58,7 @@ TEST_CASE("a producer's window: the last five batches are duplicates, the next i
     state.update(header(0, 1), wall(kNowMs));
     CHECK(code(header(70)) == Code::invalid_producer_epoch);
     CHECK(is_new(header(1, 1)));
+    CHECK(code(header(5, 1)) == Code::out_of_order_sequence);        // what the old epoch wrote
     CHECK(state.check(header(9, 1), wall(kNowMs + kDay + 1), kDay)); // expired: anywhere again
     state.expire(wall(kNowMs + kDay + 1), kDay);
     CHECK(state.size() == 0);
@@ -71,6 +71,75 @@ TEST_CASE("sequences wrap around") {
     CHECK_FALSE(state.check(header(1), wall(kNowMs), kDay));
     state.update(header(0), wall(kNowMs));
     CHECK(*state.check(header(2'147'483'646, 0, 2), wall(kNowMs), kDay));
+}
+
+TEST_CASE("older than the window is a duplicate only where nothing can be missing") {
+    ProducerState state;
+    int64_t end = 500;
+    const auto write = [&](int32_t sequence, int32_t count = 1) {
+        protocol::BatchHeader batch = header(sequence, 0, count);
+        batch.base_offset = Offset(end);
+        end += count;
+        state.update(batch, wall(kNowMs));
+    };
+    const auto is_known = [&](int32_t sequence, int32_t count = 1) {
+        const auto checked = state.check(header(sequence, 0, count), wall(kNowMs), kDay);
+        return checked.has_value() && *checked && (*checked)->base_offset == kNoOffset;
+    };
+    SUBCASE("where it was first seen") {
+        for (int32_t i = 0; i < 10; i++) {
+            write(100 + i);
+        }
+        CHECK(is_known(104));
+        CHECK(is_known(100, 5));
+        CHECK_FALSE(is_known(105)); // in the window
+        CHECK_FALSE(is_known(104, 2));
+        CHECK_FALSE(is_known(99));
+        CHECK_FALSE(is_known(99, 2)); // its first record may never have come
+        CHECK_FALSE(is_known(0));
+        CHECK_FALSE(is_known(111));
+    }
+    SUBCASE("around the end of the sequences") {
+        for (int32_t i = 0; i < 20; i++) {
+            write(protocol::next_sequence(2'147'483'640, i));
+        }
+        CHECK(is_known(2'147'483'640));
+        CHECK(is_known(2'147'483'645, 5));
+        CHECK(is_known(3, 4));
+        CHECK_FALSE(is_known(2'147'483'639));
+        CHECK_FALSE(is_known(13));
+        CHECK_FALSE(is_known(1'000'000'000));
+    }
+    SUBCASE("behind a gap, as compaction leaves it") {
+        for (int32_t i = 0; i < 10; i++) {
+            write(i);
+        }
+        for (int32_t i = 20; i < 27; i++) {
+            write(i);
+        }
+        CHECK(is_known(21));
+        CHECK_FALSE(is_known(5));
+        CHECK_FALSE(is_known(15));
+    }
+    SUBCASE("after more than can be counted") {
+        write(0, 2'000'000'000);
+        for (int32_t i = 0; i < 6; i++) {
+            write(2'000'000'000 + i);
+        }
+        CHECK(is_known(1'999'999'999));
+        CHECK_FALSE(is_known(0));
+        CHECK_FALSE(is_known(2'000'000'006));
+        CHECK_FALSE(is_known(0, 2'147'483'647));
+    }
+    const auto read = ProducerState::decode(state.encode(Offset(9)), Offset(9));
+    REQUIRE(read);
+    for (int32_t i = 0; i < 2000; i++) {
+        const protocol::BatchHeader batch = header(i);
+        const auto before = state.check(batch, wall(kNowMs), kDay);
+        const auto after = read->check(batch, wall(kNowMs), kDay);
+        REQUIRE(before.has_value() == after.has_value());
+        REQUIRE((before && before->has_value()) == (after && after->has_value()));
+    }
 }
 
 TEST_CASE("a snapshot reads back, and damaged ones do not") {
@@ -152,8 +221,14 @@ TEST_CASE_FIXTURE(LogFixture, "a retry is answered with the offsets of its first
         CHECK(again.last_offset == Offset(i * 3 + 1));
     }
     CHECK(log->log_end_offset() == Offset(36));
-    CHECK(try_append({.count = 2, .producer = 7, .sequence = 12}).error().code ==
-          Code::out_of_order_sequence);
+    for (int32_t i = 0; i < 7; i++) {
+        const AppendInfo old =
+            append({.count = 2, .value_size = 60, .producer = 7, .sequence = i * 2});
+        CHECK_FALSE(old.appended);
+        CHECK(old.base_offset == kNoOffset);
+        CHECK(old.last_offset == Offset(20));
+    }
+    CHECK(log->log_end_offset() == Offset(36));
     CHECK(try_append({.producer = 7, .sequence = 25}).error().code == Code::out_of_order_sequence);
     CHECK(append({.producer = 7, .sequence = 24}).base_offset == Offset(36));
     CHECK(append({.producer = 7, .epoch = 1, .sequence = 0}).base_offset == Offset(37));
