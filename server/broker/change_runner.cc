@@ -39,7 +39,7 @@ void ChangeRunner::on_committed(Token token, Result<Revision> result, MonoTime n
         return; // timed out or abandoned meanwhile
     }
     if (result) {
-        if (!change->operation->advance()) {
+        if (!change->operation->advance(*result)) {
             finish(token, {});
             return;
         }

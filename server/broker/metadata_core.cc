@@ -507,6 +507,9 @@ void MetadataCore::on_timer() {
     const MonoTime now = ports_.clock->mono();
     changes_.on_time(now, *image_, *ports_.random);
     controller_.on_time(now);
+    if (controller_.wants_aside(now)) {
+        controller_.on_aside(replay_.set_aside(), now);
+    }
     membership_.on_time(*image_, now);
     follow_membership();
 }

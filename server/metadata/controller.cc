@@ -77,6 +77,7 @@ void Controller::activate(MonoTime now) {
             balance_at_ =
                 now + std::chrono::seconds(image_->broker->leader_imbalance_check_interval_seconds);
         }
+        aside_at_ = now + kAsideAfter;
     }
     if (!is_now && was_active_) {
         log_line(LogLevel::info, "controller_no_more", {{"broker", std::to_string(self_.value())}});
@@ -84,6 +85,7 @@ void Controller::activate(MonoTime now) {
         queued_.clear();
         imbalanced_.clear();
         balance_at_ = kMonoNever;
+        forget_aside();
     }
     was_active_ = is_now;
     if (!is_now && is_willing_ && image_ && image_->controller.revision == Revision{0}) {
@@ -139,7 +141,12 @@ void Controller::on_committed(Token token, const Result<Revision>& result, MonoT
     if (!result) {
         retry_at_ = std::min(retry_at_, now + kControllerRetryAfter);
     }
-    if (batch.partitions.empty()) {
+    if (batch.is_aside) {
+        is_deleting_aside_ = false;
+        if (!result) {
+            left_behind_.clear(); // what is still to go is seen at the next look
+        }
+    } else if (batch.partitions.empty()) {
         is_claiming_ = false;
         if (result && is_willing_) {
             claim_ = *result;
@@ -167,6 +174,49 @@ void Controller::on_time(MonoTime now) {
         enqueue_imbalanced();
     }
     pump();
+}
+
+// ---- what no image shows ------------------------------------------------------------------------
+
+void Controller::on_aside(std::vector<port::StoreGuard> keys, MonoTime now) {
+    if (!is_active()) {
+        return;
+    }
+    aside_at_ = now + kAsideAfter;
+    left_behind_.clear();
+    const std::map<std::string, Revision> before = std::exchange(aside_, {});
+    for (port::StoreGuard& key : keys) {
+        aside_.emplace(key.key, key.mod_revision);
+        const auto at = before.find(key.key);
+        if (at != before.end() && at->second == key.mod_revision) {
+            left_behind_.push_back(std::move(key));
+        }
+    }
+    pump();
+}
+
+void Controller::forget_aside() {
+    aside_at_ = kMonoNever;
+    aside_.clear();
+    left_behind_.clear();
+}
+
+void Controller::pump_aside() {
+    if (left_behind_.empty() || is_deleting_aside_ || batches_.size() >= kBatchesInFlightMax) {
+        return;
+    }
+    is_deleting_aside_ = true;
+    Commit& commit = commits_.emplace_back();
+    commit.batch = batches_.emplace(Batch{{}, true});
+    commit.transaction.guards.push_back({controller_key(), claim_});
+    while (!left_behind_.empty() && commit.transaction.writes.size() < kBatchPartitionsMax) {
+        commit.transaction.writes.push_back({left_behind_.front().key, std::nullopt});
+        commit.transaction.guards.push_back(std::move(left_behind_.front()));
+        left_behind_.pop_front();
+    }
+    log_line(LogLevel::info, "deletes_half_made",
+             {{"keys", std::to_string(commit.transaction.writes.size())},
+              {"first", commit.transaction.writes.front().key}});
 }
 
 // ---- queues -------------------------------------------------------------------------------------
@@ -218,6 +268,7 @@ void Controller::pump() {
     pump_queue(leaderless_);
     pump_queue(queued_);
     pump_queue(imbalanced_);
+    pump_aside();
 }
 
 void Controller::pump_queue(std::set<PartitionKey>& queue) {

@@ -7,6 +7,9 @@
 //   adding replicas in sync  the reassignment ends, old replicas go
 //   from time to time        leaderships return to preferred leaders
 //   more brokers             internal topics get the replicas their options ask for
+//   keys that show nothing   what a broker that died left of a topic in the making, or half
+//   deleted,
+//                            is deleted when it was the same kAsideAfter ago
 //
 // Sans-IO: images in, transactions out, in batches of kBatchPartitionsMax, several in flight; what
 // meets a conflict is decided again. Partitions without a live leader come first. Lives on the
@@ -20,8 +23,10 @@
 #include "server/metadata/partition_change.h"
 #include "server/port/metadata_store.h"
 
+#include <deque>
 #include <map>
 #include <set>
+#include <string>
 #include <vector>
 
 namespace qtool::metadata {
@@ -30,6 +35,9 @@ namespace qtool::metadata {
 inline constexpr size_t kBatchesInFlightMax = 8;
 /// Wait after a conflict or while the store is away; a newer image comes sooner mostly.
 inline constexpr Duration kControllerRetryAfter = 20ms;
+/// Longer than whoever makes a topic waits between two parts of it; should one be slower all the
+/// same, it begins anew (write_parts.h).
+inline constexpr Duration kAsideAfter = 10min;
 
 class Controller {
 public:
@@ -49,16 +57,23 @@ public:
     /// The image that has the commit was given before its answer.
     void on_committed(Token batch, const Result<Revision>& result, MonoTime now);
     void on_time(MonoTime now);
+    /// Whether it is time for on_aside().
+    [[nodiscard]] bool wants_aside(MonoTime now) const { return aside_at_ <= now; }
+    /// Keys that no image shows, those of a topic together, lowest partition first.
+    void on_aside(std::vector<port::StoreGuard> keys, MonoTime now);
 
     [[nodiscard]] bool is_active() const {
         return image_ && claim_ != Revision{0} && image_->controller.revision == claim_;
     }
-    [[nodiscard]] MonoTime next_due() const { return std::min(retry_at_, balance_at_); }
+    [[nodiscard]] MonoTime next_due() const {
+        return std::min({retry_at_, balance_at_, aside_at_});
+    }
     std::vector<Commit> take_commits() { return std::exchange(commits_, {}); }
 
 private:
     struct Batch {
-        std::vector<PartitionKey> partitions; // empty: the claim
+        std::vector<PartitionKey> partitions; // empty: the claim, or
+        bool is_aside = false;                // deletes of what no image shows
     };
 
     void activate(MonoTime now);
@@ -69,6 +84,8 @@ private:
     void claim();
     void pump();
     void pump_queue(std::set<PartitionKey>& queue);
+    void pump_aside();
+    void forget_aside();
     [[nodiscard]] std::optional<PartitionImage> decide(const PartitionKey& key) const;
 
     BrokerId self_;
@@ -85,6 +102,10 @@ private:
     std::vector<Commit> commits_;
     MonoTime retry_at_ = kMonoNever;
     MonoTime balance_at_ = kMonoNever;
+    MonoTime aside_at_ = kMonoNever;
+    std::map<std::string, Revision> aside_;    // as they were at the last look
+    std::deque<port::StoreGuard> left_behind_; // queued: were the same at the look before
+    bool is_deleting_aside_ = false;           // one batch at a time: the first key goes first
 };
 
 /// What the cluster does by itself with one partition, as of that image; nothing: it is in order.

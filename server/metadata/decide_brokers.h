@@ -36,7 +36,7 @@ private:
 class PartitionSweep : public PlainOperation {
 public:
     port::StoreTransaction decide(const Image& image, port::Random& random) final;
-    bool advance() final {
+    bool advance(Revision /*committed*/) final {
         begin_ = end_;
         return begin_.has_value();
     }

@@ -124,7 +124,7 @@ port::StoreTransaction AlterReassignments::decide(const Image& image, port::Rand
     return transaction;
 }
 
-bool AlterReassignments::advance() {
+bool AlterReassignments::advance(Revision /*committed*/) {
     begin_ = end_;
     return begin_ < wishes_.size();
 }
@@ -219,7 +219,7 @@ port::StoreTransaction ElectLeaders::decide(const Image& image, port::Random&) {
     return transaction;
 }
 
-bool ElectLeaders::advance() {
+bool ElectLeaders::advance(Revision /*committed*/) {
     begin_ = end_;
     return begin_ < results_.size();
 }

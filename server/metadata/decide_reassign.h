@@ -31,7 +31,7 @@ public:
     AlterReassignments(std::vector<Reassignment> wishes, bool may_change_factor);
 
     port::StoreTransaction decide(const Image& image, port::Random& random) override;
-    bool advance() override;
+    bool advance(Revision committed) override;
     void finish(Result<void> result) override;
     /// One for each wish, in that order; empty: success. Valid after finish.
     [[nodiscard]] const std::vector<std::optional<Error>>& results() const { return results_; }
@@ -66,7 +66,7 @@ public:
     ElectLeaders(ElectionKind kind, std::optional<std::vector<ElectionWish>> wishes);
 
     port::StoreTransaction decide(const Image& image, port::Random& random) override;
-    bool advance() override;
+    bool advance(Revision committed) override;
     void finish(Result<void> result) override;
 
     struct Outcome {

@@ -277,12 +277,12 @@ port::StoreTransaction CreateTopics::decide(const Image& image, port::Random& ra
     return parts_.current();
 }
 
-bool CreateTopics::advance() {
+bool CreateTopics::advance(Revision committed) {
     if (is_cleaning_) {
-        is_cleaning_ = is_continuing_ = leftovers_.advance();
+        is_cleaning_ = is_continuing_ = leftovers_.advance(committed);
         return true; // behind the last one it is decided what is to be made
     }
-    is_continuing_ = parts_.advance();
+    is_continuing_ = parts_.advance(committed);
     return is_continuing_;
 }
 
@@ -397,7 +397,7 @@ port::StoreTransaction DeleteTopics::delete_rest() {
     return transaction;
 }
 
-bool DeleteTopics::advance() {
+bool DeleteTopics::advance(Revision /*committed*/) {
     for (const size_t i : deciding_) {
         done_[i] = true;
     }
@@ -509,8 +509,8 @@ port::StoreTransaction CreatePartitions::decide(const Image& image, port::Random
     return parts_.current();
 }
 
-bool CreatePartitions::advance() {
-    is_continuing_ = parts_.advance();
+bool CreatePartitions::advance(Revision committed) {
+    is_continuing_ = parts_.advance(committed);
     return is_continuing_;
 }
 

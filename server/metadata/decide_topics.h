@@ -54,7 +54,7 @@ public:
                  const config::BrokerConfig& broker);
 
     port::StoreTransaction decide(const Image& image, port::Random& random) override;
-    bool advance() override;
+    bool advance(Revision committed) override;
     void finish(Result<void> result) override;
     /// One for each topic asked for, in that order. Valid after finish.
     [[nodiscard]] const std::vector<CreatedTopic>& results() const { return results_; }
@@ -87,7 +87,7 @@ public:
     explicit DeleteTopics(std::vector<TopicToDelete> topics);
 
     port::StoreTransaction decide(const Image& image, port::Random& random) override;
-    bool advance() override;
+    bool advance(Revision committed) override;
     void finish(Result<void> result) override;
     /// One for each topic asked for, in that order. Valid after finish.
     [[nodiscard]] const std::vector<DeletedTopic>& results() const { return results_; }
@@ -118,7 +118,7 @@ public:
     CreatePartitions(std::vector<MorePartitions> topics, bool validate_only);
 
     port::StoreTransaction decide(const Image& image, port::Random& random) override;
-    bool advance() override;
+    bool advance(Revision committed) override;
     void finish(Result<void> result) override;
     /// One for each topic asked for, in that order; empty: success. Valid after finish.
     [[nodiscard]] const std::vector<std::optional<Error>>& results() const { return results_; }

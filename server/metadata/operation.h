@@ -24,9 +24,9 @@ public:
     /// inside the concrete operation's results and are no reason to fail here.
     virtual port::StoreTransaction decide(const Image& image, port::Random& random) = 0;
 
-    /// What was decided last is committed and applied. True: it was a part, the next one is to be
-    /// decided now. A failure of a later part leaves the earlier ones done.
-    virtual bool advance() { return false; }
+    /// What was decided last is committed, at that revision, and applied. True: it was a part, the
+    /// next one is to be decided now. A failure of a later part leaves the earlier ones done.
+    virtual bool advance(Revision /*committed*/) { return false; }
 
     /// Called once: the change is committed and applied on every core of this broker, or it failed
     /// (store_unavailable, storage_full, timed_out; store_conflict after the last retry). On

@@ -438,4 +438,17 @@ Result<Replay::Step> Replay::apply(const port::StoreChange& change) {
     return step;
 }
 
+std::vector<port::StoreGuard> Replay::set_aside() const {
+    std::vector<port::StoreGuard> keys;
+    for (const auto& [id, aside] : aside_) {
+        for (const auto& [index, partition] : aside.partitions) {
+            keys.push_back({partition_key(id, index), partition.mod_revision});
+        }
+        if (aside.configs_revision != Revision{0}) {
+            keys.push_back({topic_configs_key(id), aside.configs_revision});
+        }
+    }
+    return keys;
+}
+
 } // namespace qtool::metadata

@@ -17,6 +17,7 @@
 #include "server/port/metadata_store.h"
 
 #include <map>
+#include <vector>
 
 namespace qtool::metadata {
 
@@ -40,6 +41,10 @@ public:
 
     /// The next change; its revision is higher than any before. Errors: as load.
     [[nodiscard]] Result<Step> apply(const port::StoreChange& change);
+
+    /// Keys that no image shows, as they are now: those of a topic together, its lowest partition
+    /// first.
+    [[nodiscard]] std::vector<port::StoreGuard> set_aside() const;
 
 private:
     class Builder;

@@ -28,7 +28,7 @@ std::vector<std::string> run_all(ClusterWorld& world, PartitionSweep& sweep) {
         for (const port::StoreWrite& write : world.run(sweep)) {
             keys.push_back(write.key);
         }
-    } while (sweep.advance());
+    } while (sweep.advance(Revision{1}));
     return keys;
 }
 
@@ -167,7 +167,7 @@ TEST_CASE("sweeps: many partitions go in parts") {
         CHECK(size <= kBatchPartitionsMax);
         writes += size;
         parts++;
-    } while (sweep.advance());
+    } while (sweep.advance(Revision{1}));
     CHECK(parts == 3);
     CHECK(writes == 245);
 }

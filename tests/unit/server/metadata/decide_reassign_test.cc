@@ -105,7 +105,7 @@ TEST_CASE("reassign: a large request goes in parts, and a failure leaves the ear
     const Result<port::StoreChange> done = world.store.commit(first);
     REQUIRE(done);
     world.apply(*done);
-    CHECK(operation.advance());
+    CHECK(operation.advance(Revision{1}));
     CHECK(operation.decide(*world.image, world.random).writes.size() == kBatchPartitionsMax);
     operation.finish(Error(Code::store_unavailable, "away"));
     CHECK_FALSE(operation.results()[99]);
@@ -119,7 +119,7 @@ TEST_CASE("reassign: a large request goes in parts, and a failure leaves the ear
         REQUIRE(change);
         world.apply(*change);
         parts++;
-    } while (all.advance());
+    } while (all.advance(Revision{1}));
     CHECK(parts == 2); // the first hundred were asked for already
     CHECK(world.partition("t", 249).is_reassigning());
 }

@@ -35,7 +35,7 @@ size_t run_parts(World& world, Operation& operation, Between between) {
         REQUIRE(change);
         world.apply(*change);
         parts++;
-        if (!operation.advance()) {
+        if (!operation.advance(change->revision)) {
             break;
         }
         between();
@@ -55,20 +55,24 @@ TEST_CASE("write parts: one transaction where it fits") {
     WriteParts parts(units, 3);
     CHECK(parts.current().guards.size() == 1);
     CHECK(parts.current().writes.size() == 3);
-    CHECK_FALSE(parts.advance());
+    CHECK_FALSE(parts.advance(Revision{1}));
     CHECK(parts.current().writes.empty());
     CHECK(WriteParts().current().writes.empty());
-    CHECK_FALSE(WriteParts({}, 3).advance());
+    CHECK_FALSE(WriteParts({}, 3).advance(Revision{1}));
 
     WriteParts cut(units, 2);
     CHECK(cut.current().writes == std::vector<port::StoreWrite>{{"p", "1"}});
     CHECK(cut.current().guards.size() == 1);
-    CHECK(cut.advance());
-    CHECK(cut.current().writes == std::vector<port::StoreWrite>{{"k", "2"}, {"l", "3"}});
-    CHECK(cut.current().guards.size() == 1);
+    CHECK(cut.advance(Revision{5}));
+    CHECK(cut.current().writes == std::vector<port::StoreWrite>{{"k", "2"}, {"p", "1"}});
+    CHECK(cut.current().guards.size() == 2);
+    CHECK(cut.current().guards.back().key == "p"); // is as this made it
+    CHECK(cut.current().guards.back().mod_revision == Revision{5});
     CHECK(cut.half_made() == std::vector<std::string>{"p"});
-    CHECK_FALSE(cut.advance());
+    CHECK(cut.advance(Revision{6}));
+    CHECK(cut.current().writes == std::vector<port::StoreWrite>{{"l", "3"}});
     CHECK(cut.half_made().empty());
+    CHECK_FALSE(cut.advance(Revision{7}));
 }
 
 TEST_CASE("create topics: large ones appear with their last part") {
@@ -124,7 +128,7 @@ TEST_CASE("create topics: who loses a race between two parts says so") {
         world.store.commit(create.decide(*world.image, world.random));
     REQUIRE(first);
     world.apply(*first);
-    CHECK(create.advance());
+    CHECK(create.advance(first->revision));
     const port::StoreTransaction second = create.decide(*world.image, world.random);
     CreateTopics other({topic("big", 1)}, false, world.config);
     world.run(other);
@@ -148,7 +152,7 @@ TEST_CASE(
         const auto part = world.store.commit(create.decide(*world.image, world.random));
         REQUIRE(part);
         world.apply(*part);
-        CHECK(create.advance());
+        CHECK(create.advance(part->revision));
     }
     CreateTopics other({topic("big", 1)}, false, world.config);
     world.run(other);
@@ -156,7 +160,7 @@ TEST_CASE(
     Result<port::StoreChange> change = world.store.commit(lost);
     while (change) { // parts of the second alone
         world.apply(*change);
-        REQUIRE(create.advance());
+        REQUIRE(create.advance(change->revision));
         lost = create.decide(*world.image, world.random);
         change = world.store.commit(lost);
     }
@@ -181,7 +185,7 @@ TEST_CASE("delete topics: a failure leaves what is done done") {
         world.store.commit(remove.decide(*world.image, world.random));
     REQUIRE(first);
     world.apply(*first);
-    CHECK(remove.advance());
+    CHECK(remove.advance(first->revision));
     CHECK(remove.decide(*world.image, world.random).writes.size() == kMax);
     remove.finish(Error(Code::store_unavailable, "away"));
     CHECK_FALSE(remove.results()[0].error); // the topic is gone; some of its keys are left behind
