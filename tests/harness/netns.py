@@ -222,7 +222,7 @@ class NetnsCluster:
             self.network.add(f"e{i}", 10 + i)
         peers = ",".join(f"e{i}=http://{self.network.ip(f'e{i}')}:2380" for i in range(1, members + 1))
         # etcd is not what is tried here: a disk that others keep busy would be the end of every session.
-        memory = work / "etcd"
+        self.memory = memory = work / "etcd"
         memory.mkdir()
         run("mount", "-t", "tmpfs", "-o", "size=1g", "etcd", memory)
         self.etcd = []
@@ -266,3 +266,4 @@ class NetnsCluster:
                 one.kill()
         for broker in self.brokers:
             broker.disk.close()
+        run("umount", "-l", self.memory, check=False)

@@ -1,6 +1,6 @@
 // An idempotent producer of the Java client, for chaos.py: numbers in order to each partition until its input
 // ends. One line on stdout for each answer. Run as:
-// java -cp JARS/* ChaosProducer.java BOOTSTRAP TOPIC PARTITIONS RECORDS_A_SECOND IN_FLIGHT
+// java -cp JARS/* ChaosProducer.java BOOTSTRAP TOPIC PARTITIONS RECORDS_A_SECOND IN_FLIGHT [NAME=VALUE]...
 import java.util.Properties;
 
 import org.apache.kafka.clients.producer.KafkaProducer;
@@ -19,6 +19,9 @@ public class ChaosProducer {
         config.put("delivery.timeout.ms", "600000");
         config.put("request.timeout.ms", "5000");
         config.put("max.in.flight.requests.per.connection", args[4]);
+        for (int i = 5; i < args.length; i++) {
+            config.put(args[i].split("=")[0], args[i].split("=")[1]);
+        }
         int partitions = Integer.parseInt(args[2]);
         long pause_ms = Math.max(1, 1000L * partitions / Long.parseLong(args[3]));
         Thread watch = new Thread(() -> {

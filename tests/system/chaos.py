@@ -197,6 +197,9 @@ class Chaos:
         story = self.load.story
         print(f"{len(story.acknowledged)} records acknowledged, {len(self.load.follower.read)} written, all there, once "
               f"and in order; committed offsets never went back: {sorted(story.floor.items())}")
+        late = [value for _, value in story.somewhere if value.startswith("java:")]
+        print(f"{len(late)} records of Java acknowledged without an offset: what a leader did not answer, and was old when it "
+              "was sent again")
         if self.kill_silences:
             print(f"a leader killed: without writes {statistics.median(self.kill_silences):.2f} s median, "
                   f"{max(self.kill_silences):.2f} s worst of {len(self.kill_silences)} (partition, producer); "
