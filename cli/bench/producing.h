@@ -16,7 +16,8 @@ struct ProducingOptions {
     std::string topic;
     ScheduleOptions schedule;
     PayloadOptions payload;
-    Duration give_up_time{}; // after stop_sending, deliveries are awaited this long
+    bool one_in_flight = false; // the next record waits for the delivery of the one before
+    Duration give_up_time{};    // after stop_sending, deliveries are awaited this long
 };
 
 /// Returns when all is delivered or given up. Latency counts from when a record was due to its

@@ -191,6 +191,7 @@ ProducingOptions Running::producing(uint32_t worker) const {
     one.payload.value_bytes = options_.record_bytes;
     one.payload.key_count = options_.key_count;
     one.payload.seed = worker;
+    one.one_in_flight = options_.one_in_flight;
     if (options_.workload == Workload::e2e) {
         one.payload.run_id = run_id_;
     }

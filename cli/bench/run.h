@@ -31,6 +31,7 @@ struct RunOptions {
     size_t record_bytes = 1000;
     uint64_t key_count = 0;
     uint32_t producers = 1;
+    bool one_in_flight = false; // of each producer
     uint32_t consumers = 1;
     Duration answer_time{};    // how long to wait for what should come
     bool topic_is_new = false; // it may not be known everywhere yet

@@ -17,7 +17,7 @@ namespace {
 using bench::Workload;
 
 constexpr double kDefaultDuration_s = 10; // of producing, when neither end is given
-constexpr uint32_t kWorkersMax = 256;     // threads
+constexpr uint32_t kWorkersMax = 1024;    // threads
 constexpr double kSecondsMax = 7 * 86'400;
 
 struct BenchOptions {
@@ -110,6 +110,7 @@ std::vector<bench::Parameter> parameters(const BenchOptions& options, const benc
         number_parameter("warmup_s", std::optional(run.warmup_s))};
     if (run.workload != Workload::consume) {
         all.push_back(number_parameter("producers", uint64_t{run.producers}));
+        all.push_back(text_parameter("one_in_flight", run.one_in_flight ? "true" : "false"));
         all.push_back(number_parameter("record_size", uint64_t{run.record_bytes}));
         all.push_back(number_parameter("key_count", run.key_count));
         all.push_back(
@@ -208,6 +209,8 @@ void add_producing_options(CLI::App& app, BenchOptions& options) {
     app.add_option("--producers", options.run.producers,
                    "Producers, each a thread with connections of its own (default: 1)")
         ->check(CLI::Range(1u, kWorkersMax));
+    app.add_flag("--one-in-flight", options.run.one_in_flight,
+                 "Each producer sends a record only when the one before is acknowledged");
     app.add_flag("--create", options.create, "Create the topic first; it must not exist");
     app.add_option("-p,--partitions", options.partitions,
                    "With --create: its partitions (default: the broker's)")

@@ -50,6 +50,16 @@ class BenchTest(CliCase):
         self.assertEqual(some["records"], 100)
         self.assertEqual(self.bench("consume", self.topic())["consume"]["records"], 0)
 
+    def test_one_in_flight(self):
+        topic = self.topic()
+        before = self.broker.metric("batches_appended_total")
+        made = self.bench("produce", topic, "-n", "300", "--producers", "3", "--one-in-flight",
+                          "-X", "linger.ms=1000")
+        # Had linger.ms been waited for, it would take 100 s; had two been sent together, fewer batches.
+        self.assertLess(made["produce"]["elapsed_s"], 60)
+        self.assertEqual(made["parameters"]["one_in_flight"], "true")
+        self.assertEqual(self.broker.metric("batches_appended_total") - before, 300)
+
     def test_a_rate_is_intended_and_not_passed(self):
         for workload in ("produce", "e2e"):
             report = self.bench(workload, self.topic(), "-n", "200", "-r", "400", "--producers", "2")
