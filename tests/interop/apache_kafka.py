@@ -66,13 +66,19 @@ class ApacheKafka:
         cluster = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
         java_peer.run("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self.properties))
 
-    def start(self):
+    def prepare(self):
+        """Address and formatted folders, without starting it."""
         if self.address is None:
             self._format()
+
+    def start(self, wait=True):
+        self.prepare()
         command = ["java", *self.jvm, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp",
                    f"{java_peer.jars()}/*", "kafka.Kafka", str(self.properties)]
         with open(self.log_path, "a") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        if not wait:
+            return self
         deadline = time.monotonic() + START_S_MAX
         while True:
             try:
