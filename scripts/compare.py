@@ -9,7 +9,7 @@ ratios with their spread over the rounds. What fails is named at the end and los
 
 How acknowledged records reach the disk is part of each comparison:
   cached   neither waits for the disk: qbroker with write.caching=true, Kafka as it comes
-  synced   both do: qbroker as it comes, Kafka with flush.messages=1
+  synced   both do: qbroker as it comes, Kafka with log.flush.interval.messages=1
   default  both as they come: qbroker waits for the disk, Kafka does not
 
 The data lies in $TMPDIR (else /tmp). Nothing else should run meanwhile.

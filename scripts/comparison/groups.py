@@ -82,6 +82,13 @@ def cpu_of(side, action):
     return result, max(side.cpu_s() - before, 0.01)
 
 
+def cpu_percent_of(side, action):
+    """The same in per cent of a core, over the time that the action really took."""
+    begun = time.monotonic()
+    result, cpu = cpu_of(side, action)
+    return result, cpu / (time.monotonic() - begun) * 100
+
+
 # ---- basic --------------------------------------------------------------------------------------
 
 
@@ -150,11 +157,11 @@ def cost_lone(side, lengths, put):
 
 def cost_end_to_end(rate, *args):
     def step(side, lengths, put):
-        made, cpu = cpu_of(side, lambda: bench(
+        made, cpu = cpu_percent_of(side, lambda: bench(
             side.address, "e2e", f"rate-{rate}", *create(1), "-s", 512, *lengths.brief, "-r", rate,
             "-X", "linger.ms=0", *args, "--delete"))
         put(f"rate {rate}", latency_us(made, "consume", "p99"), report=made)
-        put(f"rate {rate} cpu", cpu / (lengths.short + lengths.short_warmup) * 100, report=made)
+        put(f"rate {rate} cpu", cpu, report=made)
     return step
 
 
@@ -220,12 +227,12 @@ def partitions_step(count):
         keys = ("-s", 100, "--key-count", 1_000_000)
         bench(side.address, "produce", topic, *create(count), *keys, "-n", max(count * 20, 1000))
         before = side.metrics() if side.system == "qbroker" else None
-        made, cpu = cpu_of(side, lambda: bench(side.address, "produce", topic, *keys, *lengths.brief,
+        made, cpu = cpu_percent_of(side, lambda: bench(side.address, "produce", topic, *keys, *lengths.brief,
                                                "-r", ACTIVE_RATE, "-X", "linger.ms=5"))
         after = side.metrics() if side.system == "qbroker" else None
         for name in ("p50", "p99"):
             put(f"{count} {name}", latency_us(made, "produce", name) / 1e3, report=made)
-        put(f"{count} cpu", cpu / (lengths.short + lengths.short_warmup) * 100, report=made)
+        put(f"{count} cpu", cpu, report=made)
         flushes = after["flushes_total"] - before["flushes_total"] if before else 0
         if flushes:
             put(f"{count} batches",
@@ -271,9 +278,9 @@ def tailing_consumers(side, lengths, put):
     bench(side.address, "produce", "followed", *create(count), *keys, "-n", count * 10)
     at_start = side.rss_mib()
     with load.Consumers(side.port, "followed", count, count) as consumers:
-        made, cpu = cpu_of(side, lambda: bench(side.address, "produce", "followed", *keys, *lengths.brief,
+        made, cpu = cpu_percent_of(side, lambda: bench(side.address, "produce", "followed", *keys, *lengths.brief,
                                                "-r", RATE, "-X", "linger.ms=0"))
-        put("tail cpu", cpu / (lengths.short + lengths.short_warmup) * 100, report=made)
+        put("tail cpu", cpu, report=made)
         put("tail memory", max(side.rss_mib() - at_start, 0.1), report=made)
         put("tail p99", latency_us(made, "produce", "p99") / 1e3, report=made)
     if consumers.errors or consumers.with_records == 0:

@@ -16,7 +16,8 @@ KAFKA_JVM = ("-server", "-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMilli
              "-XX:InitiatingHeapOccupancyPercent=35", "-XX:+ExplicitGCInvokesConcurrent")
 FSYNC = {  # mode: options of qbroker, configs of Kafka
     "cached": (("--set", "write.caching=true"), {}),
-    "synced": ((), {"flush.messages": "1"}),
+    # The broker's name of it: a broker reads flush.messages, the topic's name, without a word and does not flush.
+    "synced": ((), {"log.flush.interval.messages": "1"}),
     "default": ((), {}),
 }
 SYSTEMS = ("qbroker", "kafka")
