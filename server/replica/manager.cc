@@ -15,7 +15,6 @@ constexpr Duration kExpireInterval = 100ms; // how exact produce timeouts are
 constexpr Duration kRecoveryPointsInterval = 5s;
 constexpr Duration kFlushRetryInterval = 100ms; // when there was no descriptor for a flush
 constexpr Duration kSpareFilesInterval = 1s;    // how often closing all that can be helps
-constexpr Duration kMaintainMax = 60s;          // idle files are released at least this often
 
 bool is_replica(const metadata::PartitionImage& partition, BrokerId id) {
     return std::find(partition.replicas.begin(), partition.replicas.end(), id) !=
@@ -441,10 +440,6 @@ bool Manager::on_synced(Token token, Result<void> result, Outbox& out) {
 
 // ---- time ---------------------------------------------------------------------------------------
 
-Duration Manager::maintain_interval() const {
-    return std::min(setup_.options.retention_check_interval, kMaintainMax);
-}
-
 MonoTime Manager::next_due() const {
     MonoTime due = std::min({expire_at_, flush_at_, maintain_at_, recovery_points_at_,
                              lag_check_at_, compactor_.next_due(), mover_.next_due(),
@@ -487,13 +482,7 @@ void Manager::on_time(Outbox& out) {
         }
     }
     if (maintain_at_ <= now) {
-        const WallTime wall = setup_.ports.clock->wall();
-        for (auto& [key, entry] : partitions_) {
-            entry.partition->maintain(wall, now, out);
-            note_failure(entry);
-            touch(*entry.partition);
-        }
-        maintain_at_ = now + maintain_interval();
+        maintain(now, out);
     }
     if (recovery_points_at_ <= now) {
         recovery_points_at_ = kMonoNever;
@@ -510,57 +499,6 @@ void Manager::on_time(Outbox& out) {
     }
     if (mover_.next_due() <= now) {
         step_moves(out);
-    }
-}
-
-// One step, or one look for work.
-void Manager::compact(Outbox& out) {
-    const WallTime wall = setup_.ports.clock->wall();
-    const MonoTime now = setup_.ports.clock->mono();
-    if (!compactor_.current()) {
-        std::vector<Partition*> all;
-        all.reserve(partitions_.size());
-        for (auto& [key, entry] : partitions_) {
-            if (!mover_.is_copying(key)) { // a move needs files that stay
-                all.push_back(entry.partition.get());
-            }
-        }
-        compactor_.choose(all, wall, now);
-        return;
-    }
-    Partition* partition = find(*compactor_.current());
-    port::FileRef file = compactor_.step(partition, wall, now);
-    if (file) {
-        Flush flush;
-        flush.partition = partition->key();
-        flush.files_left = 1;
-        flush.of = FlushOf::compaction;
-        setup_.ports.disk->sync(std::move(file), flushes_.emplace(std::move(flush)));
-    } else if (partition != nullptr) {
-        partition->note_log_failure(out);
-        note_moved(*partition);
-    }
-}
-
-void Manager::write_recovery_points() {
-    std::vector<std::vector<storage::PartitionState>> states(setup_.log_dirs->size());
-    for (auto& [key, entry] : partitions_) {
-        if (storage::Log* log = entry.partition->log()) {
-            states[entry.dir.value()].push_back(log->state_for_checkpoint());
-        }
-    }
-    for (size_t i = 0; i < states.size(); i++) {
-        const storage::LogDir& dir = setup_.log_dirs->at(i);
-        if (dir.is_offline()) {
-            continue;
-        }
-        // Only hints are lost when this fails: recovery then reads more of the log.
-        if (Result<void> written =
-                dir.data()->write_recovery_points(*setup_.ports.disk, setup_.ports.id, states[i]);
-            !written) {
-            log_line(LogLevel::warn, "recovery_points_not_written",
-                     {{"directory", dir.path()}, {"error", to_string(written.error())}});
-        }
     }
 }
 

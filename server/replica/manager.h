@@ -156,6 +156,7 @@ private:
     [[nodiscard]] Duration maintain_interval() const;
     void write_recovery_points();
     void compact(Outbox& out);
+    void maintain(MonoTime now, Outbox& out);
 
     // manager_replication.cc
     void follow_brokers(const metadata::Image& image, const metadata::Delta& delta, bool is_first);
@@ -202,6 +203,7 @@ private:
     MonoTime expire_at_ = kMonoNever;
     MonoTime flush_at_ = kMonoNever;
     MonoTime maintain_at_ = kMonoNever;
+    std::optional<PartitionKey> maintained_to_; // the rest of this round follows
     MonoTime recovery_points_at_ = kMonoNever;
 };
 

@@ -339,9 +339,9 @@ void Partition::expire(MonoTime now, Outbox& out) {
     }
 }
 
-void Partition::maintain(WallTime wall, MonoTime now, Outbox& out) {
+bool Partition::maintain(WallTime wall, MonoTime now, Outbox& out) {
     if (!log_ || offline_) {
-        return;
+        return false;
     }
     Result<uint32_t> deleted = log_->apply_retention(wall, high_watermark());
     if (!deleted) {
@@ -351,14 +351,16 @@ void Partition::maintain(WallTime wall, MonoTime now, Outbox& out) {
             log_line(LogLevel::warn, "retention_failed",
                      {{"partition", name_}, {"error", to_string(deleted.error())}});
         }
-        return;
+        return true;
     }
     counters_.segments_deleted.add(*deleted);
+    flush_due_ = flush_due_ || log_->retention_wants_flush();
     advance(out); // retention may have synced the log
     if (now - last_used_ > kIdleFilesMax && !flush_in_flight_) {
         log_->release_idle();
         note_log_failure(out);
     }
+    return *deleted > 0;
 }
 
 void Partition::note_log_failure(Outbox& out) {

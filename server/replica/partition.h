@@ -146,8 +146,8 @@ public:
     void note_synced(Outbox& out) { advance(out); }
     /// Time went on: who does not catch up holds the high watermark no longer.
     void on_lag_check(MonoTime now, Outbox& out);
-    /// Retention and release of idle files.
-    void maintain(WallTime wall, MonoTime now, Outbox& out);
+    /// Retention and release of idle files. True: it waited for the device shortly.
+    bool maintain(WallTime wall, MonoTime now, Outbox& out);
 
     /// When flush.ms asks for a flush of what write caching left unsynced; kMonoNever: not at all.
     [[nodiscard]] MonoTime flush_due_at() const;

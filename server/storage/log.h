@@ -210,8 +210,12 @@ public:
     /// (above the log end); storage_io, storage_full, storage_damaged, storage_offline.
     Result<void> advance_log_start(Offset offset);
     /// Deletes segments by time and size, none that reaches above `high_watermark`; forgets expired
-    /// producers; unlinks what was deleted before (file.delete.delay.ms). Returns segments deleted.
+    /// producers; unlinks what was deleted before (file.delete.delay.ms). Returns segments deleted:
+    /// if more than none, it waited for the device shortly.
     Result<uint32_t> apply_retention(WallTime now, Offset high_watermark);
+    /// The last apply_retention() left segments for the next one, before which a flush should be:
+    /// what is known of their producers is not durable behind them.
+    [[nodiscard]] bool retention_wants_flush() const { return retention_postponed_ > 0; }
 
     /// Descriptors are short: readers open sealed segments again.
     void close_sealed_files();
@@ -351,6 +355,7 @@ private:
     // log_retention.cc
     Result<void> persist_log_start(Offset offset);
     Result<void> keep_producers(Offset first_kept, WallTime now);
+    Result<Offset> deletable_without_flush(WallTime now);
     Result<uint32_t> delete_segments_below(Offset offset, WallTime now);
     void unlink_due(WallTime now);
 
@@ -375,6 +380,7 @@ private:
     uint32_t segment_count_ = 0;
     int64_t oldest_max_timestamp_ = -1;
     WallTime last_wall_{};
+    uint32_t retention_postponed_ = 0; // how often in a row
     uint64_t swaps_ = 0; // by compaction
     bool is_low_ = false;
     bool has_directory_ = false;
