@@ -81,7 +81,7 @@ def run_group(group, mode, system, lengths):
                 traceback.print_exc()
 
     def steps():
-        with open_side(system, mode, group.settings) as side:
+        with open_side(system, mode, group.settings.get(system)) as side:
             for step in group.steps:
                 if step.modes is None or mode in step.modes:
                     guarded(step.run.__qualname__.split(".")[0],

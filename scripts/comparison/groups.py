@@ -44,7 +44,7 @@ class Group:
         self.modes = modes
         self.rows = rows
         self.steps = [step if isinstance(step, Step) else Step(step) for step in steps]
-        self.settings = settings or {}
+        self.settings = settings or {}  # {system: {broker option: value}}
         self.systems = systems
 
 
@@ -407,7 +407,9 @@ LIMITS_GROUP = Group(
          Row(f"{codec} cpu", f"produce {codec}: CPU of the broker", "s/GB", modes=("cached",)))]],
     [limits_retention, Step(limits_compressed("lz4"), ("cached",)),
      Step(limits_compressed("zstd"), ("cached",))],
-    settings={"log.retention.check.interval.ms": "500"})
+    # Kafka looks for the first time half a minute after its start, unless it is told.
+    settings={"qbroker": {"log.retention.check.interval.ms": "500"},
+              "kafka": {"log.retention.check.interval.ms": "500", "log.initial.task.delay.ms": "500"}})
 
 
 # ---- start: a broker with nothing to do -------------------------------------------------------------

@@ -69,7 +69,7 @@ class Side:
 
 @contextlib.contextmanager
 def open_side(system, mode, settings=None):
-    """A fresh broker that serves. `settings`: {option of a broker: value}, for both systems."""
+    """A fresh broker that serves. `settings`: {option of the broker: value}."""
     options, configs = FSYNC[mode]
     settings = settings or {}
     if system == "qbroker":
