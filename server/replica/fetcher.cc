@@ -88,15 +88,21 @@ void Fetcher::rest(const PartitionKey& key, Item& item, MonoTime now,
 }
 
 bool Fetcher::wake_resting(MonoTime now) {
+    bool is_still_in_session = false; // one that failed
     for (auto at = resting_.begin(); at != resting_.end();) {
         Item& item = items_.at(*at);
         if (item.not_before > now) {
             ++at;
             continue;
         }
-        item.is_in_session = forgotten_.erase(*at) > 0 || item.is_in_session;
+        is_still_in_session = forgotten_.contains(*at) || is_still_in_session;
         dirty_.insert(*at);
         at = resting_.erase(at);
+    }
+    // The leader has not heard that it was left out, and would not tell again what it told once in
+    // the session, as where its log starts.
+    if (is_still_in_session) {
+        end_session();
     }
     return items_.size() > resting_.size();
 }
