@@ -164,7 +164,13 @@ std::optional<IsrProposal> LeaderState::propose(Offset log_start, Offset log_end
         if (id == self_) {
             proposal.isr.push_back({self_, Revision{0}});
         } else if (FollowerProgress& follower = *find(id); is_wanted(follower)) {
-            proposal.isr.push_back({id, follower.is_in_sync ? Revision{0} : follower.epoch});
+            if (!follower.is_in_sync && !follower.is_joining) {
+                follower.joining_epoch = follower.epoch;
+            }
+            // Asked again, it is the process that had all then: the one that fetches now may have
+            // come back empty (KIP-903).
+            proposal.isr.push_back(
+                {id, follower.is_in_sync ? Revision{0} : follower.joining_epoch});
         }
     }
     if (!proposal.is_expansion && !proposal.is_shrink) {

@@ -23,12 +23,13 @@ namespace qtool::replica {
 /// Another replica as the leader sees it.
 struct FollowerProgress {
     BrokerId id;
-    bool is_in_sync = false; // member of the ISR as committed
-    bool is_joining = false; // an ISR that has it was asked for, and may be committed
-    bool is_elr = false;     // eligible leader replica (KIP-966): may lead when the ISR is gone
-    bool is_live = false;    // its broker is, as the image says
-    Revision live_epoch{};   // of that broker
-    Revision epoch{};        // the broker epoch it fetched with last; 0: it did not say
+    bool is_in_sync = false;  // member of the ISR as committed
+    bool is_joining = false;  // an ISR that has it was asked for, and may be committed
+    Revision joining_epoch{}; // ... with this broker epoch
+    bool is_elr = false;      // eligible leader replica (KIP-966): may lead when the ISR is gone
+    bool is_live = false;     // its broker is, as the image says
+    Revision live_epoch{};    // of that broker
+    Revision epoch{};         // the broker epoch it fetched with last; 0: it did not say
     /// Everything below is on its disk; kNoOffset: it has not fetched from this leader.
     Offset end = kNoOffset;
     Offset log_start = kNoOffset;

@@ -169,6 +169,26 @@ TEST_CASE("leader: who may have joined counts as a member until the outcome is k
     }
 }
 
+TEST_CASE(
+    "leader: who is asked for again is the process that had all, not one that came back empty") {
+    Fixture f({1, 2});
+    f.fetch(3, 20, 20, 1);
+    const auto epoch_of_3 = [&](int64_t seconds) {
+        const auto proposal =
+            f.state.propose(Offset(0), Offset(20), Offset(20), at(seconds), kLagMax);
+        return proposal && proposal->isr.size() == 3 ? proposal->isr[2].broker_epoch.value() : -1;
+    };
+    CHECK(epoch_of_3(1) == 103);
+    f.state.on_proposal_ended(Error(Code::timed_out), at(2));
+    f.state.set_broker(BrokerId(3), true, Revision(203));
+    f.fetch(3, 0, 20, 3, 203);
+    CHECK(epoch_of_3(4) == 103); // refused by whoever knows the process of 203
+    f.state.on_proposal_ended({}, at(4));
+    CHECK(epoch_of_3(5) == -1);
+    f.fetch(3, 20, 20, 6, 203);
+    CHECK(epoch_of_3(6) == 203);
+}
+
 TEST_CASE("leader: fetches of strangers and of an earlier process of a broker are refused") {
     Fixture f;
     CHECK(f.fetch(9, 20, 20, 1) == Code::unknown_leader_epoch);
