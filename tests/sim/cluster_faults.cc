@@ -1,5 +1,7 @@
 #include "tests/sim/cluster_faults.h"
 
+#include "server/metadata/record_codec.h"
+
 #include <algorithm>
 #include <utility>
 
@@ -24,6 +26,7 @@ ClusterFaults::ClusterFaults(Setup setup)
       checker_(*setup.checker),
       machines_(*setup.machines),
       is_settled_(std::move(setup.is_settled)),
+      is_settled_but_(std::move(setup.is_settled_but)),
       is_replicated_(std::move(setup.is_replicated)),
       rot_(std::move(setup.rot)),
       on_replaced_(std::move(setup.on_replaced)) {}
@@ -82,7 +85,11 @@ void ClusterFaults::begin(const PlannedFault& fault) {
         note_lasting(fault.length);
         return;
     case Kind::wipe:
-        static_cast<void>(replace_disk(machine, true));
+        if (fault.amount % 2 == 0) {
+            static_cast<void>(replace_disk(machine, true));
+        } else {
+            replace_as_it_joins(fault.broker);
+        }
         return;
     case Kind::backup:
         // Told from what it was by the count of starts, so it starts once more in between.
@@ -251,10 +258,7 @@ void ClusterFaults::note_lasting(Duration length) {
 }
 
 bool ClusterFaults::is_quiet() const {
-    const bool will_go = std::any_of(machines_.begin(), machines_.end(), [](const auto& other) {
-        return other->device().will_halt() || other->is_stopping();
-    });
-    return is_settled_() && lasting_ == 0 && !will_go;
+    return is_settled_() && lasting_ == 0 && !will_somebody_go();
 }
 
 // Every other replica of the partition is in the ISR then, and no disk is replaced from then on: it
@@ -288,6 +292,42 @@ bool ClusterFaults::replace_disk(Machine& machine, bool is_empty) {
     if (world_.chance_percent(50)) {
         kill_others_when_back(machine, world_.now() + kSettleMax);
     }
+    return true;
+}
+
+bool ClusterFaults::will_somebody_go(const Machine* except) const {
+    return std::any_of(machines_.begin(), machines_.end(), [&](const auto& other) {
+        return other.get() != except && (other->device().will_halt() || other->is_stopping());
+    });
+}
+
+// KIP-903: the leader asks for the process that had all, and meanwhile another one has its id.
+void ClusterFaults::replace_as_it_joins(uint16_t broker) {
+    if (!is_quiet() || !is_replicated_() || has_rotten_) {
+        return;
+    }
+    machines_[broker]->stop_gracefully(); // it leaves every ISR, and is to join them again
+    const MonoTime limit = world_.now() + kSettleMax;
+    store_.hold_join(metadata::live_key(BrokerId(broker + 1)), [this, broker, limit] {
+        return world_.now() < limit && replace_joining(broker);
+    });
+}
+
+bool ClusterFaults::replace_joining(uint16_t broker) {
+    Machine& machine = *machines_[broker];
+    const BrokerId id(broker + 1);
+    // It may be on its way out still: until then it fetches, and is asked for again.
+    if (!is_settled_but_(id) || !is_replicated_() || lasting_ > 0 || has_rotten_ ||
+        will_somebody_go(&machine)) {
+        return false;
+    }
+    replaced_ = &machine;
+    on_replaced_(machine);
+    cut(around(machine.host(), false), 2s); // it fetches nothing until it is asked for
+    world_.after(0us, [this, &machine, id] {
+        machine.wipe();
+        store_.end_session_of(metadata::live_key(id));
+    });
     return true;
 }
 

@@ -20,9 +20,10 @@ public:
         StoreTruth* store = nullptr;
         Checker* checker = nullptr;
         const std::vector<std::unique_ptr<Machine>>* machines = nullptr;
-        std::function<bool()> is_settled;                // all brokers serve and every ISR is full
-        std::function<bool()> is_replicated;             // no partition has one replica only
-        std::function<bool(Machine&)> rot;               // flips a bit there; false: there is none
+        std::function<bool()> is_settled;             // all brokers serve and every ISR is full
+        std::function<bool(BrokerId)> is_settled_but; // ... but for that one, which leads nothing
+        std::function<bool()> is_replicated;          // no partition has one replica only
+        std::function<bool(Machine&)> rot;            // flips a bit there; false: there is none
         std::function<void(const Machine&)> on_replaced; // the disk of it
     };
     explicit ClusterFaults(Setup setup);
@@ -40,6 +41,9 @@ private:
     void break_sync(Machine& machine);
     /// False: not now.
     bool replace_disk(Machine& machine, bool is_empty);
+    void replace_as_it_joins(uint16_t broker);
+    bool replace_joining(uint16_t broker);
+    [[nodiscard]] bool will_somebody_go(const Machine* except = nullptr) const;
     void restore_backup(Machine& machine, MonoTime limit);
     void rot(Machine& machine, MonoTime limit);
     [[nodiscard]] bool is_quiet() const;
@@ -55,6 +59,7 @@ private:
     Checker& checker_;
     const std::vector<std::unique_ptr<Machine>>& machines_;
     std::function<bool()> is_settled_;
+    std::function<bool(BrokerId)> is_settled_but_;
     std::function<bool()> is_replicated_;
     std::function<bool(Machine&)> rot_;
     std::function<void(const Machine&)> on_replaced_;

@@ -1,5 +1,6 @@
 #include "tests/sim/cluster_scenario.h"
 
+#include "server/metadata/partition_change.h"
 #include "server/metadata/replay.h"
 #include "tests/sim/bit_rot.h"
 #include "tests/sim/cluster_faults.h"
@@ -77,8 +78,9 @@ public:
         horizon_ = world_.between(3s, 12s);
         faults_ = std::make_unique<ClusterFaults>(ClusterFaults::Setup{
             &world_, &network_, &store_, &checker_, &machines_,
-            [this] { return all_serve() && is_isr_full(); }, [this] { return is_replicated(); },
-            [this](Machine& machine) { return rot(machine); },
+            [this] { return all_serve() && is_isr_full(); },
+            [this](BrokerId broker) { return is_settled_but(broker); },
+            [this] { return is_replicated(); }, [this](Machine& machine) { return rot(machine); },
             [this](const Machine& machine) { member_audit_->on_replaced(machine); }});
         member_audit_ = std::make_unique<MemberAudit>(
             MemberAudit::Setup{&world_, &store_, &checker_, &machines_, &places_});
@@ -127,6 +129,7 @@ public:
         world_.run_until(world_.now() + 1s, [] { return false; });
         recover("after a graceful stop of all");
         audit("after a graceful stop of all");
+        forge_epochs();
     }
 
     ClusterRunResult result() const {
@@ -365,6 +368,23 @@ private:
     }
     [[nodiscard]] bool is_isr_full() const { return not_in_sync().empty(); }
 
+    /// ... but for that broker, which is a member of none or of some and leads none.
+    [[nodiscard]] bool is_settled_but(BrokerId broker) const {
+        const metadata::ImageRef now = image();
+        for (const auto& [name, topic] : now->topics_by_name) {
+            for (const metadata::PartitionImage& partition : topic->partitions) {
+                const auto is_missing = [&](BrokerId id) {
+                    return id != broker && !metadata::contains(partition.isr, id);
+                };
+                if (partition.leader == kNoBroker || partition.leader == broker ||
+                    std::any_of(partition.replicas.begin(), partition.replicas.end(), is_missing)) {
+                    return false;
+                }
+            }
+        }
+        return all_serve();
+    }
+
     /// No partition has one replica only.
     [[nodiscard]] bool is_replicated() const {
         const metadata::ImageRef now = image();
@@ -423,6 +443,19 @@ private:
         reader.stop();
         coordination_->stop_audit();
         compare(when);
+    }
+
+    /// Everybody knows which epochs are over by now.
+    void forge_epochs() {
+        constexpr Duration kHeardMax = 1s; // a change of the store is told 0.8 s late at most
+        if (forger_ == nullptr || world_.violation()) {
+            return;
+        }
+        const metadata::ImageRef known = image();
+        world_.run_until(world_.now() + kHeardMax, [] { return false; });
+        forger_->name_old_epochs(known, [this] { return image(); });
+        world_.run_until(world_.now() + kHeardMax, [] { return false; });
+        forger_->name_old_epochs(nullptr, {});
     }
 
     // The followers may be a round behind.

@@ -1,6 +1,7 @@
 #include "tests/sim/forger.h"
 
 #include "lib/protocol/msg/fetch.h"
+#include "server/replica/fetcher.h"
 
 #include <utility>
 
@@ -36,7 +37,75 @@ void Forger::tick() {
     world_.after(world_.between(50ms, 300ms), [this] { tick(); });
 }
 
+void Forger::name_old_epochs(metadata::ImageRef image, LatestImage latest) {
+    is_naming_ = true;
+    image_ = std::move(image);
+    latest_ = std::move(latest);
+}
+
+// A new leader may not know the epoch of one that is gone.
+bool Forger::lives_on(BrokerId broker) const {
+    if (!image_) {
+        return false;
+    }
+    const metadata::BrokerImage* known = image_->find_broker(broker);
+    const metadata::ImageRef latest = latest_();
+    const metadata::BrokerImage* now = latest->find_broker(broker);
+    return known != nullptr && known->is_live() && now != nullptr && now->epoch == known->epoch;
+}
+
 void Forger::next(ClientLine& line) {
+    if (!is_naming_) {
+        ask_without_epoch(line);
+    } else if (image_) {
+        ask_with_old_epoch(line);
+    }
+}
+
+void Forger::ask_with_old_epoch(ClientLine& line) {
+    const BrokerId victim(
+        static_cast<int32_t>(1 + world_.random().below(static_cast<uint64_t>(brokers_))));
+    if (!lives_on(victim)) {
+        return;
+    }
+    protocol::FetchRequest request;
+    request.replica_state.replica_id = victim.value();
+    request.replica_state.replica_epoch = image_->find_broker(victim)->epoch.value() - 1;
+    request.max_bytes = 1000;
+    request.session_epoch = -1;
+    for (const PartitionPlace& place : partitions_) {
+        const metadata::TopicImage* named = image_->topic(place.topic);
+        if (named == nullptr || lines_.to_leader(place) != &line) {
+            continue;
+        }
+        auto& topic = request.topics.emplace_back();
+        topic.topic_id = named->id;
+        auto& partition = topic.partitions.emplace_back();
+        partition.partition = place.index;
+        partition.fetch_offset = client_.checker->known(place.number).high_watermark;
+        partition.partition_max_bytes = 1000;
+    }
+    constexpr int16_t kVersion = replica::kReplicaFetchVersion;
+    line.stream().ask(request, kVersion, [this, victim](ByteView body) {
+        const auto answer = protocol::FetchResponse::decode(body, kVersion);
+        if (!answer) {
+            world_.violate("Fetch of a forger: an answer that cannot be read");
+            return;
+        }
+        for (const auto& topic : answer->responses) {
+            for (const auto& partition : topic.partitions) {
+                if (partition.error_code == 0 && lives_on(victim)) {
+                    world_.violate("a fetch in the name of broker " +
+                                   std::to_string(victim.value()) +
+                                   " was answered, though it named an epoch that is over");
+                    return;
+                }
+            }
+        }
+    });
+}
+
+void Forger::ask_without_epoch(ClientLine& line) {
     protocol::FetchRequest request;
     request.replica_id =
         static_cast<int32_t>(1 + world_.random().below(static_cast<uint64_t>(brokers_)));

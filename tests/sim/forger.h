@@ -1,10 +1,13 @@
 // Forger: somebody who is no broker and fetches in the name of one, as if that replica had what is
-// not on any disk of it. Nobody may count such a fetch, or serve it.
+// not on any disk of it. Nobody may count such a fetch, or serve it: neither one without a broker
+// epoch, nor one with an epoch that is over (KIP-903).
 #pragma once
 
+#include "server/metadata/image.h"
 #include "tests/sim/workload.h"
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 namespace qtool::sim {
@@ -14,16 +17,26 @@ public:
     /// Brokers are 1 to `brokers`.
     Forger(Client client, std::vector<PartitionPlace> partitions, int32_t brokers);
     void start();
+    using LatestImage = std::function<metadata::ImageRef()>;
+    /// From now on it names epochs before those of the image, which all brokers must know by now,
+    /// of brokers that live on; nullptr: it goes no further.
+    void name_old_epochs(metadata::ImageRef image, LatestImage latest);
 
 private:
     void tick();
     void next(ClientLine& line);
+    void ask_without_epoch(ClientLine& line);
+    void ask_with_old_epoch(ClientLine& line);
+    [[nodiscard]] bool lives_on(BrokerId broker) const;
 
     Client client_;
     World& world_;
     ClientLines lines_;
     std::vector<PartitionPlace> partitions_;
     int32_t brokers_;
+    bool is_naming_ = false;
+    metadata::ImageRef image_; // when it names old epochs
+    LatestImage latest_;
 };
 
 } // namespace qtool::sim

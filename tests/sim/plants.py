@@ -459,6 +459,18 @@ CLUSTER_PLANTS = {
         "    QT_TRY(load_producers(listing, now));\n    update_summary();\n",
         "    static_cast<void>(now);\n    hot_->producers_loaded = true;\n    update_summary();\n",
     ),
+    # KIP-903: a fetch of a process that is gone counts for the one that lives.
+    "old_broker_epoch": (
+        "server/replica/leader_state.cc",
+        "if (fetch.broker_epoch < follower->epoch || fetch.broker_epoch < follower->live_epoch) {",
+        "if (fetch.broker_epoch < Revision{0}) {",
+    ),
+    # KIP-903: whoever was a replica once is added, though another process has its id now.
+    "join_unfenced": (
+        "server/metadata/decide_isr.cc",
+        "(broker == nullptr || !broker->is_live() || broker->epoch != member.epoch)) {",
+        "broker == nullptr) {",
+    ),
     # A leader does not wait for its followers.
     "followers_ignored": (
         "server/replica/leader_state.cc",

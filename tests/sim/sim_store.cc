@@ -167,6 +167,14 @@ void SimStore::arrive(Commit commit) {
 }
 
 void SimStore::apply(const Commit& commit) {
+    if (truth_.must_wait(commit.transaction)) {
+        world_.after(1ms, [this, alive = alive_, commit] {
+            if (*alive) {
+                arrive(commit);
+            }
+        });
+        return;
+    }
     Result<Revision> applied = truth_.apply(commit.transaction, session_);
     if (!applied) {
         answer(commit.token, std::move(applied), world_.between(50us, 5ms));

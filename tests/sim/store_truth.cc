@@ -1,6 +1,7 @@
 #include "tests/sim/store_truth.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace qtool::sim {
 
@@ -163,7 +164,42 @@ void StoreTruth::set_down(bool is_down) {
     }
 }
 
+void StoreTruth::end_session_of(const std::string& key) {
+    if (const auto owner = owners_.find(key); owner != owners_.end()) {
+        end_session(owner->second);
+    }
+}
+
+bool StoreTruth::must_wait(const port::StoreTransaction& transaction) {
+    const auto guard =
+        std::find_if(transaction.guards.begin(), transaction.guards.end(),
+                     [&](const port::StoreGuard& found) { return found.key == held_live_key_; });
+    const bool is_own = std::any_of(transaction.writes.begin(), transaction.writes.end(),
+                                    [](const port::StoreWrite& write) { return write.ephemeral; });
+    if (held_live_key_.empty() || guard == transaction.guards.end() || is_own ||
+        guard->mod_revision == Revision{0}) {
+        return false;
+    }
+    const auto known = entries_.find(held_live_key_);
+    if (on_join_) {
+        held_until_ = guard->mod_revision;
+        if (!std::exchange(on_join_, nullptr)()) {
+            held_live_key_.clear();
+            return false;
+        }
+        return true;
+    }
+    if (guard->mod_revision == held_until_ &&
+        (known == entries_.end() || known->second.mod_revision == held_until_)) {
+        return true;
+    }
+    held_live_key_.clear();
+    return false;
+}
+
 void StoreTruth::heal() {
+    held_live_key_.clear();
+    on_join_ = nullptr;
     const std::set<HostId> cut = unreachable_;
     for (const HostId host : cut) {
         set_reachable(host, true);

@@ -72,6 +72,16 @@ public:
     /// Ends the session of any process, though it is alive and renewed it in time. False: none.
     bool end_some_session();
     void heal();
+    /// Calls `on_join` when the next transaction arrives that a broker has to live for, as it was
+    /// when that was decided: the leader of a partition takes it into the ISR. True: the
+    /// transaction is late, and arrives when that broker has registered again.
+    void hold_join(const std::string& live_key, std::function<bool()> on_join) {
+        held_live_key_ = live_key;
+        on_join_ = std::move(on_join);
+    }
+    [[nodiscard]] bool must_wait(const port::StoreTransaction& transaction);
+    /// Of whoever wrote that ephemeral key.
+    void end_session_of(const std::string& key);
 
     [[nodiscard]] const std::map<std::string, port::StoreEntry>& entries() const {
         return entries_;
@@ -99,6 +109,9 @@ private:
     std::set<HostId> unreachable_;
     bool is_down_ = false;
     bool sends_again_ = false;
+    std::string held_live_key_; // see hold_join; empty: none
+    std::function<bool()> on_join_;
+    Revision held_until_; // the key's revision then, until it has another
 };
 
 } // namespace qtool::sim
