@@ -91,13 +91,18 @@ void MemberAudit::check(const Id& id) {
 
 std::optional<std::string> MemberAudit::compare(const PartitionPlace& place, BrokerId broker) {
     const std::string who = "broker " + std::to_string(broker.value());
-    const int64_t high = setup_.checker->known(place.number).high_watermark;
+    const Checker::Known expected = setup_.checker->known(place.number);
+    const int64_t high = expected.high_watermark;
     Machine& machine = *(*setup_.machines)[static_cast<size_t>(broker.value() - 1)];
     const DurableLog log =
         read_durable(machine.device(), place.topic + "-" + std::to_string(place.index));
     if (log.end < high) {
         return "its disk ends at offset " + std::to_string(log.end) + " and all below " +
                std::to_string(high) + " is committed";
+    }
+    if (log.start < expected.log_start) { // KIP-107
+        return "its log starts at offset " + std::to_string(log.start) + " and all below " +
+               std::to_string(expected.log_start) + " was told to be deleted";
     }
     std::map<int64_t, Batch>& committed = committed_[place.number];
     for (const auto& [base, batch] : log.batches) {

@@ -92,13 +92,18 @@ DurableLog read_durable(const Device& device, const std::string& partition) {
         if (at == log_dir->medium_entries.end()) {
             continue;
         }
+        int64_t first = INT64_MAX;
         for (const auto& [file, inode] : at->second->medium_entries) {
             if (file.ends_with(storage::kLogExtension)) {
                 // One without batches carries the end of the log in its name.
+                first = std::min<int64_t>(first, std::stoll(file));
                 log.end = std::max<int64_t>(log.end, std::stoll(file));
                 read_durable_file(inode->medium, log);
+            } else if (file == storage::kLogStartName) {
+                log.start = read_start(inode->medium);
             }
         }
+        log.start = std::max(log.start, first == INT64_MAX ? 0 : first);
     }
     return log;
 }

@@ -30,6 +30,7 @@ struct DurableLog {
         int64_t last_offset = 0;
         uint32_t crc = 0;
     };
+    int64_t start = 0;
     int64_t end = 0;
     std::map<int64_t, Batch> batches; // by base offset
 };
