@@ -27,7 +27,9 @@ SIM_CLUSTER_SEEDS = 1400
 SIM_CLUSTER_TRACE_SEEDS = 60
 FUZZ_SECONDS = 15  # for each target
 # Groups and transactions again where coordinators, leaders and followers are different brokers.
-INTEROP_IN_CLUSTER = ["group_test", "transactions_test", "transactions_java_test"]
+INTEROP_IN_CLUSTER = ["group_test", "transactions_test", "transactions_java_test",
+                      "groups_test.GroupsTest.test_members_of_the_consumer_protocol",
+                      "groups_test.GroupsTest.test_group_command"]
 TIDY_FILES_MAX = 24  # some ten seconds each on one core
 
 
