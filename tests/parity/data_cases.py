@@ -270,7 +270,9 @@ def case_delete_records(s):
 
 def case_idempotence(s):
     create(s, "parity-idem")
-    made = s.ask("init", "InitProducerId", 4, transaction_timeout_ms=60000)
+    # Kafka's first answer comes before it has ids to give.
+    made = s.ask_until("init", "InitProducerId", 4, lambda answer: answer["error_code"] == 0, transactional_id=None,
+                       transaction_timeout_ms=60000)
     pid = made["producer_id"]
 
     def send(label, sequence, epoch=0, count=1, producer=pid):
@@ -291,7 +293,8 @@ def case_idempotence(s):
     send("negative sequence", -1)
     send("negative epoch", 0, epoch=-1)
     for version in (0, 1, 2, 3, 4, 5):
-        s.ask(f"init v{version}", "InitProducerId", version, transaction_timeout_ms=60000)
-    s.ask("no timeout", "InitProducerId", 4, transaction_timeout_ms=0)
-    s.ask("pid without epoch", "InitProducerId", 4, transaction_timeout_ms=1000, producer_id=5)
-    s.ask("epoch without pid", "InitProducerId", 4, transaction_timeout_ms=1000, producer_epoch=5)
+        s.ask(f"init v{version}", "InitProducerId", version, transactional_id=None, transaction_timeout_ms=60000)
+    s.ask("no timeout", "InitProducerId", 4, transactional_id=None, transaction_timeout_ms=0)
+    s.ask("pid without epoch", "InitProducerId", 4, transactional_id=None, transaction_timeout_ms=1000, producer_id=5)
+    s.ask("epoch without pid", "InitProducerId", 4, transactional_id=None, transaction_timeout_ms=1000,
+          producer_epoch=5)
