@@ -196,7 +196,9 @@ class Member(Loop):
 
     def commit(self):
         self.due = time.monotonic() + 0.5
-        if self.next:
+        # One at a time: of those that a lost coordinator refused the library repeats each after a time of its own,
+        # and an older one may come last.
+        if self.next and not self.floors:
             with self.story.lock:
                 self.floors.setdefault(tuple(sorted(self.next.items())), dict(self.story.floor))
             self.consumer.commit(offsets=[TopicPartition(TOPIC, p, o) for p, o in self.next.items()])
