@@ -7,9 +7,8 @@
 //   adding replicas in sync  the reassignment ends, old replicas go
 //   from time to time        leaderships return to preferred leaders
 //   more brokers             internal topics get the replicas their options ask for
-//   keys that show nothing   what a broker that died left of a topic in the making, or half
-//   deleted,
-//                            is deleted when it was the same kAsideAfter ago
+//   keys that show nothing   left of a topic in the making, or half deleted, by a broker that
+//                            died: they go when they were the same kAsideAfter ago
 //
 // Sans-IO: images in, transactions out, in batches of kBatchPartitionsMax, several in flight; what
 // meets a conflict is decided again. Partitions without a live leader come first. Lives on the
