@@ -205,8 +205,9 @@ Result<AppendInfo> Log::append_placed(Hot& hot, ByteView batch, const protocol::
     if (header.base_offset.value() > std::numeric_limits<int64_t>::max() - kRelativeOffsetMax) {
         return Error(Code::invalid_request, directory_ + ": offsets are used up");
     }
-    QT_TRY(append_create_directory());
-    if (hot.segments.empty()) {
+    if (!has_directory_) {
+        QT_TRY(create_directory(FirstSegment::yes, now));
+    } else if (hot.segments.empty()) {
         QT_TRY(add_segment(log_end_, now));
     } else {
         const Segment& active = hot.active();
@@ -261,21 +262,6 @@ Result<AppendInfo> Log::append_placed(Hot& hot, ByteView batch, const protocol::
                                   : -1;
     info.log_start_offset = log_start_;
     return info;
-}
-
-// Three syncs once in the life of a partition. Whoever finds a segment can then rely on the file
-// that says whose it is.
-Result<void> Log::append_create_directory() {
-    if (has_directory_) {
-        return {};
-    }
-    QT_TRY(claim_directory()); // what another topic left under this name goes out of the way
-    QT_TRY(disk_.make_directory(directory_));
-    QT_TRY(write_partition_meta(disk_, directory_, key_));
-    QT_TRY(disk_.sync_directory(parent_directory(directory_)));
-    has_directory_ = true;
-    is_clean_ = false;
-    return {};
 }
 
 Result<void> Log::append_roll(WallTime now) {

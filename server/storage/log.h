@@ -289,7 +289,6 @@ private:
                                         const protocol::TransactionMarker* marker = nullptr);
     Result<AppendInfo> append_placed(Hot& hot, ByteView batch, const protocol::BatchHeader& header,
                                      WallTime now, const protocol::TransactionMarker* marker);
-    Result<void> append_create_directory();
     Result<void> append_roll(WallTime now);
     Result<void> add_segment(Offset base, WallTime now);
     enum class Durable : uint8_t { no, yes };
@@ -318,6 +317,8 @@ private:
     struct Snapshot;
     Result<Listing> list_files();
     Result<bool> claim_directory();
+    enum class FirstSegment : uint8_t { no, yes };
+    Result<void> create_directory(FirstSegment first_segment, WallTime now);
     void remove_garbage(const Listing& listing);
     Result<void> recover(WallTime now);
     Result<void> recover_scan(Listing& listing, WallTime now);
@@ -381,7 +382,7 @@ private:
     int64_t oldest_max_timestamp_ = -1;
     WallTime last_wall_{};
     uint32_t retention_postponed_ = 0; // how often in a row
-    uint64_t swaps_ = 0; // by compaction
+    uint64_t swaps_ = 0;               // by compaction
     bool is_low_ = false;
     bool has_directory_ = false;
     bool has_producers_ = false;         // cold: a snapshot at log_end_ holds them

@@ -140,7 +140,7 @@ Result<bool> Log::claim_directory() {
                   {"moved_to", moved}});
         return false;
     }
-    // The file is durable before the first segment is made: without it there can be no records.
+    // The file is durable before the first record is written: without it there can be none.
     QT_TRY_ASSIGN(const Listing listing, list_files());
     const bool has_records = std::any_of(listing.segments.begin(), listing.segments.end(),
                                          [](const Listing::File& file) { return file.size > 0; });
@@ -150,6 +150,43 @@ Result<bool> Log::claim_directory() {
                        ", so it is not known whose records these are");
     }
     return false;
+}
+
+// Once in the life of a partition. Whoever finds records can then rely on the file that says whose
+// they are. Each sync here waits for the device on the loop, so the first segment gets its name
+// first: begin_flush() then has no directory to sync.
+Result<void> Log::create_directory(FirstSegment first_segment, WallTime now) {
+    if (has_directory_) {
+        return {};
+    }
+    // What another topic left under this name goes out of the way.
+    QT_TRY_ASSIGN(const bool is_ours, claim_directory());
+    QT_TRY(disk_.make_directory(directory_));
+    if (!is_ours) { // a crash cut off the making: the log may begin elsewhere now
+        QT_TRY_ASSIGN(const Listing listing, list_files());
+        for (const Listing::File& file : listing.segments) {
+            QT_ASSERT(file.size == 0);
+            QT_TRY(disk_.remove(path(offset_file_name(file.base) + std::string(kLogExtension))));
+        }
+    }
+    if (first_segment == FirstSegment::yes) {
+        QT_ASSERT(hot_->segments.empty());
+        QT_TRY(add_segment(log_end_, now));
+    }
+    Result<void> made = write_partition_meta(disk_, directory_, key_);
+    if (made) {
+        made = disk_.sync_directory(parent_directory(directory_));
+    }
+    if (!made) { // the next append begins anew; an empty segment that stays harms nobody
+        hot_->segments.clear();
+        segment_count_ = 0;
+        hot_->directory_dirty = false;
+        return made;
+    }
+    hot_->directory_dirty = false;
+    has_directory_ = true;
+    is_clean_ = false;
+    return {};
 }
 
 // ---- after a crash ------------------------------------------------------------------------------

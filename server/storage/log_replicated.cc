@@ -159,7 +159,7 @@ Result<void> Log::restart_at(Offset offset, WallTime now) {
     abandon_compaction();
     const Offset end = log_end_;
     QT_TRY(load(now));
-    QT_TRY(append_create_directory());
+    QT_TRY(create_directory(FirstSegment::no, now));
     const Offset below = std::min(offset, log_start_);
     QT_TRY(note_truncation(below, below));
     if (Result<void> restarted = restart_files(offset); !restarted) {

@@ -402,6 +402,28 @@ TEST_CASE_FIXTURE(LogFixture, "a crash at any step of appends and rolls") {
     }
 }
 
+TEST_CASE_FIXTURE(LogFixture, "a directory whose making was cut off is made again") {
+    append();
+    log.reset();
+    REQUIRE(disk.remove(directory + "/partition.meta"));
+    disk.bytes(segment(0)).clear();
+    kill_and_open(0);
+    REQUIRE_FALSE(log->failure());
+    CHECK_FALSE(log->has_directory());
+    SUBCASE("by an append") {
+        CHECK(append().base_offset == Offset(0));
+    }
+    SUBCASE("by a log that begins elsewhere: the empty segment is gone") {
+        REQUIRE(log->restart_at(Offset(20), wall(now_ms)));
+        CHECK_FALSE(disk.has(segment(0)));
+        append();
+        flush();
+        kill_and_open(21);
+        CHECK(log->log_start_offset() == Offset(20));
+    }
+    CHECK(read_all(log->log_start_offset().value()).size() == 1);
+}
+
 TEST_CASE_FIXTURE(LogFixture, "a deleted topic leaves its name at once") {
     config.segment_bytes = 300;
     log->set_config(config);
