@@ -8,6 +8,7 @@ import time
 
 from scripts.comparison import load
 from scripts.comparison.load import UNBATCHED, WIDE_BATCHES, bench, create
+from scripts.comparison.many import PARTITIONS as MANY, TOPICS as MANY_TOPICS, many_partitions
 from scripts.comparison.systems import (SYSTEMS, connect, drop_from_page_cache, list_topics_command,
                                         time_start)
 
@@ -452,5 +453,21 @@ START_GROUP = Group(
      Row("memory 5000", "memory with 5,000 partitions", "MiB", reach={"cached": 40})],
     [start_first_answer, start_idle, start_list_topics, start_partitions])
 
+# ---- many: 100,000 partitions ---------------------------------------------------------------------
+
+MANY_GROUP = Group(
+    f"{MANY * MANY_TOPICS:,} partitions on one broker (qbroker alone)", ("cached", "synced"),
+    [Row("create", f"create {MANY * MANY_TOPICS:,} partitions", "s"),
+     Row("memory", "memory with them", "MiB", reach={"cached": 1024, "synced": 1024}),
+     Row("first records", "first record of each partition", "/s", more_is_better=True),
+     Row("written", "partitions that got one", "", more_is_better=True),
+     Row("memory written", "memory then", "MiB", reach={"cached": 1024, "synced": 1024}),
+     Row("stop", "clean stop", "s"),
+     Row("after stop", "start after it, to the first answer", "s", reach={"cached": 5, "synced": 5}),
+     Row("after kill", "start after kill -9, to the first answer", "s", reach={"cached": 30, "synced": 30}),
+     Row("memory at last", "memory after it", "MiB", reach={"cached": 1024, "synced": 1024})],
+    [many_partitions], systems=("qbroker",))
+
 GROUPS = {"basic": BASIC, "cost": COST, "keys": KEYS_GROUP, "partitions": PARTITIONS_GROUP,
-          "idle": IDLE_GROUP, "backlog": BACKLOG_GROUP, "limits": LIMITS_GROUP, "start": START_GROUP}
+          "idle": IDLE_GROUP, "backlog": BACKLOG_GROUP, "limits": LIMITS_GROUP, "start": START_GROUP,
+          "many": MANY_GROUP}
