@@ -1,7 +1,5 @@
 #include "lib/client/driver_uv.h"
 
-#include "lib/net/handle.h"
-
 #include <uv.h>
 
 #include <random>
@@ -61,22 +59,32 @@ void DriverUv::turn(MonoTime until) {
 }
 
 bool DriverUv::turn_readable(int fd, MonoTime until) {
-    bool readable = false;
-    net::Handle<uv_poll_t> poll;
-    // epoll refuses regular files with EPERM: they can always be read.
-    if (poll.open(&readable,
-                  [&](uv_poll_t* made) { return uv_poll_init(loop_.get(), made, fd); }) != 0) {
-        turn(net::Loop::now());
-        return true;
+    if (watched_ != fd) {
+        if (watch_) {
+            watch_.close();
+            watched_ = -1;
+            turn(net::Loop::now()); // its end, for which the next one would not wait
+        }
+        // epoll refuses regular files with EPERM: they can always be read.
+        if (watch_.open(nullptr, [&](uv_poll_t* made) {
+                return uv_poll_init(loop_.get(), made, fd);
+            }) != 0) {
+            turn(net::Loop::now());
+            return true;
+        }
+        watched_ = fd;
     }
+    bool readable = false;
+    watch_.get()->data = &readable;
     const int status =
-        uv_poll_start(poll.get(), UV_READABLE | UV_DISCONNECT, [](uv_poll_t* handle, int, int) {
+        uv_poll_start(watch_.get(), UV_READABLE | UV_DISCONNECT, [](uv_poll_t* handle, int, int) {
             *static_cast<bool*>(handle->data) = true;
         });
     if (status != 0) {
         return true; // the read itself will say what is wrong
     }
     turn(until);
+    uv_poll_stop(watch_.get()); // nobody may look at it in turns that wait for something else
     return readable;
 }
 

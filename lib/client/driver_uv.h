@@ -3,6 +3,7 @@
 #pragma once
 
 #include "lib/client/cluster.h"
+#include "lib/net/handle.h"
 #include "lib/net/loop.h"
 #include "lib/net/tcp.h"
 #include "lib/net/timer.h"
@@ -25,7 +26,8 @@ public:
     void apply(Outbox& out);
     /// Handles what is ready; waits for the first event, at most until `until`.
     void turn(MonoTime until);
-    /// As turn, also ends when `fd` is readable. True: it is; files always are.
+    /// As turn, also ends when `fd` is readable. True: it is; files always are. The descriptor is
+    /// to stay open until another one is given, or the driver ends.
     bool turn_readable(int fd, MonoTime until);
 
 private:
@@ -35,6 +37,10 @@ private:
     std::map<LinkId, std::unique_ptr<net::Tcp>> links_;
     std::vector<std::unique_ptr<net::Tcp>> gone_; // closed from within their own callbacks
     Outbox pending_;                              // what callbacks asked for
+    // Kept from turn to turn: while a closed handle waits for its end, libuv does not wait for
+    // events.
+    net::Handle<uv_poll_t> watch_;
+    int watched_ = -1; // the descriptor of it
 };
 
 } // namespace qtool::client
