@@ -70,7 +70,8 @@ Result<std::unique_ptr<Log>> Log::begin_anew(const Log& damaged) {
     log->truncations_ = damaged.truncations_ + 1;
     log->swaps_ = damaged.swaps_;
     log->is_low_ = damaged.is_low_;
-    QT_TRY(log->append_create_directory());
+    QT_TRY(log->load(log->last_wall_));
+    QT_TRY(log->create_directory(FirstSegment::no, log->last_wall_));
     Truncation noted{Offset{0}, Offset{0},
                      std::max({damaged.log_end_, damaged.synced_end_, damaged.high_watermark_})};
     if (damaged.truncation_) {
