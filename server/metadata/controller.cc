@@ -148,8 +148,9 @@ void Controller::on_committed(Token token, const Result<Revision>& result, MonoT
         }
     } else if (batch.partitions.empty()) {
         is_claiming_ = false;
+        // The answer may come when a later registration has claimed the key already.
         if (result && is_willing_) {
-            claim_ = *result;
+            claim_ = std::max(claim_, *result);
         }
         activate(now);
     }

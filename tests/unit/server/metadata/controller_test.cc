@@ -136,6 +136,32 @@ TEST_CASE("controller: another one's key is respected, and ends one's own work")
     CHECK(world.partition("t", 0).leader == BrokerId(1));
 }
 
+TEST_CASE("controller: a late answer about an older claim changes nothing") {
+    ClusterWorld world(3);
+    Controller controller{BrokerId(1)};
+    const MonoTime now{1s};
+    const auto tell = [&] { controller.on_image(world.image, world.delta, now); };
+    controller.set_willing(true, now);
+    tell();
+    const std::vector<Controller::Commit> commits = controller.take_commits();
+    REQUIRE(commits.size() == 1);
+    const Result<port::StoreChange> claimed = world.store.commit(commits[0].transaction);
+    REQUIRE(claimed);
+    world.apply(*claimed);
+    tell();
+    // The session ends, and the next registration claims the key again.
+    world.write({{controller_key(), std::nullopt}});
+    tell();
+    controller.set_willing(false, now);
+    world.write({{controller_key(), encode_controller(BrokerId(1))}});
+    tell();
+    controller.set_willing(true, now);
+    controller.set_claim(world.image->controller.revision, now);
+    REQUIRE(controller.is_active());
+    controller.on_committed(commits[0].batch, claimed->revision, now);
+    CHECK(controller.is_active());
+}
+
 TEST_CASE("controller: what it decided is not written once its key is gone") {
     Acting world;
     world.add_topic("t", {{2, 1, 3}});
