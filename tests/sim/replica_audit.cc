@@ -64,14 +64,19 @@ StoredLog read_log(Device& device, const std::string& partition) {
 
 void read_durable_file(const std::vector<std::byte>& medium, DurableLog& into) {
     protocol::BatchWalker walker{ByteView(medium)};
+    int64_t end = 0; // of this file: another log directory may have the same ones
     for (;;) {
         const auto batch = walker.next();
         if (!batch || *batch == nullptr) {
             return;
         }
         const protocol::BatchHeader& header = (*batch)->header;
+        if (header.base_offset.value() < end) {
+            return; // torn: of what was written last, only some of the offset's bytes
+        }
+        end = header.last_offset().value() + 1;
         into.batches[header.base_offset.value()] = {header.last_offset().value(), header.crc};
-        into.end = std::max(into.end, header.last_offset().value() + 1);
+        into.end = std::max(into.end, end);
     }
 }
 
