@@ -78,10 +78,20 @@ void Directory::ask() {
         for (const auto& broker : answer->brokers) {
             brokers_[broker.node_id] = std::string(broker.host);
         }
+        const auto before = std::exchange(leaders_, {});
         for (const auto& topic : answer->topics) {
             for (const auto& partition : topic.partitions) {
-                Leader& leader =
-                    leaders_[{std::string(topic.name.value_or("")), partition.partition_index}];
+                const std::pair key{std::string(topic.name.value_or("")),
+                                    partition.partition_index};
+                const auto known = before.find(key);
+                Leader& leader = leaders_[key];
+                if (known != before.end()) {
+                    leader = known->second;
+                }
+                // A broker that is behind names who led before: clients do not go back (KIP-320).
+                if (partition.leader_epoch < leader.epoch) {
+                    continue;
+                }
                 if (leader.broker != partition.leader_id && leader.broker >= 0) {
                     leader.former = leader.broker;
                 }
