@@ -107,7 +107,7 @@ void Membership::compare_lives(const metadata::Image& image) {
     if (const Result<void> written = disks_.write_start_count(next); written) {
         self_.start_count = next;
     } else {
-        // A full disk must not keep the broker from starting.
+        // A disk that is full, or fails, must not keep the broker from starting.
         self_.start_count = disks_.start_count;
         log_line(LogLevel::warn, "start_not_counted", {{"error", to_string(written.error())}});
     }

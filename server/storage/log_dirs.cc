@@ -4,17 +4,15 @@
 #include "lib/base/log.h"
 #include "server/storage/log_move.h"
 #include "server/storage/partition_files.h"
+#include "server/storage/start_count.h"
 
 #include <algorithm>
-#include <charconv>
 
 namespace qtool::storage {
 
 namespace {
 
 constexpr const char* kKnownName = "log-dirs.meta";
-constexpr const char* kStartCountName = "start-count.meta";
-constexpr const char* kStartCountField = "start.count";
 
 // What the operator has to change, rather than a disk that broke.
 bool is_misconfiguration(Code code) {
@@ -219,25 +217,11 @@ bool LogDirs::holds(port::Disk& disk, std::string_view topic, const PartitionKey
 }
 
 Result<int64_t> LogDirs::start_count(port::Disk& disk) const {
-    const std::string name = dirs_.front()->path() + "/" + kStartCountName;
-    QT_TRY_ASSIGN(const auto lines, read_text_file(disk, name));
-    if (!lines) {
-        return 0;
-    }
-    const std::string text = text_value(*lines, kStartCountField).value_or("");
-    int64_t count = -1;
-    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), count);
-    if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size() || count < 0) {
-        return Error(Code::storage_damaged, name + " cannot be read");
-    }
-    return count;
+    return read_start_count(disk, dirs_.front()->path());
 }
 
 Result<void> LogDirs::write_start_count(port::Disk& disk, int64_t count) const {
-    const std::string lines =
-        std::string("version=1\n") + kStartCountField + "=" + std::to_string(count) + "\n";
-    return write_small_file(disk, {dirs_.front()->path(), kStartCountName, true},
-                            as_bytes(encode_text_file(lines)));
+    return storage::write_start_count(disk, dirs_.front()->path(), count);
 }
 
 // ---- moves that a stop interrupted --------------------------------------------------------------
