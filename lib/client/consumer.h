@@ -1,8 +1,9 @@
 // Consumer: the machine that reads assigned partitions from their leaders. Sans I/O.
 //
-// One fetch in flight a leader, in a fetch session; a leader is asked for all its partitions at once,
-// ahead, while at most one answer of each waits unread. Fetched frames together stay within fetch.max.bytes, but for the one
-// batch that a fetch brings in any case. Records are read lazily, batch by batch (fetcher.h).
+// One fetch in flight a leader, in a fetch session; a leader is asked for all its partitions at
+// once, ahead, while at most one answer of each waits unread. Fetched frames together stay within
+// fetch.max.bytes, but for the one batch that a fetch brings in any case. Records are read lazily,
+// batch by batch (fetcher.h).
 #pragma once
 
 #include "lib/client/blocking.h"

@@ -33,7 +33,7 @@ struct AppendOp {
     int16_t transaction_version = 0;
 };
 struct AppendResult {
-    Offset base_offset = kNoOffset; // without one: in the log before, nobody knows where
+    Offset base_offset = kNoOffset;  // without one: in the log before, nobody knows where
     int64_t log_append_time_ms = -1; // -1 unless the topic uses LogAppendTime
     Offset log_start_offset = kNoOffset;
     /// Not 0: nothing was appended, the transaction is to be verified first; see AppendOp.
