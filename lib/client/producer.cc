@@ -184,9 +184,11 @@ void Producer::on_batch_answer(Partition& partition, uint64_t batch_id,
     partition.batcher.returned(*batch);
     const KafkaError error = protocol::kafka_error_of(answer.error_code);
     if (error == KafkaError::none || error == KafkaError::duplicate_sequence_number) {
+        partition.known_to = partition.sent_to;
         finish(partition, batch_id, error == KafkaError::none ? answer.base_offset : -1, {});
         return;
     }
+    partition.known_to = -1;
     const bool refused = is_refusal(error);
     batch->maybe_written = batch->maybe_written || !refused;
     const std::string name = partition.topic.name + "-" + std::to_string(partition.index);
@@ -264,6 +266,7 @@ void Producer::on_produce_reply(Reply& reply, MonoTime now) {
             Error why = response ? Error(Code::malformed, "the reply leaves out a partition")
                                  : response.error();
             one.partition->batcher.returned(*batch);
+            one.partition->known_to = -1;
             batch->maybe_written = true;
             if (batch->attempts > static_cast<uint32_t>(config_.retries)) {
                 give_up(*one.partition, one.batch_id, std::move(why));
@@ -340,6 +343,7 @@ bool Producer::settle_reset(Partition& partition) {
         }
     }
     partition.reset_from = kNoReset;
+    partition.known_to = -1;
     if (partition.sequence.has_producer_id()) {
         partition.sequence.reset();
         if (!partition.sequence.has_producer_id()) {
@@ -429,13 +433,17 @@ bool Producer::send_round(MonoTime now, Outbox& out) {
         if (!settle_reset(partition)) {
             continue;
         }
-        ClosedBatch* batch = batcher.next_to_send(now, kInFlightPerPartitionMax);
-        if (batch == nullptr) {
-            continue;
-        }
         const auto& infos = partition.topic.info->partitions;
         const auto at = static_cast<size_t>(partition.index);
         const int32_t leader = at < infos.size() ? infos[at].leader_id : -1;
+        // A broker that knows nothing of this producer takes any sequence: had it refused one batch
+        // (a topic it has not heard of, too few replicas) and then taken the next, the first could
+        // never be written any more. So one goes alone until that leader has taken it.
+        const bool is_alone = config_.enable_idempotence && partition.known_to != leader;
+        ClosedBatch* batch = batcher.next_to_send(now, is_alone ? 1 : kInFlightPerPartitionMax);
+        if (batch == nullptr) {
+            continue;
+        }
         if (leader < 0) {
             cluster_.metadata().refresh_soon(now);
             continue;

@@ -78,6 +78,7 @@ private:
         /// The first batch behind a gap in the sequences: it and what follows needs new ones.
         uint64_t reset_from = kNoReset;
         int32_t sent_to = -1;   // the broker that what is in flight went to
+        int32_t known_to = -1;  // the broker that took our latest batch: it has our sequences
         bool is_active = false; // in active_
     };
     struct Topic {

@@ -23,6 +23,10 @@ struct ModelPartition {
     KafkaError append(const FakeBroker::Produced& request, int64_t& offset) {
         const int16_t batch_epoch = request.batch.producer_epoch.value();
         const int32_t sequence = request.batch.base_sequence;
+        if (epoch < 0) { // a producer that it knows nothing of may begin with any sequence
+            epoch = batch_epoch;
+            next_sequence = sequence;
+        }
         if (batch_epoch < epoch) {
             return KafkaError::invalid_producer_epoch;
         }
