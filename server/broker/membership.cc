@@ -28,6 +28,8 @@ void Membership::on_session_renewed(MonoTime valid_until, const metadata::Image&
         on_image(image, now);
         if (state_ == State::registering) {
             enroll(image, now);
+        } else if (state_ == State::retaking && !is_running_) {
+            retake(image, now);
         }
     }
 }

@@ -227,6 +227,32 @@ TEST_CASE("membership: new log directories leave every ISR before they are live"
     CHECK(wiped.image().start_count == 7);
 }
 
+TEST_CASE("membership: a session that is lost while it leaves its ISRs delays the start, no more") {
+    ClusterWorld world(3);
+    Process first(world, 4, 44);
+    first.start();
+    world.add_topic("t", {{4, 1}});
+    world.die(4);
+    Process wiped(world, 4, 45);
+    wiped.membership.open_session();
+    BrokerImage image;
+    image.host = "here";
+    image.port = 1;
+    wiped.membership.begin(std::move(image), wiped.disks, *world.image, wiped.now);
+    wiped.membership.on_session_renewed(wiped.now + 9s, *world.image, wiped.now);
+    const std::vector<ChangeRunner::Commit> commits = wiped.changes.take_commits();
+    REQUIRE(commits.size() == 1);
+    wiped.changes.on_committed(commits[0].change, Error(Code::store_unavailable), wiped.now,
+                               world.random);
+    wiped.settle();
+    wiped.membership.on_session_lost(wiped.now);
+    wiped.wait(1s);
+    CHECK(wiped.sessions.opened == 2);
+    wiped.renew();
+    CHECK(wiped.membership.is_member());
+    CHECK(world.partition("t", 0).isr == ids({1}));
+}
+
 TEST_CASE("membership: directories put back from a copy are as good as new") {
     ClusterWorld world(3);
     Process first(world, 4, 44);
