@@ -2,6 +2,7 @@
 
 #include "lib/protocol/record_batch.h"
 #include "server/storage/checkpoint.h"
+#include "server/storage/partition_files.h"
 
 #include <map>
 
@@ -18,7 +19,8 @@ struct Spot {
 
 using Points = std::map<PartitionKey, Offset>;
 
-// As a start after a power loss would find them.
+// As a start after a power loss would find them, where no note of a truncation says that they are
+// void: what rots above them is taken for torn then, and cut.
 Points durable_recovery_points(const Inode& log_dir) {
     Points points;
     const auto file = log_dir.medium_entries.find("recovery-points.start");
@@ -69,7 +71,8 @@ std::optional<uint16_t> flip_stored_bit(World& world, Device& device, const std:
     for (const RotCandidate& candidate : candidates) {
         const auto directory = (*parent)->entries.find(candidate.name);
         const auto point = points.find(candidate.key);
-        if (directory != (*parent)->entries.end() && point != points.end()) {
+        if (directory != (*parent)->entries.end() && point != points.end() &&
+            !directory->second->medium_entries.contains(storage::kTruncationName)) {
             find_spots(candidate, *directory->second, point->second, spots);
         }
     }
