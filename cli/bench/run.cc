@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <numeric>
 #include <random>
 #include <thread>
 
@@ -48,10 +49,8 @@ Result<Partitions> list_partitions(const RunOptions& options) {
     QT_TRY(count);
     Partitions found;
     found.count = *count;
-    std::vector<int32_t> all;
-    for (int32_t partition = 0; partition < *count; partition++) {
-        all.push_back(partition);
-    }
+    std::vector<int32_t> all(static_cast<size_t>(*count));
+    std::iota(all.begin(), all.end(), 0);
     client::BlockingConsumer lister(options.client);
     for (const int64_t which : {client::kEarliestOffset, client::kLatestOffset}) {
         QT_TRY_ASSIGN(const auto listed, lister.list_offsets(options.topic, all, which, deadline));

@@ -8,7 +8,7 @@
 
 namespace qtool::broker {
 
-Membership::Membership(Setup setup) : setup_(std::move(setup)) {}
+Membership::Membership(const Setup& setup) : setup_(setup) {}
 
 // ---- session ------------------------------------------------------------------------------------
 

@@ -55,7 +55,7 @@ public:
     /// The request under which its operations run in `changes`.
     static constexpr Token kRequest{0, 2};
 
-    explicit Membership(Setup setup);
+    explicit Membership(const Setup& setup);
 
     /// Before anything else; the session opens while the store loads.
     void open_session();
