@@ -298,8 +298,8 @@ CLUSTER_PLANTS = {
     # ... and so do leaders when they change the ISR.
     "isr_unguarded": (
         "server/metadata/decide_isr.cc",
-        "        transaction.guards.push_back({key, now->mod_revision});\n",
-        "",
+        "        transaction.guards.push_back({key, now.mod_revision});\n",
+        "        static_cast<void>(now);\n",
     ),
     # Whoever lives is elected, in sync or not.
     "elects_anyone": (
