@@ -274,26 +274,16 @@ inline constexpr OptionRow kTopicRows[] = {
      .ours = true},
 };
 
-/// The broker option that is the default of that topic option: the same values, the same default.
-/// A topic option that does not exist does not compile.
+/// The broker option that is the default of that topic option: the same values, the same default,
+/// and the same meaning where none is given. A topic option that does not exist does not compile.
 consteval OptionRow default_of(std::string_view topic_option, std::string_view name,
-                               std::string_view meaning) {
+                               std::string_view meaning = {}) {
     for (OptionRow row : kTopicRows) {
         if (row.name == topic_option) {
             row.name = name;
             row.synonyms = {};
-            row.meaning = meaning;
+            row.meaning = meaning.empty() ? row.meaning : meaning;
             return row;
-        }
-    }
-    throw "no such topic option";
-}
-
-/// As above, with the same meaning.
-consteval OptionRow default_of(std::string_view topic_option, std::string_view name) {
-    for (const OptionRow& row : kTopicRows) {
-        if (row.name == topic_option) {
-            return default_of(topic_option, name, row.meaning);
         }
     }
     throw "no such topic option";
