@@ -1,63 +1,14 @@
 // Proves that what a broker left half made or half deleted when it died is deleted by the
 // controller, after a while, and that a topic that is being made meanwhile is made whole or begins
 // anew.
-#include "lib/base/log.h"
 #include "server/metadata/controller.h"
 #include "server/metadata/decide_topics.h"
 #include "server/metadata/partition_change.h"
-#include "tests/unit/server/metadata/cluster_world.h"
+#include "tests/unit/server/metadata/acting_controller.h"
 
 using namespace qtool;
 using namespace qtool::metadata;
 using namespace qtool::test;
-
-namespace {
-
-// A controller that sees every change at once.
-class Acting : public ClusterWorld {
-public:
-    Acting() {
-        set_log_sink([](LogLevel, std::string_view) {});
-        controller.set_willing(true, now);
-        tell();
-        settle();
-        REQUIRE(controller.is_active());
-    }
-
-    Controller controller{BrokerId(1)};
-    MonoTime now{1s};
-    size_t largest = 0;
-
-    void add_topic(const std::string& name, const std::vector<std::vector<int32_t>>& assignments) {
-        ClusterWorld::add_topic(name, assignments);
-        tell();
-        settle();
-    }
-    void put(std::vector<port::StoreWrite> writes) {
-        write(std::move(writes));
-        tell();
-        settle();
-    }
-    void tell() { controller.on_image(image, delta, now); }
-    void settle() {
-        for (auto commits = controller.take_commits(); !commits.empty();
-             commits = controller.take_commits()) {
-            for (Controller::Commit& commit : commits) {
-                largest = std::max(largest, commit.transaction.writes.size());
-                Result<port::StoreChange> change = store.commit(commit.transaction);
-                if (change) {
-                    apply(*change);
-                    tell();
-                    controller.on_committed(commit.batch, change->revision, now);
-                } else {
-                    controller.on_committed(commit.batch, std::move(change).error(), now);
-                }
-            }
-        }
-    }
-};
-
-} // namespace
 
 TEST_CASE(
     "controller: what a broker that died left half made is deleted, what is being made is not") {
