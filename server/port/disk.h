@@ -88,6 +88,9 @@ public:
 
     /// fdatasync off the loop; CoreEvents::on_synced(token, result) comes later, never from within.
     virtual void sync(FileRef file, Token token) = 0;
+    /// What was written to these bytes should be on its way to the device soon, so that it is not
+    /// much at once later. Only a hint: nothing is promised, and a failure is for the next sync.
+    virtual void begin_write_back(FileRef file, uint64_t position, uint64_t size) = 0;
     /// Unlinks a file off the loop (large files take long). Failures are logged.
     virtual void remove_later(const std::string& path) = 0;
 };

@@ -2,6 +2,7 @@
 
 #include "lib/base/assert.h"
 #include "lib/base/log.h"
+#include "lib/base/units.h"
 #include "server/storage/limits.h"
 
 #include <algorithm>
@@ -16,6 +17,7 @@ using protocol::kBatchHeaderSize;
 namespace {
 
 constexpr size_t kOffsetDigits = 20;
+constexpr uint64_t kWriteBackBytes = 4 * MiB;
 
 Error damaged_at(const std::string& path, uint64_t position, const std::string& why) {
     return Error(Code::storage_damaged,
@@ -81,6 +83,7 @@ Segment::Segment(port::Disk& disk, const std::string& directory, Offset base, ui
       suffix_size_(suffix.size()),
       base_(base),
       size_(size),
+      written_back_(size),
       index_(disk, index_path_, base),
       aborted_(disk, aborted_path_, base),
       next_offset_(base) {}
@@ -93,6 +96,7 @@ Result<void> Segment::create() {
     QT_TRY_ASSIGN(file_, disk_.open(path_, port::OpenMode::create));
     QT_TRY(file_->truncate(0)); // a leftover of a roll that failed half way
     size_ = 0;
+    written_back_ = 0;
     forget_index();
     index_ready_ = true;
     return {};
@@ -129,6 +133,7 @@ Result<void> Segment::append(const BatchHeader& header, ByteView batch,
     QT_TRY(log->write_at({&batch, 1}, size_));
     note_batch(header, size_, index_interval_bytes);
     size_ += batch.size();
+    write_back(log);
     return {};
 }
 
@@ -141,7 +146,18 @@ Result<void> Segment::append_run(std::span<const BatchHeader> headers, ByteView 
         note_batch(header, size_, index_interval_bytes);
         size_ += header.size_bytes;
     }
+    write_back(log);
     return {};
+}
+
+// Without flushes (write.caching) the kernel lets gigabytes pile up and then holds up whoever
+// writes. With flushes there is never so much.
+void Segment::write_back(const port::FileRef& log) {
+    const uint64_t from = std::max(synced_size, written_back_);
+    if (size_ >= from + kWriteBackBytes) {
+        disk_.begin_write_back(log, from, size_ - from);
+        written_back_ = size_;
+    }
 }
 
 Result<void> Segment::repair() {
@@ -473,6 +489,7 @@ Result<void> Segment::truncate(uint64_t size) {
     QT_TRY(log->truncate(size));
     size_ = size;
     synced_size = std::min(synced_size, size);
+    written_back_ = std::min(written_back_, size);
     forget_index();
     return index_from(0);
 }

@@ -145,6 +145,7 @@ private:
     void note_batch(const protocol::BatchHeader& header, uint64_t position,
                     uint32_t index_interval_bytes);
     void forget_index();
+    void write_back(const port::FileRef& log);
     Result<void> index_from(uint64_t position);
     Result<bool> index_entry_fits(const IndexEntry& entry);
     template <class Find>
@@ -158,6 +159,7 @@ private:
     Offset base_;
     uint64_t size_;
     port::FileRef file_;
+    uint64_t written_back_ = 0; // bytes that the disk was told to write
     SparseIndex index_;
     AbortedIndex aborted_;
     bool index_ready_ = false;

@@ -29,6 +29,11 @@ void IoPool::submit(Urgency urgency, std::function<void()> job) {
     changed_.notify_one();
 }
 
+size_t IoPool::later_count() {
+    const std::lock_guard lock(mutex_);
+    return later_.size();
+}
+
 void IoPool::start_thread() {
     uv_thread_options_t options{};
     options.flags = UV_THREAD_HAS_STACK_SIZE;

@@ -1,6 +1,6 @@
-// IoPool: a few threads of one core for calls that wait for the device: fdatasync and unlink.
-// Threads start when first needed, so an idle core has none. Jobs run on them; what a job has to
-// tell goes back to the core through its inbox.
+// IoPool: a few threads of one core for calls that wait for the device: fdatasync, write-back,
+// unlink. Threads start when first needed, so an idle core has none. Jobs run on them; what a job
+// has to tell goes back to the core through its inbox.
 #pragma once
 
 #include "lib/net/handle.h"
@@ -31,6 +31,8 @@ public:
     };
     /// From the core's thread. The bound is the core's: one flush in flight a log.
     void submit(Urgency urgency, std::function<void()> job);
+    /// Jobs without urgency that wait.
+    [[nodiscard]] size_t later_count();
     /// Runs what is queued and ends the threads.
     void stop();
 

@@ -20,6 +20,8 @@ namespace qtool::uv {
 
 namespace {
 
+constexpr size_t kHintsMax = 64; // of begin_write_back, that wait for the pool
+
 class FlockedFile final : public port::DirectoryLock {
 public:
     explicit FlockedFile(int fd) : fd_(fd) {}
@@ -175,6 +177,19 @@ Result<std::unique_ptr<port::DirectoryLock>> UvDisk::lock(const std::string& pat
 void UvDisk::sync(port::FileRef file, Token token) {
     pool_.submit(IoPool::Urgency::now, [this, file = std::move(file), token] {
         on_synced_(SyncDone{token, file->sync_blocking()});
+    });
+}
+
+void UvDisk::begin_write_back(port::FileRef file, uint64_t position, uint64_t size) {
+    if (pool_.later_count() >= kHintsMax) {
+        return; // the device is behind already
+    }
+    pool_.submit(IoPool::Urgency::later, [file = std::move(file), position, size] {
+        // Waits for nothing but room in the device's queue. An error stays with the file, and its
+        // next fdatasync tells of it.
+        static_cast<void>(::sync_file_range(static_cast<const UvFile&>(*file).fd(),
+                                            static_cast<off_t>(position), static_cast<off_t>(size),
+                                            SYNC_FILE_RANGE_WRITE));
     });
 }
 

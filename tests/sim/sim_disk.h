@@ -30,6 +30,7 @@ public:
     Result<port::DiskSpace> space(const std::string& path) override;
     Result<std::unique_ptr<port::DirectoryLock>> lock(const std::string& path) override;
     void sync(port::FileRef file, Token token) override;
+    void begin_write_back(port::FileRef file, uint64_t position, uint64_t size) override;
     void remove_later(const std::string& path) override;
 
 private:

@@ -14,6 +14,7 @@ namespace {
 
 constexpr uint32_t kMagic = 0x184D2204; // little-endian on the wire
 constexpr uint8_t kFlagIndependent = 0x20;
+constexpr int kKafkaDefaultLevel = 9;
 
 struct FreeContext {
     void operator()(LZ4F_dctx* context) const { LZ4F_freeDecompressionContext(context); }
@@ -93,7 +94,8 @@ Result<std::vector<std::byte>> lz4_compress(ByteView input, std::optional<int> l
     LZ4F_preferences_t preferences{};
     preferences.frameInfo.blockMode = LZ4F_blockIndependent;
     preferences.frameInfo.blockSizeID = LZ4F_max64KB; // what Java writes; its readers allocate this
-    preferences.compressionLevel = level.value_or(0);
+    // Kafka's default level, 9, is its fast compressor; the others are those of the library.
+    preferences.compressionLevel = level == kKafkaDefaultLevel ? 0 : level.value_or(0);
     std::vector<std::byte> output(LZ4F_compressFrameBound(input.size(), &preferences));
     const size_t size =
         LZ4F_compressFrame(output.data(), output.size(), input.data(), input.size(), &preferences);

@@ -239,6 +239,17 @@ TEST_CASE("compression: lz4 frames with checksums are read, with dependent block
     }
 }
 
+TEST_CASE("compression: lz4's default level is the fast compressor, as in Kafka's clients") {
+    std::vector<std::byte> input(200'000);
+    for (size_t i = 0; i < input.size(); i++) {
+        input[i] = std::byte(i * i % 251 % 17);
+    }
+    const auto fast = compress(Compression::lz4, input).value();
+    CHECK(compress(Compression::lz4, input, 9).value() == fast);
+    CHECK(compress(Compression::lz4, input, 8).value().size() < fast.size());
+    CHECK(compress(Compression::lz4, input, 10).value().size() < fast.size());
+}
+
 TEST_CASE("compression: bombs stop at the limit, and the buffer never grows beyond it") {
     const std::vector<std::byte> zeros(50'000'000);
     for (Compression compression : {Compression::gzip, Compression::lz4, Compression::zstd}) {

@@ -77,6 +77,9 @@ public:
     void sync(port::FileRef file, Token token) override {
         syncs.push_back({std::move(file), token});
     }
+    void begin_write_back(port::FileRef file, uint64_t position, uint64_t size) override {
+        below_.begin_write_back(std::move(file), position, size);
+    }
     void remove_later(const std::string& path) override { below_.remove_later(path); }
 
 private:

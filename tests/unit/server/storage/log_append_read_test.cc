@@ -38,6 +38,23 @@ TEST_CASE_FIXTURE(LogFixture, "a segment holds the batches exactly as they were 
     CHECK(disk.bytes(segment(0)) == expected); // nothing is added at the end
 }
 
+TEST_CASE_FIXTURE(LogFixture, "what no flush covers is handed to the disk in pieces of some MiB") {
+    for (int i = 0; i < 11; i++) {
+        append({.value_size = 1'000'000});
+    }
+    REQUIRE(disk.write_backs.size() == 2);
+    const auto [first, size] = disk.write_backs[0];
+    CHECK(first == 0);
+    CHECK(disk.write_backs[1].first == size); // nothing twice
+    disk.write_backs.clear();
+    flush();
+    for (int i = 0; i < 11; i++) {
+        append({.value_size = 1'000'000});
+        flush();
+    }
+    CHECK(disk.write_backs.empty());
+}
+
 TEST_CASE_FIXTURE(LogFixture, "reading from every offset over many segments, cold and hot") {
     config.segment_bytes = 2000;
     config.index_interval_bytes = 300;

@@ -43,6 +43,7 @@ public:
     }
 
     // ---- looking in ----
+    std::vector<std::pair<uint64_t, uint64_t>> write_backs; // asked for: position, size
     [[nodiscard]] int open_files() const { return *open_files_; }
     [[nodiscard]] int opens() const { return opens_; } // since the start
     [[nodiscard]] bool has(const std::string& path) const { return find(path) != nullptr; }
@@ -159,6 +160,9 @@ public:
         return std::unique_ptr<port::DirectoryLock>(std::make_unique<Lock>(locks_, path));
     }
     void sync(port::FileRef /*file*/, Token /*token*/) override {}
+    void begin_write_back(port::FileRef /*file*/, uint64_t position, uint64_t size) override {
+        write_backs.emplace_back(position, size);
+    }
     void remove_later(const std::string& path) override { static_cast<void>(remove(path)); }
 
 private:
