@@ -21,7 +21,7 @@ void IoPool::submit(Urgency urgency, std::function<void()> job) {
         QT_ASSERT(!stopping_);
         (urgency == Urgency::now ? now_ : later_).push_back(std::move(job));
         start = idle_ < now_.size() + (later_running_ ? 0 : later_.size()) &&
-                threads_.size() < kThreadCountMax;
+                threads_.size() < thread_count_max_;
     }
     if (start) {
         start_thread();

@@ -20,7 +20,8 @@ public:
     /// than this only queue inside the kernel.
     static constexpr uint32_t kThreadCountMax = 4;
 
-    IoPool() = default;
+    explicit IoPool(uint32_t thread_count_max = kThreadCountMax)
+        : thread_count_max_(thread_count_max) {}
     ~IoPool() { stop(); }
     IoPool(const IoPool&) = delete;
     IoPool& operator=(const IoPool&) = delete;
@@ -41,6 +42,7 @@ private:
     void work();
     bool take(std::unique_lock<std::mutex>& lock, std::function<void()>& job, bool& is_later);
 
+    const uint32_t thread_count_max_;
     std::mutex mutex_;
     std::condition_variable changed_;
     std::deque<std::function<void()>> now_;

@@ -3,6 +3,7 @@
 #include "lib/base/assert.h"
 #include "lib/base/log.h"
 #include "lib/base/units.h"
+#include "server/uv/page_cache.h"
 #include "server/uv/uv_file.h"
 #include "server/uv/uv_timer.h"
 
@@ -34,6 +35,18 @@ constexpr uint64_t kGatherMax = 1 * MiB;
 // A file range up to this size is read into memory: one writev beats two system calls.
 constexpr uint64_t kSmallRangeMax = 16 * KiB;
 
+// What is not in the page cache: brought in at once for a stream, and how far before its sending.
+constexpr uint64_t kReadInMax = 1 * MiB;
+constexpr size_t kReadInRangesMax = 64;
+constexpr uint64_t kReadInBeforeMax = 3 * MiB;
+// A range from this size on is of somebody who reads a backlog: as much again is read ahead behind
+// it, and a little more, since the next fetch looks for the end of its last batch there.
+constexpr uint64_t kAheadRangeMin = 128 * KiB;
+constexpr uint64_t kAheadMax = 2 * MiB;
+constexpr uint64_t kAheadMore = 128 * KiB;
+// Ranges with nothing to read behind them until a stream counts as a reader of memory.
+constexpr uint32_t kAheadsWithoutNeed = 64;
+
 ByteView bytes_of(const port::Piece& piece) {
     if (const auto* own = std::get_if<std::vector<std::byte>>(&piece)) {
         return *own;
@@ -43,8 +56,9 @@ ByteView bytes_of(const port::Piece& piece) {
 
 } // namespace
 
-UvNet::UvNet(CoreContext& context, std::function<void(AcceptedSocket)> deal)
+UvNet::UvNet(CoreContext& context, ReadIn& read_in, std::function<void(AcceptedSocket)> deal)
     : context_(context),
+      read_in_(read_in),
       listeners_(context, std::move(deal)),
       dialer_(context,
               [this](Token token, Result<int> socket) { on_dialed(token, std::move(socket)); }) {
@@ -263,7 +277,7 @@ void UvNet::flush() {
             continue;
         }
         stream->is_dirty = false;
-        if (!stream->is_blocked && stream->phase != Phase::connecting) {
+        if (!stream->is_blocked && !stream->is_waiting && stream->phase != Phase::connecting) {
             write_and_tell(*stream);
         }
     }
@@ -272,13 +286,15 @@ void UvNet::flush() {
 
 void UvNet::write_and_tell(Stream& stream) {
     const uint64_t queued = stream.queued;
-    const bool outlived_turn = std::exchange(stream.is_blocked, false);
+    const bool was_blocked = std::exchange(stream.is_blocked, false);
+    const bool outlived_turn = std::exchange(stream.is_waiting, false) || was_blocked;
     const Written written = write(stream);
     if (written == Written::broken) {
         lose(stream);
         return;
     }
     stream.is_blocked = written == Written::blocked;
+    read_on(stream);
     if (written == Written::all && stream.phase == Phase::flushing) {
         stream.phase = Phase::lingering;
         ::shutdown(stream.fd, SHUT_WR); // fails when the peer is gone: then reading tells
@@ -345,6 +361,9 @@ UvNet::Written UvNet::write(Stream& stream) {
                                  ? write_file(stream, *range)
                                  : write_memory(stream);
         if (sent < 0) {
+            if (stream.is_waiting) {
+                return Written::waiting;
+            }
             if (errno == EINTR) {
                 continue;
             }
@@ -359,7 +378,8 @@ UvNet::Written UvNet::write(Stream& stream) {
     return Written::all;
 }
 
-// Memory pieces from the front on, in one sendmsg; small file ranges become memory first.
+// Memory pieces from the front on, in one sendmsg; small file ranges become memory first. Returns
+// -1 with is_waiting when the one at the front must be brought in.
 ssize_t UvNet::write_memory(Stream& stream) {
     std::array<iovec, kPiecesPerWriteMax> pieces;
     size_t count = 0;
@@ -375,17 +395,19 @@ ssize_t UvNet::write_memory(Stream& stream) {
                 more = true; // the header of a large range waits for its first bytes
                 break;
             }
-            std::vector<std::byte> bytes(range->size);
-            const Result<size_t> got = range->file->read_at(bytes, range->position);
-            if (!got || *got != bytes.size()) {
+            Result<std::vector<std::byte>> bytes = small_range(stream, *range, count == 0);
+            if (!bytes) {
                 if (count > 0) {
                     break;
                 }
+                if (stream.is_waiting) {
+                    return -1;
+                }
                 log_line(LogLevel::error, "reply_file_short",
-                         {{"error", got ? "the file is shorter" : to_string(got.error())}});
+                         {{"error", to_string(bytes.error())}});
                 return 0;
             }
-            piece = std::move(bytes);
+            piece = *std::move(bytes);
         }
         const ByteView bytes = bytes_of(piece).subspan(skip);
         skip = 0;
@@ -400,14 +422,40 @@ ssize_t UvNet::write_memory(Stream& stream) {
     return ::sendmsg(stream.fd, &message, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
 }
 
+// What cannot be had without the device is had later; for the range at the front that is asked for.
+Result<std::vector<std::byte>> UvNet::small_range(Stream& stream, const port::FileRange& range,
+                                                  bool is_front) {
+    std::vector<std::byte> bytes(range.size);
+    auto& file = static_cast<UvFile&>(*range.file);
+    if (read_from_page_cache(file, bytes, range.position)) {
+        return bytes;
+    }
+    if (!is_front || stream.sent + range.size > stream.sure_until) {
+        if (is_front) {
+            wait_for_read_in(stream);
+        }
+        return Error(Code::timed_out, "not in the page cache");
+    }
+    QT_TRY_ASSIGN(const size_t got, file.read_at(bytes, range.position));
+    if (got != bytes.size()) {
+        return Error(Code::storage_io, file.path() + " is shorter");
+    }
+    return bytes;
+}
+
 // Returns 0 when the file ends inside the range: it was truncated under a reply, which then cannot
-// be completed.
+// be completed; -1 with is_waiting when its next part must be brought in.
 ssize_t UvNet::write_file(Stream& stream, const port::FileRange& range) {
     const auto& file = static_cast<const UvFile&>(*range.file);
     auto position = static_cast<off_t>(range.position + stream.front_sent);
     const uint64_t left = range.size - stream.front_sent;
-    const ssize_t sent =
-        ::sendfile(stream.fd, file.fd(), &position, std::min(left, kWritePerTurnMax));
+    const uint64_t part = std::min(left, kWritePerTurnMax);
+    if (stream.sent + part > stream.sure_until &&
+        !is_in_page_cache(file, static_cast<uint64_t>(position), part)) {
+        wait_for_read_in(stream);
+        return -1;
+    }
+    const ssize_t sent = ::sendfile(stream.fd, file.fd(), &position, part);
     if (sent == 0) {
         log_line(LogLevel::error, "reply_file_short",
                  {{"path", file.path()}, {"position", static_cast<uint64_t>(position)}});
@@ -418,6 +466,7 @@ ssize_t UvNet::write_file(Stream& stream, const port::FileRange& range) {
 void UvNet::consume(Stream& stream, uint64_t size) {
     QT_ASSERT(size <= stream.queued);
     stream.queued -= size;
+    stream.sent += size;
     stream.front_sent += size;
     while (!stream.queue.empty()) {
         const uint64_t front = port::piece_size(stream.queue.front());
@@ -425,7 +474,96 @@ void UvNet::consume(Stream& stream, uint64_t size) {
             return;
         }
         stream.front_sent -= front;
+        if (const auto* range = std::get_if<port::FileRange>(&stream.queue.front())) {
+            read_ahead(stream, *range);
+        }
         stream.queue.pop_front();
+    }
+}
+
+// ---- what is not in the page cache --------------------------------------------------------------
+
+void UvNet::wait_for_read_in(Stream& stream) {
+    stream.is_waiting = true;
+    stream.aheads_left = kAheadsWithoutNeed;
+    if (!stream.is_read_in) {
+        bring_in(stream, stream.sent);
+    } // else it is under way, or looked at again when that is done
+}
+
+// The file ranges of the stream from that place on, a bounded part of them.
+void UvNet::bring_in(Stream& stream, uint64_t from) {
+    std::vector<port::FileRange> ranges;
+    uint64_t left = kReadInMax;
+    uint64_t begin = stream.sent - stream.front_sent; // of the piece
+    uint64_t end = from;
+    for (const port::Piece& piece : stream.queue) {
+        const uint64_t size = port::piece_size(piece);
+        const uint64_t skip = begin < from ? std::min(from - begin, size) : 0;
+        begin += size;
+        if (skip == size) {
+            continue;
+        }
+        if (left == 0 || ranges.size() == kReadInRangesMax) {
+            break;
+        }
+        if (const auto* range = std::get_if<port::FileRange>(&piece)) {
+            const uint64_t part = std::min(left, size - skip);
+            ranges.push_back({range->file, range->position + skip, part});
+            left -= part;
+            end = begin - size + skip + part;
+        } else {
+            end = begin;
+        }
+    }
+    if (from < stream.read_until) {
+        stream.sure_until = end; // it was brought in, and is gone again
+    }
+    stream.read_until = std::max(stream.read_until, end);
+    if (!ranges.empty()) {
+        stream.is_read_in = true;
+        read_in_.read(stream.token, std::move(ranges));
+    }
+}
+
+// Of a stream that had to wait, what follows is brought in while it sends.
+void UvNet::read_on(Stream& stream) {
+    if (!stream.is_read_in && stream.read_until > stream.sent &&
+        stream.read_until < stream.sent + std::min(stream.queued, kReadInBeforeMax)) {
+        bring_in(stream, stream.read_until);
+    }
+}
+
+void UvNet::read_ahead(Stream& stream, const port::FileRange& range) {
+    if (stream.aheads_left > 0 && range.size >= kAheadRangeMin) {
+        stream.aheads_left--;
+        read_in_.read_ahead(stream.token, {range.file, range.position + range.size,
+                                           std::min(range.size, kAheadMax) + kAheadMore});
+    }
+}
+
+void UvNet::on_read_in(const ReadInDone& done) {
+    read_in_.note_done(done);
+    Stream* stream = streams_.find(done.token);
+    if (stream == nullptr) {
+        return; // closed meanwhile
+    }
+    if (done.is_ahead) {
+        if (done.bytes && *done.bytes > 0) {
+            stream->aheads_left = kAheadsWithoutNeed;
+        }
+        return;
+    }
+    stream->is_read_in = false;
+    context_.turn_open = true;
+    if (!done.bytes) {
+        log_line(LogLevel::error, "reply_file_unreadable",
+                 {{"error", to_string(done.bytes.error())}});
+        lose(*stream);
+    } else if (stream->is_waiting) {
+        write_and_tell(*stream);
+    } else {
+        read_on(*stream);
     }
 }
 

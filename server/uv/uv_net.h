@@ -4,6 +4,10 @@
 // system call; a socket that takes no more is polled for room. File ranges go by sendfile, small
 // ones are read and ride with their neighbours.
 //
+// A range that is not in the page cache is brought in by ReadIn first; the stream rests meanwhile,
+// and nobody else notices. While its bytes leave, those behind them are read; and behind a range
+// that ends, what the reader of a backlog will ask for next.
+//
 // on_sent is raised for a queue that outlived a turn, and for any while reading is off: nobody
 // waits for room in a queue that is empty again at the end of the turn that filled it.
 //
@@ -17,6 +21,7 @@
 #include "lib/net/handle.h"
 #include "server/port/net.h"
 #include "server/uv/core_context.h"
+#include "server/uv/read_in.h"
 #include "server/uv/uv_dialer.h"
 #include "server/uv/uv_listeners.h"
 
@@ -30,7 +35,7 @@ namespace qtool::uv {
 class UvNet final : public port::Net {
 public:
     /// `deal` hands an accepted socket to some core, which calls adopt.
-    UvNet(CoreContext& context, std::function<void(AcceptedSocket)> deal);
+    UvNet(CoreContext& context, ReadIn& read_in, std::function<void(AcceptedSocket)> deal);
     ~UvNet() override;
     UvNet(const UvNet&) = delete;
     UvNet& operator=(const UvNet&) = delete;
@@ -53,6 +58,8 @@ public:
 
     /// Takes the socket over; CoreEvents::on_accept follows from within.
     void adopt(AcceptedSocket socket);
+    /// From the core's inbox: what a stream waits for is there.
+    void on_read_in(const ReadInDone& done);
     /// Writes what the turn queued. May raise events (on_sent, on_closed).
     void flush();
     /// Closes every socket and handle without events: the core has ended.
@@ -69,9 +76,16 @@ private:
         std::deque<port::Piece> queue;
         uint64_t front_sent = 0; // bytes of queue.front() that are gone
         uint64_t queued = 0;     // bytes of queue, without front_sent
+        // Places in the stream: bytes from its first one on.
+        uint64_t sent = 0;        // what has left
+        uint64_t read_until = 0;  // file ranges up to here were brought in
+        uint64_t sure_until = 0;  // brought in again, because they were gone: no third time
+        uint32_t aheads_left = 0; // ranges behind which is read ahead: it reads from the device
         Phase phase = Phase::connecting;
         bool is_read = true;
         bool is_blocked = false; // the socket takes no more: polled for room
+        bool is_waiting = false; // for what is at the front to be brought in
+        bool is_read_in = false; // ReadIn is at work for it
         bool is_dirty = false;   // in dirty_
     };
 
@@ -80,11 +94,17 @@ private:
     void on_ready(Stream& stream, int status, int events);
     void read(Stream& stream);
     void drain_lingering(Stream& stream);
-    enum class Written : uint8_t { all, blocked, broken };
+    enum class Written : uint8_t { all, blocked, waiting, broken };
     Written write(Stream& stream);
     ssize_t write_memory(Stream& stream);
+    Result<std::vector<std::byte>> small_range(Stream& stream, const port::FileRange& range,
+                                               bool is_front);
     ssize_t write_file(Stream& stream, const port::FileRange& range);
     void consume(Stream& stream, uint64_t size);
+    void wait_for_read_in(Stream& stream);
+    void bring_in(Stream& stream, uint64_t from);
+    void read_on(Stream& stream);
+    void read_ahead(Stream& stream, const port::FileRange& range);
     void write_and_tell(Stream& stream);
     void arm(Stream& stream);
     void mark_dirty(Stream& stream);
@@ -93,6 +113,7 @@ private:
     void on_deadline();
 
     CoreContext& context_;
+    ReadIn& read_in_;
     UvListeners listeners_;
     UvDialer dialer_;
     mutable SlotMap<Stream> streams_; // mutable: SlotMap::find is not const

@@ -3,6 +3,7 @@
 #include "lib/base/assert.h"
 #include "lib/base/units.h"
 #include "server/uv/inbox.h"
+#include "server/uv/read_in.h"
 #include "server/uv/uv_clock.h"
 #include "server/uv/uv_disk.h"
 #include "server/uv/uv_http.h"
@@ -55,12 +56,15 @@ public:
               inbox_.put([this, done = std::move(done)] {
                   context_.events->on_synced(done.token, done.result);
               });
+          }),
+          read_in_([this](ReadInDone done) {
+              inbox_.put([this, done = std::move(done)] { net_->on_read_in(done); });
           }) {
         context_.id = id;
         is_open_ = uv_loop_init(&context_.loop) == 0 && office.wake(id).open(&context_.loop) == 0;
         if (is_open_) {
             timer_.emplace(context_);
-            net_.emplace(context_, std::move(deal));
+            net_.emplace(context_, read_in_, std::move(deal));
             mailbox_.emplace(context_, office);
             open_hooks();
         }
@@ -107,6 +111,7 @@ public:
             return;
         }
         disk_.stop();
+        read_in_.stop();
         static_cast<void>(inbox_.take()); // jobs that came too late; closes sockets among them
         net_->close_all();
         if (http_ != nullptr) {
@@ -195,6 +200,7 @@ private:
     UvClock clock_;
     UvRandom random_;
     UvDisk disk_;
+    ReadIn read_in_;
     std::optional<UvTimer> timer_;
     std::optional<UvNet> net_;
     std::optional<UvMailbox> mailbox_;

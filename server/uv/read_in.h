@@ -1,0 +1,48 @@
+// ReadIn: brings ranges of files into the page cache for the streams of one core, on a few threads
+// of its own, so that neither the loop nor a flush waits for it. Called on its core.
+#pragma once
+
+#include "server/port/disk.h"
+#include "server/uv/io_pool.h"
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+namespace qtool::uv {
+
+/// What became of a read; travels from the pool to the core.
+struct ReadInDone {
+    Token token;
+    Result<uint64_t> bytes; // that were missing
+    bool is_ahead = false;
+};
+
+class ReadIn {
+public:
+    /// `on_done` is called on a pool thread; it hands the result to the core.
+    explicit ReadIn(std::function<void(ReadInDone)> on_done)
+        : on_done_(std::move(on_done)),
+          pool_(kThreadCountMax) {}
+
+    /// A stream waits for these. The bound is the caller's: one a stream.
+    void read(Token token, std::vector<port::FileRange> ranges);
+    /// Nobody waits: one at a time, and none when too many are asked for already.
+    void read_ahead(Token token, port::FileRange range);
+    /// The core has taken note of a `ReadInDone`.
+    void note_done(const ReadInDone& done);
+
+    /// Finishes what the pool has; nothing may be asked for after.
+    void stop() { pool_.stop(); }
+
+private:
+    /// Two that streams wait for, one ahead.
+    static constexpr uint32_t kThreadCountMax = 3;
+    static constexpr uint32_t kAheadCountMax = 32;
+
+    std::function<void(ReadInDone)> on_done_;
+    uint32_t ahead_count_ = 0; // asked for and not noted as done
+    IoPool pool_;
+};
+
+} // namespace qtool::uv
