@@ -30,7 +30,8 @@ public:
     virtual Result<void> write_at(std::span<const ByteView> pieces, uint64_t position) = 0;
     [[nodiscard]] virtual Result<uint64_t> size() = 0;
     virtual Result<void> truncate(uint64_t size_bytes) = 0;
-    /// fdatasync. Blocks: for start, stop and small files only; the data path uses Disk::sync.
+    /// fdatasync; of a directory its entries. Blocks: for start, stop and small files only; the
+    /// data path uses Disk::sync.
     virtual Result<void> sync_blocking() = 0;
 };
 using FileRef = std::shared_ptr<File>;
@@ -70,6 +71,8 @@ public:
     virtual ~Disk() = default;
 
     virtual Result<FileRef> open(const std::string& path, OpenMode mode) = 0;
+    /// An existing directory, so that a sync makes its entries durable; every other call fails.
+    virtual Result<FileRef> open_directory(const std::string& path) = 0;
     /// True when a file or directory of that name exists.
     virtual Result<bool> exists(const std::string& path) = 0;
     /// Creates one directory; success when it is there already. Parents must exist.
@@ -86,7 +89,8 @@ public:
     /// Errors: storage_locked when another process holds it.
     virtual Result<std::unique_ptr<DirectoryLock>> lock(const std::string& path) = 0;
 
-    /// fdatasync off the loop; CoreEvents::on_synced(token, result) comes later, never from within.
+    /// File::sync_blocking off the loop; CoreEvents::on_synced(token, result) comes later, never
+    /// from within.
     virtual void sync(FileRef file, Token token) = 0;
     /// What was written to these bytes should be on its way to the device soon, so that it is not
     /// much at once later. Only a hint: nothing is promised, and a failure is for the next sync.

@@ -366,6 +366,8 @@ void Manager::cancel_watch(CoreId core, Token request, const PartitionKey& key) 
 
 void Manager::begin_flushes(Outbox& out) {
     follow_failures(out);
+    // Of log directories with new logs. All appends of the turn are done, so one sync serves all.
+    std::map<size_t, Token> parents;
     for (const PartitionKey& key : std::exchange(dirty_, {})) {
         const auto at = partitions_.find(key);
         if (at == partitions_.end() || !at->second.partition->wants_flush() ||
@@ -389,11 +391,23 @@ void Manager::begin_flushes(Outbox& out) {
         flush.epoch = at->second.epoch;
         flush.begun_at = setup_.ports.clock->mono();
         flush.files_left = file_count;
-        const std::vector<port::FileRef> files = work->files;
+        std::vector<port::FileRef> files = work->files;
+        const bool has_parent = work->has_parent;
         flush.work = *std::move(work);
         const Token token = flushes_.emplace(std::move(flush));
-        for (const port::FileRef& file : files) {
-            setup_.ports.disk->sync(file, token);
+        if (has_parent) {
+            const auto [parent, is_first] = parents.try_emplace(at->second.dir.value());
+            if (is_first) {
+                Flush shared;
+                shared.of = FlushOf::parent;
+                parent->second = flushes_.emplace(std::move(shared));
+                setup_.ports.disk->sync(files.back(), parent->second);
+            }
+            flushes_.find(parent->second)->sharers.push_back(token);
+            files.pop_back();
+        }
+        for (port::FileRef& file : files) {
+            setup_.ports.disk->sync(std::move(file), token);
         }
     }
 }
@@ -402,6 +416,14 @@ bool Manager::on_synced(Token token, Result<void> result, Outbox& out) {
     Flush* flush = flushes_.find(token);
     if (flush == nullptr) {
         return false;
+    }
+    if (flush->of == FlushOf::parent) {
+        const std::vector<Token> sharers = std::move(flush->sharers);
+        flushes_.erase(token);
+        for (const Token sharer : sharers) {
+            on_synced(sharer, result, out);
+        }
+        return true;
     }
     if (!result && flush->result) {
         flush->result = std::move(result);

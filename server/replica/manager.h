@@ -119,7 +119,7 @@ public:
     std::vector<storage::LogDirs::Closed> close();
 
 private:
-    enum class FlushOf : uint8_t { partition, compaction, move };
+    enum class FlushOf : uint8_t { partition, parent, compaction, move };
     struct Flush {
         PartitionKey partition;
         uint64_t epoch = 0; // of the partition object: a deleted one's flush finds a stranger
@@ -129,6 +129,7 @@ private:
         Result<void> result; // the first error of its files
         FlushOf of = FlushOf::partition;
         uint64_t move_number = 0;
+        std::vector<Token> sharers; // parent: flushes of logs that are new in that directory
     };
     struct Entry {
         std::unique_ptr<Partition> partition;

@@ -293,7 +293,7 @@ Result<void> Log::add_segment(Offset base, WallTime now) {
     QT_TRY(segment.create());
     hot_->segments.push_back(std::move(segment));
     hot_->tail.clear();
-    hot_->directory_dirty = true;
+    hot_->names_made++;
     is_clean_ = false;
     segment_count_ = static_cast<uint32_t>(hot_->segments.size());
     return {};
@@ -358,15 +358,6 @@ Result<std::optional<FlushWork>> Log::begin_flush() {
     if (!hot_ || synced_end_ >= log_end_) {
         return std::optional<FlushWork>();
     }
-    if (hot_->directory_dirty) {
-        if (Result<void> synced = disk_.sync_directory(directory_); !synced) {
-            if (!is_out_of_descriptors(synced.error())) {
-                fail(synced.error());
-            }
-            return std::move(synced).error();
-        }
-        hot_->directory_dirty = false;
-    }
     FlushWork work;
     work.end_offset = log_end_;
     work.truncations = truncations_;
@@ -383,6 +374,7 @@ Result<std::optional<FlushWork>> Log::begin_flush() {
         }
     }
     std::move(aborted_files.begin(), aborted_files.end(), std::back_inserter(work.files));
+    QT_TRY(begin_flush_names(work));
     // All are open. A failed flush ends the log, so nothing sets this back.
     for (Segment& segment : hot_->segments) {
         segment.needs_sync = false;
@@ -393,6 +385,54 @@ Result<std::optional<FlushWork>> Log::begin_flush() {
         return std::optional<FlushWork>();
     }
     return std::optional<FlushWork>(std::move(work));
+}
+
+// Nothing is taken for durable before all of the flush is: what fails leaves a log that is out of
+// use, and a crash finds any part of it. Records that were never acknowledged may then lie in a
+// directory that does not say whose it is (claim_directory).
+Result<void> Log::begin_flush_names(FlushWork& work) {
+    const auto add = [&](Result<port::FileRef> opened) -> Result<void> {
+        if (!opened) {
+            if (!is_out_of_descriptors(opened.error())) {
+                fail(opened.error());
+            }
+            return std::move(opened).error();
+        }
+        work.files.push_back(*std::move(opened));
+        return {};
+    };
+    work.names_made = hot_->names_made;
+    if (hot_->has_unsynced_names()) {
+        QT_TRY(add(disk_.open_directory(directory_)));
+    }
+    if (hot_->is_new) {
+        QT_TRY(add(disk_.open(path(kPartitionMetaName), port::OpenMode::read_write)));
+        QT_TRY(add(disk_.open_directory(parent_directory(directory_))));
+        work.has_parent = true;
+    }
+    return {};
+}
+
+// For what must not wait for a flush: it builds on these names.
+Result<void> Log::sync_names() {
+    if (!hot_->is_new && !hot_->has_unsynced_names()) {
+        return {};
+    }
+    if (hot_->is_new) {
+        QT_TRY_ASSIGN(const port::FileRef file,
+                      disk_.open(path(kPartitionMetaName), port::OpenMode::read_write));
+        if (Result<void> synced = file->sync_blocking(); !synced) {
+            fail(synced.error()); // the next sync would succeed, and bring nothing
+            return synced;
+        }
+    }
+    QT_TRY(disk_.sync_directory(directory_));
+    if (hot_->is_new) {
+        QT_TRY(disk_.sync_directory(parent_directory(directory_)));
+    }
+    hot_->names_synced = hot_->names_made;
+    hot_->is_new = false;
+    return {};
 }
 
 void Log::finish_flush(const FlushWork& work) {
@@ -406,6 +446,8 @@ void Log::finish_flush(const FlushWork& work) {
             segment->synced_size = std::max(segment->synced_size, part.size_bytes);
         }
     }
+    hot_->names_synced = std::max(hot_->names_synced, work.names_made);
+    hot_->is_new = hot_->is_new && !work.has_parent;
     synced_end_ = std::max(synced_end_, work.end_offset);
     forget_truncation();
 }
@@ -471,14 +513,15 @@ void Log::release_idle() {
             segment.needs_sync = false;
         }
     }
-    if (!is_clean_ && has_directory_ && !hot.segments.empty()) {
-        if (hot.directory_dirty) {
-            if (Result<void> synced = disk_.sync_directory(directory_); !synced) {
+    if (has_directory_) {
+        if (Result<void> synced = sync_names(); !synced) {
+            if (!is_out_of_descriptors(synced.error())) {
                 fail(synced.error());
-                return;
             }
-            hot.directory_dirty = false;
+            return;
         }
+    }
+    if (!is_clean_ && has_directory_ && !hot.segments.empty()) {
         hot.active().write_index();
         if (hot.producers_loaded) {
             set_first_open(hot.producers);

@@ -2,8 +2,9 @@
 // exactly as on the wire. Knows offsets and batches, not replicas. Byte formats: README.md.
 //
 // Lives on the core that owns the partition. Calls are plain and do not wait for the device, but
-// for what happens once in a while (first append, roll, delete, recovery); the fsync of the data
-// path is driven from above: begin_flush, Disk::sync for each file, finish_flush.
+// for what happens once in a while (delete, truncation, recovery); the fsync of the data path, of a
+// new log's files and of new names among it, is driven from above: begin_flush, Disk::sync for each
+// file, finish_flush.
 //
 // States:   cold  --first use-->  hot  --release_idle-->  cold     (cold: no files, no indexes)
 //           any   --fail, failed repair, damage found-->  failed   (every call: the same error)
@@ -73,10 +74,14 @@ struct FlushWork {
         Offset base_offset;
         uint64_t size_bytes = 0; // written, and covered by this flush
     };
-    std::vector<port::FileRef> files; // to fdatasync, at least one
+    std::vector<port::FileRef> files; // to sync, at least one; directories, too
     std::vector<Part> parts;          // the segments of the first `files`, in the same order
     Offset end_offset;                // everything below is durable afterwards
     uint64_t truncations = 0;         // of the log before; after one more the work means nothing
+    uint64_t names_made = 0;          // entries of the log's directory that are durable, too
+    /// The log's directory is new, and the last of `files` is the one that holds it: one sync of
+    /// that serves all logs in it.
+    bool has_parent = false;
 };
 
 /// Why a log should be compacted now.
@@ -188,8 +193,8 @@ public:
     /// What was told last, or at open. Kept for the checkpoint.
     [[nodiscard]] Offset known_high_watermark() const { return high_watermark_; }
 
-    /// Nothing when all is synced. One flush at a time. Makes new directory entries durable. Of the
-    /// errors only is_out_of_descriptors leaves the log in use.
+    /// Nothing when all is synced. One flush at a time. Syncs nothing itself. Of the errors only
+    /// is_out_of_descriptors leaves the log in use.
     Result<std::optional<FlushWork>> begin_flush();
     void finish_flush(const FlushWork& work);
     /// A flush failed: what is on the device is unknown, so the log is out of use until restart.
@@ -294,7 +299,9 @@ private:
     enum class Durable : uint8_t { no, yes };
     Result<void> write_producers(Durable durable);
     Result<void> sync_snapshot(Offset taken_at);
+    Result<void> begin_flush_names(FlushWork& work);
     Result<void> flush_blocking();
+    Result<void> sync_names();
     void delete_snapshots_below(Offset offset);
     void release_write_producers();
     void update_summary();
@@ -317,6 +324,7 @@ private:
     struct Snapshot;
     Result<Listing> list_files();
     Result<bool> claim_directory();
+    Result<void> settle_directory();
     enum class FirstSegment : uint8_t { no, yes };
     Result<void> create_directory(FirstSegment first_segment, WallTime now);
     void remove_garbage(const Listing& listing);

@@ -41,10 +41,13 @@ struct Log::Hot {
     std::deque<Segment> segments; // rising; the last one is appended to
     ProducerState producers;
     bool producers_loaded = false;
-    bool directory_dirty = false; // entries were made that are not durable yet
+    uint64_t names_made = 0;   // changes of the directory's entries ...
+    uint64_t names_synced = 0; // ... and up to which of them all are durable
+    bool is_new = false; // neither the directory's own entry nor whose it is need be durable yet
     TailRing tail;
 
     Segment& active() { return segments.back(); }
+    [[nodiscard]] bool has_unsynced_names() const { return names_synced < names_made; }
 };
 
 struct Log::Listing {

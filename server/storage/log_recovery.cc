@@ -140,21 +140,46 @@ Result<bool> Log::claim_directory() {
                   {"moved_to", moved}});
         return false;
     }
-    // The file is durable before the first record is written: without it there can be none.
     QT_TRY_ASSIGN(const Listing listing, list_files());
     const bool has_records = std::any_of(listing.segments.begin(), listing.segments.end(),
                                          [](const Listing::File& file) { return file.size > 0; });
-    if (has_records) {
+    if (!has_records) {
+        return false;
+    }
+    // A power loss during the first flush leaves records without the file, or with a part of it.
+    // They were not acknowledged; but since the file may have been lost otherwise they are kept.
+    QT_TRY_ASSIGN(const bool is_unfinished, is_partition_meta_unfinished(disk_, directory_));
+    if (!is_unfinished || synced_end_ > Offset{0}) {
         return damaged(directory_ + "/" + kPartitionMetaName +
                        (owner ? " is missing" : " cannot be read: " + owner.error().detail) +
                        ", so it is not known whose records these are");
     }
+    QT_TRY_ASSIGN(const std::string moved,
+                  quarantine(disk_, parent_directory(directory_), base_name(directory_)));
+    log_line(LogLevel::warn, "partition_quarantined",
+             {{"partition", directory_},
+              {"why", "its first records were not on the disk yet when the machine stopped"},
+              {"moved_to", moved}});
     return false;
 }
 
-// Once in the life of a partition. Whoever finds records can then rely on the file that says whose
-// they are. Each sync here waits for the device on the loop, so the first segment gets its name
-// first: begin_flush() then has no directory to sync.
+// A log of which no flush is known may have its directory and the file that says whose it is in the
+// page cache alone: nobody synced them before the process died, or the sync failed, and then the
+// next one would bring nothing (rewrite_from).
+Result<void> Log::settle_directory() {
+    const std::string meta = path(kPartitionMetaName);
+    QT_TRY_ASSIGN(const auto bytes, read_small_file(disk_, meta, kSmallFileMax));
+    QT_ASSERT(bytes.has_value());
+    QT_TRY_ASSIGN(const port::FileRef file, disk_.open(meta, port::OpenMode::read_write));
+    const ByteView piece = *bytes;
+    QT_TRY(file->write_at({&piece, 1}, 0));
+    QT_TRY(file->sync_blocking());
+    return disk_.sync_directory(parent_directory(directory_));
+}
+
+// Once in the life of a partition. With its first segment nothing waits for the device here: the
+// flush of its first records makes all durable, and nobody relies on it before. Without one no
+// flush may come.
 Result<void> Log::create_directory(FirstSegment first_segment, WallTime now) {
     if (has_directory_) {
         return {};
@@ -173,17 +198,19 @@ Result<void> Log::create_directory(FirstSegment first_segment, WallTime now) {
         QT_ASSERT(hot_->segments.empty());
         QT_TRY(add_segment(log_end_, now));
     }
-    Result<void> made = write_partition_meta(disk_, directory_, key_);
-    if (made) {
+    const bool is_durable = first_segment == FirstSegment::no;
+    Result<void> made = write_partition_meta(disk_, directory_, key_, is_durable);
+    if (made && is_durable) {
         made = disk_.sync_directory(parent_directory(directory_));
     }
     if (!made) { // the next append begins anew; an empty segment that stays harms nobody
         hot_->segments.clear();
         segment_count_ = 0;
-        hot_->directory_dirty = false;
         return made;
     }
-    hot_->directory_dirty = false;
+    hot_->names_made++;
+    hot_->names_synced = is_durable ? hot_->names_made : hot_->names_synced;
+    hot_->is_new = !is_durable;
     has_directory_ = true;
     is_clean_ = false;
     return {};
@@ -199,6 +226,9 @@ Result<void> Log::recover(WallTime now) {
                            std::to_string(synced_end_.value()) + " were synced");
         }
         return {};
+    }
+    if (synced_end_ == Offset{0}) {
+        QT_TRY(settle_directory());
     }
     Result<Offset> start = read_log_start(disk_, directory_);
     if (!start) {

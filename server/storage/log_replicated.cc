@@ -160,6 +160,7 @@ Result<void> Log::restart_at(Offset offset, WallTime now) {
     const Offset end = log_end_;
     QT_TRY(load(now));
     QT_TRY(create_directory(FirstSegment::no, now));
+    QT_TRY(sync_names());
     const Offset below = std::min(offset, log_start_);
     QT_TRY(note_truncation(below, below));
     if (Result<void> restarted = restart_files(offset); !restarted) {
@@ -195,8 +196,9 @@ Result<void> Log::drop_segments_from(Offset offset) {
         }
     }
     hot_->tail.clear();
-    hot_->directory_dirty = false;
-    return disk_.sync_directory(directory_);
+    QT_TRY(disk_.sync_directory(directory_));
+    hot_->names_synced = hot_->names_made;
+    return {};
 }
 
 Result<void> Log::truncate_files(Offset offset, WallTime now) {
@@ -205,7 +207,7 @@ Result<void> Log::truncate_files(Offset offset, WallTime now) {
         log_end_ = offset;
         QT_TRY(add_segment(offset, now)); // it carries the log end
         QT_TRY(disk_.sync_directory(directory_));
-        hot_->directory_dirty = false;
+        hot_->names_synced = hot_->names_made;
     } else {
         QT_TRY(truncate_active(offset));
     }

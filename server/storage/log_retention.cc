@@ -20,9 +20,8 @@ constexpr uint32_t kPostponedMax = 3;
 // Durable before the first file goes: files may vanish in any order at a crash, and only what lies
 // below the log start may be missing.
 Result<void> Log::persist_log_start(Offset offset) {
-    if (hot_ && hot_->directory_dirty) { // the segment that holds `offset` must be there, too
-        QT_TRY(disk_.sync_directory(directory_));
-        hot_->directory_dirty = false;
+    if (hot_) { // the segment that holds `offset` must be there, too
+        QT_TRY(sync_names());
     }
     QT_TRY(write_log_start(disk_, directory_, offset));
     is_clean_ = false;
@@ -223,8 +222,7 @@ Result<uint32_t> Log::apply_retention(WallTime now, Offset high_watermark) {
             QT_TRY(note_damage(load_producers(listing, now)));
         }
         QT_TRY(append_roll(now));
-        QT_TRY(disk_.sync_directory(directory_));
-        hot->directory_dirty = false;
+        QT_TRY(sync_names());
     }
     if (new_start > log_start_) {
         QT_TRY(persist_log_start(new_start));

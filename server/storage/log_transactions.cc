@@ -80,7 +80,7 @@ Result<void> Log::append_note_abort(Segment& active, const AbortedTransaction& a
     QT_TRY(aborted_of(active)); // made again if it is damaged
     is_clean_ = false;
     QT_TRY_ASSIGN(const bool is_new_file, active.aborted().append(aborted));
-    hot_->directory_dirty = hot_->directory_dirty || is_new_file;
+    hot_->names_made += is_new_file ? 1 : 0;
     return {};
 }
 

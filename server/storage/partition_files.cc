@@ -4,6 +4,7 @@
 #include "lib/base/log.h"
 #include "server/storage/checkpoint.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 
@@ -110,6 +111,21 @@ Result<std::optional<PartitionKey>> read_partition_meta(port::Disk& disk,
         return Error(Code::corrupt, path + ": no topic.id or partition");
     }
     return std::optional<PartitionKey>(PartitionKey{*id, PartitionIndex(*index)});
+}
+
+Result<bool> is_partition_meta_unfinished(port::Disk& disk, const std::string& directory) {
+    const auto bytes = read_small_file(disk, directory + "/" + kPartitionMetaName, kTextFileMax);
+    if (!bytes) {
+        return is_disk_trouble(bytes.error().code) ? Result<bool>(bytes.error())
+                                                   : Result<bool>(false);
+    }
+    if (!*bytes) {
+        return true;
+    }
+    const std::string_view text = as_text(**bytes);
+    const size_t last = text.size() - std::min(text.size(), crc_line("").size());
+    const bool has_end = text.substr(last).starts_with("crc=") && text.ends_with('\n');
+    return !has_end; // the size may be there without what was written: zeros
 }
 
 Result<void> write_log_start(port::Disk& disk, const std::string& directory, Offset offset) {

@@ -44,6 +44,10 @@ Result<void> write_partition_meta(port::Disk& disk, const std::string& directory
 Result<std::optional<PartitionKey>> read_partition_meta(port::Disk& disk,
                                                         const std::string& directory);
 
+/// Whether it is absent or was cut off when it was written: a torn file, no damaged one. Errors:
+/// storage_io.
+Result<bool> is_partition_meta_unfinished(port::Disk& disk, const std::string& directory);
+
 /// Durable. Errors: storage_io, storage_full.
 Result<void> write_log_start(port::Disk& disk, const std::string& directory, Offset offset);
 /// 0 when absent. Errors: corrupt, unsupported_version, storage_io.

@@ -52,6 +52,10 @@ Result<port::FileRef> UvDisk::open(const std::string& path, port::OpenMode mode)
     return UvFile::open(path, mode);
 }
 
+Result<port::FileRef> UvDisk::open_directory(const std::string& path) {
+    return UvDirectory::open(path);
+}
+
 Result<bool> UvDisk::exists(const std::string& path) {
     struct stat info {};
     if (::lstat(path.c_str(), &info) == 0) {
@@ -129,16 +133,8 @@ Result<void> UvDisk::remove(const std::string& path) {
 }
 
 Result<void> UvDisk::sync_directory(const std::string& path) {
-    const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) {
-        return disk_error("open directory", path, errno);
-    }
-    const int problem = ::fsync(fd) == 0 ? 0 : errno;
-    ::close(fd);
-    if (problem != 0) {
-        return disk_error("sync directory", path, problem);
-    }
-    return {};
+    QT_TRY_ASSIGN(const port::FileRef directory, open_directory(path));
+    return directory->sync_blocking();
 }
 
 Result<port::DiskSpace> UvDisk::space(const std::string& path) {

@@ -21,6 +21,7 @@ public:
     explicit UvDisk(std::function<void(SyncDone)> on_synced) : on_synced_(std::move(on_synced)) {}
 
     Result<port::FileRef> open(const std::string& path, port::OpenMode mode) override;
+    Result<port::FileRef> open_directory(const std::string& path) override;
     Result<bool> exists(const std::string& path) override;
     Result<void> make_directory(const std::string& path) override;
     Result<std::vector<port::DirectoryEntry>> list(const std::string& path) override;

@@ -144,4 +144,42 @@ Result<void> UvFile::sync_blocking() {
     return {};
 }
 
+// ---- directories --------------------------------------------------------------------------------
+
+Result<port::FileRef> UvDirectory::open(const std::string& path) {
+    const int fd = retry([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
+    if (fd < 0) {
+        return disk_error("open directory", path, errno);
+    }
+    return port::FileRef(std::make_shared<UvDirectory>(fd, path));
+}
+
+UvDirectory::~UvDirectory() {
+    ::close(fd_);
+}
+
+Result<size_t> UvDirectory::read_at(ByteSpan /*into*/, uint64_t /*position*/) {
+    return disk_error("read", path_, EISDIR);
+}
+
+Result<void> UvDirectory::write_at(std::span<const ByteView> /*pieces*/, uint64_t /*position*/) {
+    return disk_error("write", path_, EISDIR);
+}
+
+Result<uint64_t> UvDirectory::size() {
+    return disk_error("stat", path_, EISDIR);
+}
+
+Result<void> UvDirectory::truncate(uint64_t /*size_bytes*/) {
+    return disk_error("truncate", path_, EISDIR);
+}
+
+// Not fdatasync: ext4 takes a directory whose size is the same for one that has nothing to sync.
+Result<void> UvDirectory::sync_blocking() {
+    if (::fsync(fd_) != 0) {
+        return disk_error("sync directory", path_, errno);
+    }
+    return {};
+}
+
 } // namespace qtool::uv

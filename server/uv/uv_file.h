@@ -34,4 +34,24 @@ private:
     std::string path_;
 };
 
+/// A directory, opened to be synced.
+class UvDirectory final : public port::File {
+public:
+    static Result<port::FileRef> open(const std::string& path);
+    UvDirectory(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+    ~UvDirectory() override;
+    UvDirectory(const UvDirectory&) = delete;
+    UvDirectory& operator=(const UvDirectory&) = delete;
+
+    Result<size_t> read_at(ByteSpan into, uint64_t position) override;
+    Result<void> write_at(std::span<const ByteView> pieces, uint64_t position) override;
+    [[nodiscard]] Result<uint64_t> size() override;
+    Result<void> truncate(uint64_t size_bytes) override;
+    Result<void> sync_blocking() override;
+
+private:
+    int fd_;
+    std::string path_;
+};
+
 } // namespace qtool::uv

@@ -5,6 +5,8 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
+
 namespace qtool::test {
 
 inline port::FileRef open_file(port::Disk& disk, const std::string& path, port::OpenMode mode) {
@@ -117,6 +119,17 @@ TEST_CASE_TEMPLATE_DEFINE("disk: names come, move and go", World, disk_names) {
     CHECK(names_in(disk, top + "/d").empty());
     CHECK(disk.sync_directory(top + "/d"));
     CHECK(disk.sync_directory(top));
+    // The same as something to be synced later.
+    const Result<port::FileRef> directory = disk.open_directory(top + "/d");
+    REQUIRE(directory);
+    CHECK((*directory)->sync_blocking());
+    std::array<std::byte, 4> bytes{};
+    const ByteView piece = bytes;
+    CHECK_FALSE((*directory)->read_at(bytes, 0));
+    CHECK_FALSE((*directory)->write_at({&piece, 1}, 0));
+    CHECK_FALSE((*directory)->truncate(0));
+    CHECK_FALSE((*directory)->size());
+    CHECK_FALSE(disk.open_directory(top + "/none"));
     const Result<port::DiskSpace> space = disk.space(top);
     REQUIRE(space);
     CHECK(space->free_bytes <= space->total_bytes);
@@ -144,11 +157,14 @@ TEST_CASE_TEMPLATE_DEFINE("disk: each sync is answered once, later", World, disk
             const port::FileRef file = open_file(disk, path, port::OpenMode::create);
             write_text(*file, "data");
             disk.sync(file, Token{i, 1});
+            const Result<port::FileRef> directory = disk.open_directory(world.directory());
+            REQUIRE(directory);
+            disk.sync(*directory, Token{i, 2});
             disk.remove_later(path); // the sync holds the file
         });
     }
     CHECK(world.wait_until(
-        [&] { return world.core(1).synced.size() == kSyncCount && !world.core(1).turn_open; }));
+        [&] { return world.core(1).synced.size() == 2 * kSyncCount && !world.core(1).turn_open; }));
     CHECK(world.wait_until(
         [&] { return names_in(*world.core(0).ports().disk, world.directory()).empty(); }));
     world.stop();

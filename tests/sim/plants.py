@@ -38,8 +38,8 @@ PLANTS = {
     # The entries of a new segment are not made durable with its first records.
     "segment_entry_unsynced": (
         "server/storage/log.cc",
-        "    hot_->directory_dirty = true;\n",
-        "    hot_->directory_dirty = false;\n",
+        "    hot_->names_made++;\n",
+        "",
     ),
     # Recovery cuts one batch too many off a torn tail.
     "tail_cut_short": (

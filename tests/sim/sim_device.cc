@@ -173,6 +173,7 @@ Result<void> Device::remove(const std::string& path) {
 }
 
 void Device::note_change(NameChange change) {
+    change.sequence = ++sequence_;
     names_.push_back(std::move(change));
 }
 
@@ -194,12 +195,20 @@ Result<void> Device::sync_directory(const std::string& path) {
     if (!directory->is_directory) {
         return Error(Code::storage_io, path + " is no directory", ENOTDIR);
     }
+    sync_entries(*directory, sequence_);
+    return {};
+}
+
+void Device::sync_entries(const Inode& directory, uint64_t mark) {
     if (plant_ == Plant::entries_lie) {
-        return {};
+        return;
     }
     for (auto at = names_.begin(); at != names_.end();) {
+        if (at->sequence > mark) {
+            break; // they rise
+        }
         for (Side* side : {&at->remove_side, &at->add_side}) {
-            side->synced = side->synced || side->directory == directory;
+            side->synced = side->synced || side->directory.get() == &directory;
         }
         const bool is_done = (at->remove_side.synced || !at->remove_side.directory) &&
                              (at->add_side.synced || !at->add_side.directory);
@@ -210,7 +219,6 @@ Result<void> Device::sync_directory(const std::string& path) {
             ++at;
         }
     }
-    return {};
 }
 
 // ---- bytes --------------------------------------------------------------------------------------
@@ -291,6 +299,10 @@ Result<void> Device::sync(Inode& inode, uint64_t mark) {
         return Error(Code::storage_io, "cannot sync", EIO);
     }
     if (plant_ == Plant::sync_lies) {
+        return {};
+    }
+    if (inode.is_directory) {
+        sync_entries(inode, mark);
         return {};
     }
     uint64_t first = 0;

@@ -2,7 +2,7 @@
 // each file and directory what is in the page cache and what is on the medium:
 //
 //   write, truncate          page cache; on the medium only after a sync of the file
-//   create, rename, remove   page cache; on the medium only after sync_directory of the parents
+//   create, rename, remove   page cache; on the medium only after a sync of the parents
 //   failed sync              its data is clean in the page cache and mostly not on the medium, so
 //                            that the next sync succeeds and brings nothing
 //   kill                     nothing changes
@@ -96,7 +96,7 @@ public:
     Result<size_t> read(const Inode& inode, ByteSpan into, uint64_t position);
     Result<void> write(Inode& inode, std::span<const ByteView> pieces, uint64_t position);
     Result<void> truncate(Inode& inode, uint64_t size);
-    /// The sequence up to which a sync that starts now reaches.
+    /// The sequence up to which a sync, of a file or a directory, that starts now reaches.
     [[nodiscard]] uint64_t sync_mark() const { return sequence_; }
     Result<void> sync(Inode& inode, uint64_t mark);
 
@@ -114,6 +114,7 @@ private:
         Side remove_side; // directory null: none
         Side add_side;
         InodeRef inode;
+        uint64_t sequence = 0;
     };
     struct Place {
         InodeRef directory;
@@ -123,6 +124,7 @@ private:
     Result<void> begin(bool changes);
     Result<Place> locate(const std::string& path);
     void note_change(NameChange change);
+    void sync_entries(const Inode& directory, uint64_t mark);
     static void apply(const NameChange& change);
     static void apply(Inode& inode, const Unsynced& change);
     void settle_names();

@@ -2,6 +2,8 @@
 
 #include "lib/base/units.h"
 
+#include <cerrno>
+
 namespace qtool::sim {
 
 namespace {
@@ -14,14 +16,20 @@ public:
           writable_(writable) {}
 
     Result<size_t> read_at(ByteSpan into, uint64_t position) override {
+        QT_TRY(check_is_file());
         return device_.read(*inode_, into, position);
     }
     Result<void> write_at(std::span<const ByteView> pieces, uint64_t position) override {
+        QT_TRY(check_is_file());
         QT_ASSERT(writable_);
         return device_.write(*inode_, pieces, position);
     }
-    Result<uint64_t> size() override { return uint64_t{inode_->content.size()}; }
+    Result<uint64_t> size() override {
+        QT_TRY(check_is_file());
+        return uint64_t{inode_->content.size()};
+    }
     Result<void> truncate(uint64_t size_bytes) override {
+        QT_TRY(check_is_file());
         QT_ASSERT(writable_);
         return device_.truncate(*inode_, size_bytes);
     }
@@ -30,6 +38,13 @@ public:
     [[nodiscard]] const InodeRef& inode() const { return inode_; }
 
 private:
+    [[nodiscard]] Result<void> check_is_file() const {
+        if (inode_->is_directory) {
+            return Error(Code::storage_io, "it is a directory", EISDIR);
+        }
+        return {};
+    }
+
     Device& device_;
     InodeRef inode_;
     bool writable_;
@@ -53,6 +68,14 @@ Result<port::FileRef> SimDisk::open(const std::string& path, port::OpenMode mode
     QT_TRY_ASSIGN(InodeRef inode, device_.open(path, mode == port::OpenMode::create));
     return port::FileRef(
         std::make_shared<SimFile>(device_, std::move(inode), mode != port::OpenMode::read));
+}
+
+Result<port::FileRef> SimDisk::open_directory(const std::string& path) {
+    QT_TRY_ASSIGN(InodeRef inode, device_.find(path));
+    if (!inode->is_directory) {
+        return Error(Code::storage_io, path + " is no directory", ENOTDIR);
+    }
+    return port::FileRef(std::make_shared<SimFile>(device_, std::move(inode), false));
 }
 
 Result<bool> SimDisk::exists(const std::string& path) {

@@ -45,6 +45,11 @@ public:
         QT_TRY_ASSIGN(port::FileRef file, below_.open(path, mode));
         return port::FileRef(std::make_shared<FaultyFile>(*this, std::move(file), path));
     }
+    Result<port::FileRef> open_directory(const std::string& path) override {
+        QT_TRY(check(kOpens, "open directory " + path));
+        QT_TRY_ASSIGN(port::FileRef file, below_.open_directory(path));
+        return port::FileRef(std::make_shared<FaultyFile>(*this, std::move(file), path));
+    }
     Result<bool> exists(const std::string& path) override {
         QT_TRY(check(0, "exists " + path));
         return below_.exists(path);

@@ -186,15 +186,16 @@ private:
             if (faulty_.syncs.empty()) {
                 return;
             }
+            bool failed = false;
             for (FaultyDisk::Sync& sync : std::exchange(faulty_.syncs, {})) {
                 Result<void> result = sync.file->sync_blocking();
-                const bool failed = !result;
+                failed = failed || !result;
                 REQUIRE(manager_->on_synced(sync.token, std::move(result), out_));
-                // That of a copy which is on its way takes only the directory it goes to.
-                if (failed && !has_moves_) { // nobody knows what is on the device: out of use until
-                                             // the restart
-                    REQUIRE(counters_.partitions_offline.value() > 0);
-                }
+            }
+            // That of a copy which is on its way takes only the directory it goes to.
+            if (failed && !has_moves_) { // nobody knows what is on the device: out of use until
+                                         // the restart
+                REQUIRE(counters_.partitions_offline.value() > 0);
             }
         }
     }

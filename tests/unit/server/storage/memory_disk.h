@@ -92,6 +92,13 @@ public:
         opens_++;
         return port::FileRef(std::make_shared<MemoryFile>(*this, std::move(node), path));
     }
+    Result<port::FileRef> open_directory(const std::string& path) override {
+        auto node = find(path);
+        if (fails_open || !node || !node->is_directory) {
+            return Error(Code::storage_io, "open directory " + path);
+        }
+        return port::FileRef(std::make_shared<MemoryFile>(*this, std::move(node), path));
+    }
     Result<bool> exists(const std::string& path) override { return has(path); }
     Result<void> make_directory(const std::string& path) override {
         if (has(path)) {
@@ -229,6 +236,7 @@ private:
             }
             QT_TRY(disk_.change(path_));
             node_->synced = node_->written;
+            node_->durable = node_->entries;
             return {};
         }
 
