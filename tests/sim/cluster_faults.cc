@@ -35,7 +35,7 @@ ClusterFaults::ClusterFaults(Setup setup)
 // only while the store does not take the others for dead and the one without its records for alive:
 // until that broker is back and has said so, nobody else may go.
 bool ClusterFaults::may_begin(PlannedFault::Kind kind) const {
-    if (replaced_ == nullptr || replaced_->is_serving()) {
+    if (may_anybody_go()) {
         return true;
     }
     switch (kind) {
@@ -52,10 +52,15 @@ bool ClusterFaults::may_begin(PlannedFault::Kind kind) const {
     }
 }
 
+bool ClusterFaults::may_anybody_go() const {
+    return replaced_ == nullptr || replaced_->is_serving();
+}
+
 void ClusterFaults::begin(const PlannedFault& fault) {
     if (!may_begin(fault.kind)) {
         return;
     }
+    world_.print("fault " + to_text(fault));
     Machine& machine = *machines_[fault.broker];
     const HostId host = machine.host();
     const HostId other = machines_[fault.other]->host();
@@ -322,9 +327,9 @@ bool ClusterFaults::replace_joining(uint16_t broker) {
         return false;
     }
     replaced_ = &machine;
-    on_replaced_(machine);
     cut(around(machine.host(), false), 2s); // it fetches nothing until it is asked for
     world_.after(0us, [this, &machine, id] {
+        on_replaced_(machine); // not before: the process that still runs has all
         machine.wipe();
         store_.end_session_of(metadata::live_key(id));
     });

@@ -30,6 +30,8 @@ public:
 
     /// What has a length ends by itself.
     void begin(const PlannedFault& fault);
+    /// False: a disk was replaced, and its broker is not back yet.
+    [[nodiscard]] bool may_anybody_go() const;
 
 private:
     using LinkList = std::vector<std::pair<HostId, HostId>>;

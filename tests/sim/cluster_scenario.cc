@@ -118,11 +118,13 @@ public:
             return;
         }
         audit("after the faults");
+        wait_for_replaced();
         for (const auto& machine : machines_) {
             machine->lose_power();
         }
         recover("after a power loss of all");
         audit("after a power loss of all");
+        wait_for_replaced();
         for (const auto& machine : machines_) {
             machine->stop_gracefully();
         }
@@ -287,12 +289,21 @@ private:
         store_.heal();
         for (const auto& machine : machines_) {
             machine->heal();
+        }
+        wait_for_replaced();
+        for (const auto& machine : machines_) {
             if (machine->device().has_failed_sync() || world_.chance_percent(30)) {
                 machine->lose_power();
             }
         }
         operator_->finish();
         coordination_->finish();
+    }
+
+    // Until it is back its session may go on, and whoever of the others goes leaves it as the only
+    // member of an ISR: that is a last copy lost, and nobody may lead again.
+    void wait_for_replaced() {
+        world_.run_until(world_.now() + kRecoverMax, [&] { return faults_->may_anybody_go(); });
     }
 
     // Where min.insync.replicas is 2, some other replica has all that is committed, in the ISR or

@@ -54,10 +54,31 @@ void MemberAudit::on_applied(const port::StoreChange& change) {
             if (const auto partition = metadata::decode_partition(write.key, *write.value)) {
                 std::vector<BrokerId>& members = members_[id] = partition->isr;
                 members.insert(members.end(), partition->elr.begin(), partition->elr.end());
+                print(id, *partition);
                 check(id);
             }
         }
     }
+}
+
+void MemberAudit::print(const Id& id, const metadata::PartitionImage& partition) const {
+    if (!world_.is_printing()) {
+        return;
+    }
+    const auto list = [](const std::vector<BrokerId>& brokers) {
+        std::string text;
+        for (const BrokerId broker : brokers) {
+            text += (text.empty() ? "" : ",") + std::to_string(broker.value());
+        }
+        return text.empty() ? "-" : text;
+    };
+    const auto name = names_.find(id.first);
+    world_.print("partition " + (name == names_.end() ? to_string(id.first) : name->second) + "-" +
+                 std::to_string(id.second) + " leader " + std::to_string(partition.leader.value()) +
+                 " epoch " + std::to_string(partition.leader_epoch.value()) + "/" +
+                 std::to_string(partition.partition_epoch) + " replicas " +
+                 list(partition.replicas) + " isr " + list(partition.isr) + " elr " +
+                 list(partition.elr));
 }
 
 void MemberAudit::check(const Id& id) {

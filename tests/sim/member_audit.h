@@ -50,6 +50,7 @@ private:
     [[nodiscard]] HostId host() const override { return kClientHost; }
 
     void tick();
+    void print(const Id& id, const metadata::PartitionImage& partition) const;
     void check(const Id& id);
     std::optional<std::string> compare(const PartitionPlace& place, BrokerId broker);
 

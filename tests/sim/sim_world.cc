@@ -66,6 +66,13 @@ void World::trace(std::string_view event, uint64_t a, uint64_t b) {
     }
 }
 
+void World::print(const std::string& line) const {
+    if (printing_) {
+        std::fprintf(stderr, "%12.6f %s\n",
+                     static_cast<double>(now_.time_since_epoch().count()) / 1e9, line.c_str());
+    }
+}
+
 void World::hit(Fault fault) {
     faults_[static_cast<size_t>(fault)]++;
     trace(kFaultNames[static_cast<size_t>(fault)]);

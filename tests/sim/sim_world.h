@@ -42,6 +42,9 @@ public:
     [[nodiscard]] uint64_t trace_hash() const { return hash_; }
     [[nodiscard]] uint64_t event_count() const { return events_; }
     void set_printing(bool on) { printing_ = on; }
+    /// What is worth a line only to who reads a trace; no part of the hash.
+    [[nodiscard]] bool is_printing() const { return printing_; }
+    void print(const std::string& line) const;
 
     void hit(Fault fault);
     [[nodiscard]] const FaultCounts& faults() const { return faults_; }
