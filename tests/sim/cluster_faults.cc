@@ -16,6 +16,13 @@ using Kind = PlannedFault::Kind;
 constexpr Duration kSettleMax = 10s;
 // Several leaders of a partition write what no other has, before the ISR shrinks (KIP-279).
 constexpr Duration kFlap = 900ms;
+// ... and the first of them is back when the last one's session ends: it is eligible (KIP-966).
+constexpr Duration kFlapBack = 2500ms;
+constexpr Duration kFlapBackStep = 400ms;
+// A leader writes alone for so long, stops, and is back.
+constexpr Duration kAlone = 400ms;
+constexpr Duration kAloneUntil = 2s;
+constexpr Duration kCutWithin = 2s; // of its return
 
 } // namespace
 
@@ -29,7 +36,8 @@ ClusterFaults::ClusterFaults(Setup setup)
       is_settled_but_(std::move(setup.is_settled_but)),
       is_replicated_(std::move(setup.is_replicated)),
       rot_(std::move(setup.rot)),
-      on_replaced_(std::move(setup.on_replaced)) {}
+      on_replaced_(std::move(setup.on_replaced)),
+      leader_of_(std::move(setup.leader_of)) {}
 
 // A disk that is gone is the one failure that a partition with min.insync.replicas=1 survives, and
 // only while the store does not take the others for dead and the one without its records for alive:
@@ -181,6 +189,12 @@ void ClusterFaults::begin(const PlannedFault& fault) {
     case Kind::rot:
         machine.stop_gracefully();
         rot(machine, world_.now() + kSettleMax);
+        return;
+    case Kind::flap_back:
+        flap_back(fault.amount);
+        return;
+    case Kind::power_at_cut:
+        lose_power_at_cut(machine, fault.amount);
         return;
     }
 }
@@ -359,6 +373,35 @@ void ClusterFaults::restore_backup(Machine& machine, MonoTime limit) {
         if (world_.now() < limit && !(machine.has_old_backup() && replace_disk(machine, false))) {
             restore_backup(machine, limit);
         }
+    });
+}
+
+// Each leader in turn writes what nobody fetches, until its session ends. Who leads once more has
+// its own records where the one before has others, of a later epoch.
+void ClusterFaults::flap_back(uint32_t number) {
+    cut(between_all(), kFlapBack);
+    for (Duration after = kFlapBackStep; after < kFlapBack; after += kFlapBackStep) {
+        world_.after(after, [this, number] {
+            if (const BrokerId leader = leader_of_(number); leader != kNoBroker) {
+                world_.hit(Fault::session_revoked);
+                store_.end_session_of(metadata::live_key(leader));
+            }
+        });
+    }
+}
+
+// It notes all that it has as synced when it stops, and what no other has is cut off when it is
+// back: the notes must not count any more when the power goes before as much is synced again.
+void ClusterFaults::lose_power_at_cut(Machine& machine, uint32_t amount) {
+    cut(around(machine.host(), false), kAloneUntil);
+    world_.after(kAlone, [&machine] { machine.stop_gracefully(); });
+    world_.after(kAloneUntil - 1ms, [this, &machine, amount] {
+        if (!machine.is_serving() || machine.is_stopping() || machine.device().will_halt()) {
+            return;
+        }
+        machine.lose_power_after_cut(1 + amount % 8);
+        note_lasting(kCutWithin);
+        world_.after(kCutWithin, [&machine] { machine.device().cancel_halt(); });
     });
 }
 

@@ -25,6 +25,9 @@ public:
         std::function<bool()> is_replicated;          // no partition has one replica only
         std::function<bool(Machine&)> rot;            // flips a bit there; false: there is none
         std::function<void(const Machine&)> on_replaced; // the disk of it
+        /// Of a partition that `number` chooses among those that more than one replica must
+        /// confirm, the leader now; kNoBroker: there is none.
+        std::function<BrokerId(uint32_t number)> leader_of;
     };
     explicit ClusterFaults(Setup setup);
 
@@ -48,6 +51,8 @@ private:
     [[nodiscard]] bool will_somebody_go(const Machine* except = nullptr) const;
     void restore_backup(Machine& machine, MonoTime limit);
     void rot(Machine& machine, MonoTime limit);
+    void flap_back(uint32_t number);
+    void lose_power_at_cut(Machine& machine, uint32_t amount);
     [[nodiscard]] bool is_quiet() const;
     void kill_others_when_back(Machine& machine, MonoTime limit);
     [[nodiscard]] bool may_begin(PlannedFault::Kind kind) const;
@@ -65,6 +70,7 @@ private:
     std::function<bool()> is_replicated_;
     std::function<bool(Machine&)> rot_;
     std::function<void(const Machine&)> on_replaced_;
+    std::function<BrokerId(uint32_t)> leader_of_;
     bool has_rotten_ = false;     // a bit flipped; nobody knows when that is repaired
     Machine* replaced_ = nullptr; // the disk of it was, last
     uint32_t lasting_ = 0;        // cuts, pauses and the like under way

@@ -36,7 +36,8 @@ public:
           restart_watch_(options.run.print_trace,
                          [this](std::string_view partition, int64_t offset) {
                              checker_.on_restarted(partition, offset);
-                         }),
+                         },
+                         [this](std::string_view why) { on_damage(why); }),
           options_(options) {
         world_.set_printing(options.run.print_trace);
         if (options.run.plant == Plant::lost_answer) {
@@ -74,17 +75,18 @@ public:
         if (random.chance(500'000)) {
             operator_->move_replicas(brokers);
         }
-        make_clients();
         horizon_ = world_.between(3s, 12s);
+        plan_ = make_fault_plan(seed, brokers, session_timeout_, horizon_);
+        make_clients();
         faults_ = std::make_unique<ClusterFaults>(ClusterFaults::Setup{
             &world_, &network_, &store_, &checker_, &machines_,
             [this] { return all_serve() && is_isr_full(); },
             [this](BrokerId broker) { return is_settled_but(broker); },
             [this] { return is_replicated(); }, [this](Machine& machine) { return rot(machine); },
-            [this](const Machine& machine) { member_audit_->on_replaced(machine); }});
+            [this](const Machine& machine) { member_audit_->on_replaced(machine); },
+            [this](uint32_t number) { return leader_of(number); }});
         member_audit_ = std::make_unique<MemberAudit>(
             MemberAudit::Setup{&world_, &store_, &checker_, &machines_, &places_});
-        plan_ = make_fault_plan(seed, brokers, session_timeout_, horizon_);
     }
 
     void run() {
@@ -185,8 +187,11 @@ private:
             config.settings[option] = {std::to_string(value), "scenario"};
         };
         set("log.segment.bytes", random.between(9'000, 60'000)); // above any batch
-        set("log.index.interval.bytes", random.between(100, 4096));
-        set("log.index.size.max.bytes", random.between(200, 4096));
+        // Of the logs of coordinators, too: whoever reads one of many segments does it in steps.
+        const bool rolls_often = random.chance(400'000);
+        set("log.index.interval.bytes", random.between(100, rolls_often ? 400 : 4096));
+        set("log.index.size.max.bytes", rolls_often ? random.between(40, 200)
+                                                    : random.between(200, 4096));
         set("log.segment.delete.delay.ms", random.between(0, 3000));
         config.session_timeout_ms = static_cast<int32_t>(session_timeout_ / 1ms);
         config.replica_lag_max_ms = random.between(500, 6000);
@@ -257,6 +262,17 @@ private:
             forger_ =
                 std::make_unique<Forger>(client_, places_, static_cast<int32_t>(machines_.size()));
         }
+        if (has_kind(plan_, PlannedFault::Kind::flap_back)) {
+            // A leader alone takes what asks for no other's confirmation.
+            Producer::Setup setup;
+            setup.client = client_;
+            setup.partitions = places_;
+            setup.is_idempotent = false;
+            setup.acks = 1;
+            setup.batches = static_cast<uint32_t>(40 + random.below(60));
+            setup.interval = world_.between(30ms, 100ms);
+            producers_.push_back(std::make_unique<Producer>(std::move(setup)));
+        }
         const uint64_t readers = 1 + random.below(2);
         for (uint64_t i = 0; i < readers; i++) {
             readers_.push_back(std::make_unique<Reader>(client_, places_, false));
@@ -326,6 +342,33 @@ private:
             checker_.on_rot(*rotten);
         }
         return rotten.has_value();
+    }
+
+    // What was synced is there for good, whatever else goes wrong. Brokers heal what is not, so no
+    // client would see it.
+    void on_damage(std::string_view why) {
+        const bool may_be = std::any_of(
+            places_.begin(), places_.end(), [&](const PartitionPlace& place) {
+                return checker_.may_be_rotten(place.number) &&
+                       why.find(place.topic + "-" + std::to_string(place.index)) !=
+                           std::string_view::npos;
+            });
+        if (!may_be) {
+            world_.violate("damage where no bit flipped: " + std::string(why));
+        }
+    }
+
+    /// See ClusterFaults::Setup.
+    [[nodiscard]] BrokerId leader_of(uint32_t number) const {
+        const metadata::ImageRef now = image();
+        std::vector<BrokerId> leaders;
+        for (const PartitionPlace& place : places_) {
+            const metadata::TopicImage* const topic = now->topic(place.topic);
+            if (topic != nullptr && topic->effective.min_insync_replicas >= 2) {
+                leaders.push_back(topic->partitions[static_cast<size_t>(place.index)].leader);
+            }
+        }
+        return leaders.empty() ? kNoBroker : leaders[number % leaders.size()];
     }
 
     // ---- what must be ---------------------------------------------------------------------------

@@ -13,6 +13,8 @@ using Kind = PlannedFault::Kind;
 
 constexpr size_t kFaultsMax = 10;
 constexpr uint32_t kRotPerMillion = 400'000; // of seeds
+constexpr uint32_t kFlapBackPerMillion = 200'000;
+constexpr uint32_t kPowerAtCutPerMillion = 200'000;
 
 struct KindText {
     std::string_view name;
@@ -86,6 +88,12 @@ KindText text_of(Kind kind) {
         return {"leaders flap", false};
     case Kind::rot:
         return {"restart, then a stored bit flips"};
+    case Kind::flap_back:
+        return {"leaders of a partition by number flap, back to one before", false, false, false,
+                true};
+    case Kind::power_at_cut:
+        return {"restart with a tail of its own, power loss as that is cut", true, false, false,
+                true};
     }
     return {"?"};
 }
@@ -120,9 +128,27 @@ FaultPlan make_fault_plan(uint64_t seed, uint16_t brokers, Duration session_time
         rot.when = Duration(random.between(Duration(1s).count(), horizon.count()));
         rot.broker = static_cast<uint16_t>(random.below(brokers));
     }
+    const auto add = [&](Kind kind) {
+        PlannedFault& fault = plan.emplace_back();
+        fault.kind = kind;
+        fault.when = Duration(random.between(Duration(500ms).count(), horizon.count()));
+        fault.broker = static_cast<uint16_t>(random.below(brokers));
+        fault.amount = static_cast<uint32_t>(1 + random.below(80));
+    };
+    if (random.chance(kFlapBackPerMillion)) {
+        add(Kind::flap_back);
+    }
+    if (random.chance(kPowerAtCutPerMillion)) {
+        add(Kind::power_at_cut);
+    }
     std::sort(plan.begin(), plan.end(),
               [](const PlannedFault& a, const PlannedFault& b) { return a.when < b.when; });
     return plan;
+}
+
+bool has_kind(const FaultPlan& plan, PlannedFault::Kind kind) {
+    return std::any_of(plan.begin(), plan.end(),
+                       [&](const PlannedFault& fault) { return fault.kind == kind; });
 }
 
 std::string to_text(const PlannedFault& fault) {

@@ -45,8 +45,10 @@ struct PlannedFault {
         rolling,         // a graceful restart of all, one by one
         flap,            // one leader after the other loses its session; nothing is replicated
         rot,             // a bit of what is stored flips, after a graceful restart
+        flap_back,       // a leader leads again that meanwhile fetched nothing (KIP-279)
+        power_at_cut,    // power loss as a log is cut whose end was noted as synced
     };
-    static constexpr size_t kKindCount = 30; // but for the last, which is drawn apart
+    static constexpr size_t kKindCount = 30; // but for the last ones, which are drawn apart
 
     Kind kind = Kind::kill;
     Duration when{};     // since the clients began
@@ -57,6 +59,8 @@ struct PlannedFault {
 };
 
 using FaultPlan = std::vector<PlannedFault>;
+
+[[nodiscard]] bool has_kind(const FaultPlan& plan, PlannedFault::Kind kind);
 
 /// `horizon`: how long faults may begin.
 FaultPlan make_fault_plan(uint64_t seed, uint16_t brokers, Duration session_timeout,

@@ -14,6 +14,7 @@ namespace {
 
 // The sink is a plain function. A run has one thread.
 RestartWatch::OnRestart on_restart_now;
+RestartWatch::OnDamage on_damage_now;
 bool prints_now = false;
 
 std::string_view field(std::string_view line, std::string_view name) {
@@ -26,11 +27,19 @@ std::string_view field(std::string_view line, std::string_view name) {
     return line.substr(0, line.find(' '));
 }
 
+bool has_event(std::string_view line, std::string_view name) {
+    return line.find(" " + std::string(name) + " ") != std::string_view::npos;
+}
+
 void take_line(LogLevel, std::string_view line) {
     if (prints_now) {
         print_log_line(line);
     }
-    if (line.find(" log_restarted ") == std::string_view::npos) {
+    if (has_event(line, "partition_damaged") || has_event(line, "log_damage_found")) {
+        on_damage_now(line.substr(line.find(' ') + 1)); // the time is real and means nothing here
+        return;
+    }
+    if (!has_event(line, "log_restarted")) {
         return;
     }
     std::string_view partition = field(line, "partition");
@@ -50,8 +59,9 @@ void print_log_line(std::string_view line) {
     std::fprintf(stderr, "            %.*s\n", static_cast<int>(text.size()), text.data());
 }
 
-RestartWatch::RestartWatch(bool printing, OnRestart on_restart) {
+RestartWatch::RestartWatch(bool printing, OnRestart on_restart, OnDamage on_damage) {
     on_restart_now = std::move(on_restart);
+    on_damage_now = std::move(on_damage);
     prints_now = printing;
     set_log_level(printing ? LogLevel::debug : LogLevel::info);
     set_log_sink(take_line);
@@ -61,6 +71,7 @@ RestartWatch::~RestartWatch() {
     set_log_sink([](LogLevel, std::string_view) {});
     set_log_level(LogLevel::error);
     on_restart_now = nullptr;
+    on_damage_now = nullptr;
 }
 
 } // namespace qtool::sim

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace qtool::sim {
 
@@ -34,6 +35,12 @@ Device::Device(World& world) : world_(world), root_(std::make_shared<Inode>()) {
 
 void Device::halt_after(uint64_t operations, std::function<void()> on_halt) {
     halt_countdown_ = operations;
+    on_halt_ = std::move(on_halt);
+}
+
+void Device::halt_after_cut(uint64_t operations, std::function<void()> on_halt) {
+    halt_countdown_ = 0;
+    halt_after_cut_ = operations;
     on_halt_ = std::move(on_halt);
 }
 
@@ -261,6 +268,9 @@ Result<void> Device::truncate(Inode& inode, uint64_t size) {
     QT_TRY(begin(true));
     if (size == inode.content.size()) {
         return {};
+    }
+    if (size < inode.content.size() && halt_after_cut_ > 0) {
+        halt_countdown_ = std::exchange(halt_after_cut_, 0);
     }
     inode.content.resize(size);
     Unsynced change;

@@ -56,8 +56,10 @@ public:
     /// Disk operations after which the machine halts: the process is dead from within its turn. The
     /// callback must only take a note.
     void halt_after(uint64_t operations, std::function<void()> on_halt);
-    void cancel_halt() { halt_countdown_ = 0; }
-    [[nodiscard]] bool will_halt() const { return halt_countdown_ > 0; }
+    /// ... counted from when a file is cut shorter next.
+    void halt_after_cut(uint64_t operations, std::function<void()> on_halt);
+    void cancel_halt() { halt_countdown_ = halt_after_cut_ = 0; }
+    [[nodiscard]] bool will_halt() const { return halt_countdown_ > 0 || halt_after_cut_ > 0; }
     /// A halted device refuses everything until resume().
     void halt() { halted_ = true; }
     void resume() { halted_ = false; }
@@ -138,6 +140,7 @@ private:
     std::deque<NameChange> names_;
     uint64_t sequence_ = 0;
     uint64_t halt_countdown_ = 0; // 0: none
+    uint64_t halt_after_cut_ = 0; // what it will be then; 0: none
     std::function<void()> on_halt_;
     bool halted_ = false;
     bool is_full_ = false;

@@ -138,6 +138,10 @@ void Machine::lose_power_within(uint64_t disk_operations) {
     device_.halt_after(disk_operations, [this] { on_halt(true); });
 }
 
+void Machine::lose_power_after_cut(uint64_t disk_operations) {
+    device_.halt_after_cut(disk_operations, [this] { on_halt(true); });
+}
+
 void Machine::stop_gracefully() {
     if (process_ && process_->life() == Process::Life::serving) {
         stopping_ = true;

@@ -28,6 +28,8 @@ public:
     void kill_within(uint64_t disk_operations);
     void lose_power();
     void lose_power_within(uint64_t disk_operations);
+    /// ... after a file was cut shorter next, unless the machine went before.
+    void lose_power_after_cut(uint64_t disk_operations);
     /// SIGTERM; the process is started again when it ended.
     void stop_gracefully();
     void jump_clock();
