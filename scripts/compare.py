@@ -4,7 +4,7 @@
 Each round starts each broker anew on an empty folder, one at a time, for each group of rows, and the
 rounds alternate in who goes first, so that a drift of the machine falls on both. The table has the medians
 of the rounds and their ratio, above 1.00 where qbroker is better, and the figure to reach where there is
-one. Written as well, after each group: results.json with every report of qtool, and compare.svg, the
+one. Written as well, after each group: results.json with every report of qtool, table.md, and compare.svg, the
 ratios with their spread over the rounds. What fails is named at the end and loses only its own rows.
 
 How acknowledged records reach the disk is part of each comparison:
@@ -31,7 +31,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from scripts.comparison.groups import GROUPS, PARTITIONS, RECORD_BYTES, Lengths  # noqa: E402
-from scripts.comparison.report import draw, format_table, table_rows  # noqa: E402
+from scripts.comparison.report import draw, format_markdown, format_table, table_rows  # noqa: E402
 from scripts.comparison.systems import FSYNC, KAFKA_JVM, SYSTEMS, open_side  # noqa: E402
 from tests.harness.broker import BIN  # noqa: E402  (after the path is set)
 from tests.interop import java_peer  # noqa: E402
@@ -119,6 +119,7 @@ class Results:
             {"facts": dict(self.facts), **self.head, "rows": rows, "errors": self.errors(),
              "rounds_by_group": self.rounds}, indent=1))
         (self.out / "compare.svg").write_text(draw(rows, self.facts, self.subtitle))
+        (self.out / "table.md").write_text(format_markdown(rows))
 
 
 def parse_options():
@@ -139,7 +140,7 @@ def parse_options():
                         help="see above (default: cached synced)")
     parser.add_argument("--only", choices=SYSTEMS, default=None, help="measure one of the two alone")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build/compare",
-                        help="folder of results.json and compare.svg (default: build/compare)")
+                        help="folder of results.json, table.md and compare.svg (default: build/compare)")
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.quick else 3)
     options.seconds = options.seconds or (2 if options.quick else 20)
@@ -193,7 +194,7 @@ def main():
     print(format_table(results.rows()))
     for error in results.errors():
         print(f"FAILED {error}")
-    print(f"\n{options.out}/results.json, compare.svg")
+    print(f"\n{options.out}/results.json, table.md, compare.svg")
     if results.errors():
         sys.exit(1)
 

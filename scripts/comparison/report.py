@@ -77,6 +77,16 @@ def format_table(rows):
     return text
 
 
+def format_markdown(rows):
+    """The same for a README."""
+    lines = ["| | fsync | qbroker | Apache Kafka | | ratio |", "|---|---|--:|--:|---|--:|"]
+    for row in rows:
+        mark = {system: "*" if system in row["rate_not_kept_by"] else "" for system in SYSTEMS}
+        lines.append(f"| {row['row']} | {row['fsync']} | {number(row['qbroker'])}{mark['qbroker']} | "
+                     f"{number(row['kafka'])}{mark['kafka']} | {row['unit']} | {number(row['ratio'])} |")
+    return "\n".join(lines) + "\n"
+
+
 def draw(rows, facts, subtitle):
     """The ratios as an SVG: a bar from 1 to each median on a logarithmic axis, a line over the rounds."""
     rows = [row for row in rows if row["ratio"] is not None]
