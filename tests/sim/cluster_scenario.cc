@@ -33,11 +33,12 @@ public:
           network_(world_),
           store_(world_, StoreTruth::Kind::shared),
           checker_(world_),
-          restart_watch_(options.run.print_trace,
-                         [this](std::string_view partition, int64_t offset) {
-                             checker_.on_restarted(partition, offset);
-                         },
-                         [this](std::string_view why) { on_damage(why); }),
+          restart_watch_(
+              options.run.print_trace,
+              [this](std::string_view partition, int64_t offset) {
+                  checker_.on_restarted(partition, offset);
+              },
+              [this](std::string_view why) { on_damage(why); }),
           options_(options) {
         world_.set_printing(options.run.print_trace);
         if (options.run.plant == Plant::lost_answer) {
@@ -190,8 +191,8 @@ private:
         // Of the logs of coordinators, too: whoever reads one of many segments does it in steps.
         const bool rolls_often = random.chance(400'000);
         set("log.index.interval.bytes", random.between(100, rolls_often ? 400 : 4096));
-        set("log.index.size.max.bytes", rolls_often ? random.between(40, 200)
-                                                    : random.between(200, 4096));
+        set("log.index.size.max.bytes",
+            rolls_often ? random.between(40, 200) : random.between(200, 4096));
         set("log.segment.delete.delay.ms", random.between(0, 3000));
         config.session_timeout_ms = static_cast<int32_t>(session_timeout_ / 1ms);
         config.replica_lag_max_ms = random.between(500, 6000);
@@ -347,8 +348,8 @@ private:
     // What was synced is there for good, whatever else goes wrong. Brokers heal what is not, so no
     // client would see it.
     void on_damage(std::string_view why) {
-        const bool may_be = std::any_of(
-            places_.begin(), places_.end(), [&](const PartitionPlace& place) {
+        const bool may_be =
+            std::any_of(places_.begin(), places_.end(), [&](const PartitionPlace& place) {
                 return checker_.may_be_rotten(place.number) &&
                        why.find(place.topic + "-" + std::to_string(place.index)) !=
                            std::string_view::npos;

@@ -15,6 +15,8 @@ constexpr size_t kFaultsMax = 10;
 constexpr uint32_t kRotPerMillion = 400'000; // of seeds
 constexpr uint32_t kFlapBackPerMillion = 200'000;
 constexpr uint32_t kPowerAtCutPerMillion = 200'000;
+constexpr uint32_t kZombiePerMillion = 250'000;
+constexpr Duration kZombie = 2s; // how long clients reach whoever leads no more
 
 struct KindText {
     std::string_view name;
@@ -140,6 +142,10 @@ FaultPlan make_fault_plan(uint64_t seed, uint16_t brokers, Duration session_time
     }
     if (random.chance(kPowerAtCutPerMillion)) {
         add(Kind::power_at_cut);
+    }
+    if (random.chance(kZombiePerMillion)) {
+        add(Kind::store_cut);
+        plan.back().length = session_timeout + kZombie;
     }
     std::sort(plan.begin(), plan.end(),
               [](const PlannedFault& a, const PlannedFault& b) { return a.when < b.when; });

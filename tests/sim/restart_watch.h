@@ -1,7 +1,7 @@
 // RestartWatch: hears from the log lines of brokers in this process which replicas dropped their
-// logs and began anew, and who finds stored bytes damaged. Nothing a client sees tells that: what is
-// right depends on the first, and the second heals by itself where another replica has all. While
-// one lives it is the sink of log lines.
+// logs and began anew, and who finds stored bytes damaged. Nothing a client sees tells that: what
+// is right depends on the first, and the second heals by itself where another replica has all.
+// While one lives it is the sink of log lines.
 #pragma once
 
 #include <cstdint>
