@@ -383,7 +383,10 @@ void Operator::check_records(Churn& churn, ByteView records) {
 
 void Operator::ask_delete_records(const PartitionPlace& place) {
     const int64_t high_watermark = client_.checker->known(place.number).high_watermark;
-    const int64_t offset = world_.random().between(0, high_watermark);
+    // The latest ones are those of which a new leader may not know yet that they are committed.
+    const bool is_late = client_.directory != nullptr && world_.chance_percent(30);
+    const int64_t offset = world_.random().between(
+        is_late ? std::max<int64_t>(0, high_watermark - 10) : 0, high_watermark);
     client_.checker->on_delete_asked(place.number, offset);
     protocol::DeleteRecordsRequest request;
     request.timeout_ms = kTimeoutMs;
