@@ -156,8 +156,7 @@ class Load:
 
     def settings(self, number):
         level = ("debug", "info")[number % 2]
-        self.qtool("config", "set", "broker", "default", f"log.retention.ms={3600000 + number}", f"log.level={level}",
-                   f"num.partitions={1 + number % 7}")
+        self.qtool("config", "set", "broker", "default", f"log.retention.ms={3600000 + number}", f"log.level={level}")
         self.qtool("topic", "alter", "load", "--config", f"segment.bytes={1048576 + 1024 * (number % 64)}")
         self.qtool("quota", "set", "--default-client-id", f"producer_byte_rate={10**7 + number}",
                    f"consumer_byte_rate={10**8}", "request_percentage=1000")
