@@ -50,7 +50,7 @@ PLANTS = {
     ),
     # A batch that arrives during a flush counts as flushed with it.
     "flush_covers_too_much": (
-        "server/storage/log.cc",
+        "server/storage/log_flush.cc",
         "synced_end_ = std::max(synced_end_, work.end_offset);",
         "synced_end_ = std::max(synced_end_, log_end_);",
     ),

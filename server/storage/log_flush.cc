@@ -1,0 +1,135 @@
+// Log: what a flush makes durable, and when the log takes it for that.
+#include "lib/base/assert.h"
+#include "server/storage/log.h"
+#include "server/storage/log_hot.h"
+#include "server/storage/partition_files.h"
+
+#include <algorithm>
+
+namespace qtool::storage {
+
+Result<std::optional<FlushWork>> Log::begin_flush() {
+    QT_TRY(check_usable());
+    if (!hot_ || synced_end_ >= log_end_) {
+        return std::optional<FlushWork>();
+    }
+    FlushWork work;
+    work.end_offset = log_end_;
+    work.truncations = truncations_;
+    std::vector<port::FileRef> aborted_files;
+    for (Segment& segment : hot_->segments) {
+        if (segment.synced_size < segment.size() || segment.needs_sync) {
+            QT_TRY_ASSIGN(port::FileRef file, segment.file());
+            work.files.push_back(std::move(file));
+            work.parts.push_back({segment.base_offset(), segment.size()});
+        }
+        QT_TRY_ASSIGN(std::optional<port::FileRef> aborted, segment.aborted().unsynced_file());
+        if (aborted) {
+            aborted_files.push_back(*std::move(aborted));
+        }
+    }
+    std::move(aborted_files.begin(), aborted_files.end(), std::back_inserter(work.files));
+    QT_TRY(begin_flush_names(work));
+    // All are open. A failed flush ends the log, so nothing sets this back.
+    for (Segment& segment : hot_->segments) {
+        segment.needs_sync = false;
+        segment.aborted().count_as_synced();
+    }
+    if (work.files.empty()) { // all that was written is in segments that retention deleted
+        synced_end_ = log_end_;
+        return std::optional<FlushWork>();
+    }
+    return std::optional<FlushWork>(std::move(work));
+}
+
+// Nothing is taken for durable before all of the flush is: what fails leaves a log that is out of
+// use, and a crash finds any part of it. Records that were never acknowledged may then lie in a
+// directory that does not say whose it is (claim_directory).
+Result<void> Log::begin_flush_names(FlushWork& work) {
+    const auto add = [&](Result<port::FileRef> opened) -> Result<void> {
+        if (!opened) {
+            if (!is_out_of_descriptors(opened.error())) {
+                fail(opened.error());
+            }
+            return std::move(opened).error();
+        }
+        work.files.push_back(*std::move(opened));
+        return {};
+    };
+    work.names_made = hot_->names_made;
+    if (hot_->has_unsynced_names()) {
+        QT_TRY(add(disk_.open_directory(directory_)));
+    }
+    if (hot_->is_new) {
+        QT_TRY(add(disk_.open(path(kPartitionMetaName), port::OpenMode::read_write)));
+        QT_TRY(add(disk_.open_directory(parent_directory(directory_))));
+        work.has_parent = true;
+    }
+    return {};
+}
+
+// For what must not wait for a flush: it builds on these names.
+Result<void> Log::sync_names() {
+    if (!hot_->is_new && !hot_->has_unsynced_names()) {
+        return {};
+    }
+    if (hot_->is_new) {
+        QT_TRY_ASSIGN(const port::FileRef file,
+                      disk_.open(path(kPartitionMetaName), port::OpenMode::read_write));
+        if (Result<void> synced = file->sync_blocking(); !synced) {
+            fail(synced.error()); // the next sync would succeed, and bring nothing
+            return synced;
+        }
+    }
+    QT_TRY(disk_.sync_directory(directory_));
+    if (hot_->is_new) {
+        QT_TRY(disk_.sync_directory(parent_directory(directory_)));
+    }
+    hot_->names_synced = hot_->names_made;
+    hot_->is_new = false;
+    return {};
+}
+
+void Log::finish_flush(const FlushWork& work) {
+    if (failure_ || !hot_ || work.truncations != truncations_) {
+        return; // of a log that was cut since: what is left asks for a flush of its own
+    }
+    QT_ASSERT(work.end_offset <= log_end_);
+    for (const FlushWork::Part& part : work.parts) {
+        if (Segment* segment = find_segment(part.base_offset);
+            segment != nullptr && segment->base_offset() == part.base_offset) {
+            segment->synced_size = std::max(segment->synced_size, part.size_bytes);
+        }
+    }
+    hot_->names_synced = std::max(hot_->names_synced, work.names_made);
+    hot_->is_new = hot_->is_new && !work.has_parent;
+    synced_end_ = std::max(synced_end_, work.end_offset);
+    forget_truncation();
+}
+
+Result<void> Log::flush_blocking() {
+    while (synced_end_ < log_end_) {
+        QT_TRY_ASSIGN(const std::optional<FlushWork> work, begin_flush());
+        if (!work) {
+            break;
+        }
+        for (const port::FileRef& file : work->files) {
+            if (Result<void> synced = file->sync_blocking(); !synced) {
+                fail(synced.error());
+                return synced;
+            }
+        }
+        finish_flush(*work);
+    }
+    return {};
+}
+
+void Log::fail(const Error& error) {
+    if (!failure_) {
+        const Code code = error.code == Code::storage_damaged ? error.code : Code::storage_offline;
+        failure_ = Error(code, directory_ + ": out of use until restart: " + to_string(error));
+    }
+    is_clean_ = false;
+}
+
+} // namespace qtool::storage
