@@ -23,7 +23,7 @@ FUZZ = ROOT / "build/fuzz"
 SIM_SEEDS = 3000
 SIM_TRACE_SEEDS = 300  # run twice: the same seed must give the same run
 SIM_ASAN_SEEDS = 40
-SIM_CLUSTER_SEEDS = 4000
+SIM_CLUSTER_SEEDS = 3000
 SIM_CLUSTER_TRACE_SEEDS = 60
 FUZZ_SECONDS = 15  # for each target
 # Groups and transactions again where coordinators, leaders and followers are different brokers.

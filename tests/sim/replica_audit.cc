@@ -108,11 +108,8 @@ DurableLog read_durable(const Device& device, const std::string& partition) {
                 log.start = read_start(inode->medium);
             }
         }
-        if (first == INT64_MAX) { // without files a log ends where it starts
-            log.end = std::max(log.end, log.start);
-        } else {
-            log.start = std::max(log.start, first);
-        }
+        log.start = std::max(log.start, first == INT64_MAX ? 0 : first);
+        log.end = std::max(log.end, log.start); // one without segments begins, and ends, there
     }
     return log;
 }
