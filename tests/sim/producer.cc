@@ -338,11 +338,17 @@ void Producer::on_batch_answer(const ClientLine& line, Lane& lane, uint32_t ordi
         const bool out_of_order =
             error_code == static_cast<int16_t>(KafkaError::out_of_order_sequence_number);
         if (out_of_order && ordinal == lane.queue.front().ordinal) {
-            // All before it is acknowledged: the broker forgot the producer or lost its records.
-            world_.violate(setup_.client.checker->name(lane.place.number) + ": " +
-                           to_text(batch->values.front()) +
-                           " is refused as out of order, though all before it is acknowledged");
-            return;
+            // All before it is acknowledged: the broker forgot the producer or lost its records. It
+            // may have: a replica that began anew behind what was deleted knows later batches
+            // alone. Given up, as by LibraryProducer.
+            if (batch->sent_count == 1 ||
+                !setup_.client.checker->has_restarted(lane.place.number)) {
+                world_.violate(setup_.client.checker->name(lane.place.number) + ": " +
+                               to_text(batch->values.front()) +
+                               " is refused as out of order, though all before it is acknowledged");
+                return;
+            }
+            lane.queue.erase(batch);
         }
         if (!out_of_order && !is_retriable(error_code)) {
             world_.violate(setup_.client.checker->name(lane.place.number) + ": Produce error " +
