@@ -78,12 +78,24 @@ def format_table(rows):
 
 
 def format_markdown(rows):
-    """The same for a README."""
-    lines = ["| | fsync | qbroker | Apache Kafka | | ratio |", "|---|---|--:|--:|---|--:|"]
+    """The same for a README: a line a row, the modes side by side."""
+    modes = list(dict.fromkeys(row["fsync"] for row in rows))
+    head = "".join(f" {mode}: qbroker | Kafka | ratio |" for mode in modes)
+    lines = [f"| | |{head}", "|---|---|" + "--:|--:|--:|" * len(modes)]
+    by_name = {}
     for row in rows:
-        mark = {system: "*" if system in row["rate_not_kept_by"] else "" for system in SYSTEMS}
-        lines.append(f"| {row['row']} | {row['fsync']} | {number(row['qbroker'])}{mark['qbroker']} | "
-                     f"{number(row['kafka'])}{mark['kafka']} | {row['unit']} | {number(row['ratio'])} |")
+        by_name.setdefault((row["row"], row["unit"]), {})[row["fsync"]] = row
+    for (name, unit), found in by_name.items():
+        line = f"| {name} | {unit} |"
+        for mode in modes:
+            row = found.get(mode)
+            if row is None:
+                line += " | | |"
+                continue
+            ours, theirs = (number(row[system]) + ("*" if system in row["rate_not_kept_by"] else "")
+                            for system in SYSTEMS)
+            line += f" {ours} | {theirs} | {number(row['ratio'])} |"
+        lines.append(line)
     return "\n".join(lines) + "\n"
 
 
