@@ -117,8 +117,14 @@ void Manager::open(const metadata::TopicImage& topic, PartitionIndex index,
         // What the start found says nothing of a replica that came (back) since.
         storage::OpenHint hint;
         hint.key = key;
+        const storage::OpenHint at_start = dir.data()->hint(topic.id, index);
         if (arrival == storage::LogDirs::Arrival::known) {
-            hint = dir.data()->hint(topic.id, index);
+            hint = at_start;
+        } else {
+            hint.void_until = std::max(at_start.recovery_point, at_start.high_watermark);
+            if (const auto left = left_.find(key); left != left_.end()) {
+                hint.void_until = std::max(hint.void_until, left->second);
+            }
         }
         return storage::Log::open(
             *setup_.ports.disk, dir.data()->partition_path(topic.name, index),
@@ -143,6 +149,8 @@ void Manager::remove_topic(const TopicId& id, Outbox& out) {
     while (at != partitions_.end() && at->first.topic_id == id) {
         at = remove_partition(at, Code::unknown_topic, out);
     }
+    left_.erase(left_.lower_bound(PartitionKey{id, PartitionIndex(0)}),
+                left_.upper_bound(PartitionKey{id, PartitionIndex(INT32_MAX)}));
 }
 
 // With its files. Who waits is told `code`.
@@ -152,6 +160,8 @@ Manager::Entries::iterator Manager::remove_partition(Entries::iterator at, Code 
     partition.release_waiters(code, out);
     if (storage::Log* log = partition.log()) {
         mover_.drop(partition);
+        left_[at->first] = std::max({left_[at->first], log->log_end_offset(),
+                                     log->synced_end_offset(), log->known_high_watermark()});
         if (Result<void> removed = log->remove_all(); !removed) {
             log_line(LogLevel::warn, "partition_files_kept",
                      {{"partition", partition.name()}, {"error", to_string(removed.error())}});

@@ -181,6 +181,8 @@ private:
 
     Setup setup_;
     Entries partitions_;
+    /// Where the logs of replicas ended that went elsewhere: recovery points still tell of them.
+    std::map<PartitionKey, Offset> left_;
     SlotMap<Flush> flushes_;
     Compactor compactor_;
     std::vector<PartitionKey> moved_;

@@ -53,6 +53,8 @@ struct OpenHint {
     std::optional<PartitionState> clean;
     Offset recovery_point; // everything below was synced once; damage below it is no torn tail
     Offset high_watermark; // known once; not above it: transactions that are decided for good
+    /// Not 0: the replica is new here, but one that left may still stand in notes, up to there.
+    Offset void_until;
 };
 
 using PartitionStates = std::map<PartitionKey, PartitionState>;

@@ -75,6 +75,13 @@ Result<std::unique_ptr<Log>> Log::open(port::Disk& disk, std::string directory,
         log->hot_.reset();
         log->failure_ = std::move(recovered).error();
     }
+    if (hint.void_until > Offset{0} && !log->failure_) {
+        // On a full disk it goes without: at worst a later start takes the log for damaged.
+        if (Result<void> voided = log->void_notes(hint.void_until);
+            !voided && voided.error().code != Code::storage_full) {
+            return std::move(voided).error();
+        }
+    }
     return log;
 }
 

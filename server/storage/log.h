@@ -353,6 +353,7 @@ private:
 
     // log_replicated.cc
     Result<void> note_truncation(Offset to, Offset end_min);
+    Result<void> void_notes(Offset until);
     void forget_truncation();
     Result<void> recover_truncation();
     Result<void> drop_segments_from(Offset offset);

@@ -70,15 +70,11 @@ Result<std::unique_ptr<Log>> Log::begin_anew(const Log& damaged) {
     log->truncations_ = damaged.truncations_ + 1;
     log->swaps_ = damaged.swaps_;
     log->is_low_ = damaged.is_low_;
-    QT_TRY(log->load(log->last_wall_));
-    QT_TRY(log->create_directory(FirstSegment::no, log->last_wall_));
-    Truncation noted{Offset{0}, Offset{0},
-                     std::max({damaged.log_end_, damaged.synced_end_, damaged.high_watermark_})};
+    Offset until = std::max({damaged.log_end_, damaged.synced_end_, damaged.high_watermark_});
     if (damaged.truncation_) {
-        noted.until = std::max(noted.until, damaged.truncation_->until);
+        until = std::max(until, damaged.truncation_->until);
     }
-    QT_TRY(write_truncation(disk, directory, noted));
-    log->truncation_ = noted;
+    QT_TRY(log->void_notes(until));
     return log;
 }
 

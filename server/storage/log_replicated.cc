@@ -102,6 +102,17 @@ Result<void> Log::note_truncation(Offset to, Offset end_min) {
 }
 
 // All that the old notes say is true again. A file that comes back after a crash does no harm.
+/// The log begins here, durably; what notes say of one before it, up to `until`, means nothing.
+Result<void> Log::void_notes(Offset until) {
+    QT_TRY(load(last_wall_));
+    QT_TRY(create_directory(FirstSegment::no, last_wall_));
+    const Truncation noted{Offset{0}, Offset{0},
+                           truncation_ ? std::max(until, truncation_->until) : until};
+    QT_TRY(write_truncation(disk_, directory_, noted));
+    truncation_ = noted;
+    return {};
+}
+
 void Log::forget_truncation() {
     if (truncation_ && std::min(synced_end_, high_watermark_) >= truncation_->until) {
         static_cast<void>(disk_.remove(path(kTruncationName)));

@@ -436,3 +436,30 @@ TEST_CASE_FIXTURE(LogFixture, "a deleted topic leaves its name at once") {
     CHECK(disk.names("/data").empty());
     CHECK(disk.open_files() == 0);
 }
+
+TEST_CASE_FIXTURE(LogFixture, "notes of a replica that left mean nothing for one that came back") {
+    append({.count = 50});
+    flush();
+    const Offset noted = log->log_end_offset();
+    REQUIRE(log->remove_all());
+    int appended = 0;
+    SUBCASE("nothing arrived yet") {}
+    SUBCASE("some records are there") {
+        appended = 3;
+    }
+    hint.void_until = noted;
+    open();
+    if (appended > 0) {
+        append({.count = appended});
+        flush();
+    }
+    hint.void_until = Offset(0);
+    lose_power_and_open(noted.value());
+    CHECK_FALSE(log->failure());
+    CHECK(log->log_end_offset() == Offset(appended));
+    append({.count = 60}); // beyond them the notes are true again
+    flush();
+    lose_power_and_open(log->log_end_offset().value());
+    CHECK_FALSE(log->failure());
+    CHECK(log->log_end_offset() == Offset(appended + 60));
+}
