@@ -69,6 +69,10 @@ class Etcd:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
 
+    def is_leader(self, member=0):
+        status = self.post("/v3/maintenance/status", {}, member)
+        return status["leader"] == status["header"]["member_id"]
+
     def wait(self):
         """Until etcd answers; for http alone."""
         deadline = time.monotonic() + START_S_MAX
