@@ -99,9 +99,6 @@ Result<uint64_t> bring_into_page_cache(UvFile& file, uint64_t position, uint64_t
     if (size == 0 || is_in_page_cache(file, position, size)) {
         return 0;
     }
-    // From here on this descriptor is read ahead of by ReadIn alone. The kernel would do so from
-    // within sendfile: up to the device's read-ahead, often MiB, prepared and begun on the loop.
-    ::posix_fadvise(file.fd(), 0, 0, POSIX_FADV_RANDOM);
     // All of it is asked for at once and then waited for: the device has something to do meanwhile.
     for (uint64_t at = 0; at < size; at += kReadSize) {
         ::posix_fadvise(file.fd(), static_cast<off_t>(position + at),
