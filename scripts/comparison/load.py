@@ -30,6 +30,11 @@ def bench(address, workload, topic, *args):
     return json.loads(done.stdout)
 
 
+def is_short(report):
+    """Whether the intended rate was not kept: the latency of what was not sent is not in the report."""
+    return bool(report and report.get("produce") and report["produce"]["not_sent"] > 0)
+
+
 def create(partitions, *configs):
     """Arguments that make the topic first."""
     return ("--create", "-p", partitions, "--replication", 1,

@@ -4,6 +4,7 @@ import statistics
 from xml.sax.saxutils import escape
 
 from scripts.comparison.groups import GROUPS
+from scripts.comparison.load import is_short
 from scripts.comparison.systems import SYSTEMS
 
 
@@ -13,11 +14,6 @@ def ratio(ours, theirs, more_is_better):
         return None
     good, bad = (ours, theirs) if more_is_better else (theirs, ours)
     return good / bad if bad > 0 else float("inf")
-
-
-def is_short(report):
-    """Whether the intended rate was not kept: the latency of what was not sent is not in the report."""
-    return bool(report and report.get("produce") and report["produce"]["not_sent"] > 0)
 
 
 def table_rows(results, modes):
