@@ -352,7 +352,7 @@ private:
     void set_first_open(ProducerState& producers);
 
     // log_replicated.cc
-    Result<void> note_truncation(Offset to, Offset end_min);
+    Result<void> note_truncation(Offset to, Offset end_min, Offset until = {});
     Result<void> void_notes(Offset until);
     void forget_truncation();
     Result<void> recover_truncation();

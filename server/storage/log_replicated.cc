@@ -89,8 +89,8 @@ Result<AppendInfo> Log::append_replicated(ByteView batches, WallTime now) {
 // Recovery points and high watermarks on disk tell what was synced and committed once, also of what
 // is about to go, and the copies of them are many. So before a cut a file of its own says durably
 // which of them are void.
-Result<void> Log::note_truncation(Offset to, Offset end_min) {
-    Truncation noted{to, end_min, std::max(log_end_, to)};
+Result<void> Log::note_truncation(Offset to, Offset end_min, Offset until) {
+    Truncation noted{to, end_min, std::max({log_end_, to, until})};
     if (truncation_) {
         noted.to = std::min(noted.to, truncation_->to);
         noted.end_min = std::min(noted.end_min, truncation_->end_min);
@@ -101,18 +101,14 @@ Result<void> Log::note_truncation(Offset to, Offset end_min) {
     return {};
 }
 
-// All that the old notes say is true again. A file that comes back after a crash does no harm.
-/// The log begins here, durably; what notes say of one before it, up to `until`, means nothing.
+// The log begins here, durably; what notes say of one before it, up to `until`, means nothing.
 Result<void> Log::void_notes(Offset until) {
     QT_TRY(load(last_wall_));
     QT_TRY(create_directory(FirstSegment::no, last_wall_));
-    const Truncation noted{Offset{0}, Offset{0},
-                           truncation_ ? std::max(until, truncation_->until) : until};
-    QT_TRY(write_truncation(disk_, directory_, noted));
-    truncation_ = noted;
-    return {};
+    return note_truncation(Offset{0}, Offset{0}, until);
 }
 
+// All that the old notes say is true again. A file that comes back after a crash does no harm.
 void Log::forget_truncation() {
     if (truncation_ && std::min(synced_end_, high_watermark_) >= truncation_->until) {
         static_cast<void>(disk_.remove(path(kTruncationName)));
