@@ -200,6 +200,12 @@ Result<ReadInfo> Log::read(Offset from, Offset end_exclusive, uint32_t bytes_max
             end = *boundary;
         }
     }
+    if (!in_tail) {
+        const auto next = std::next(segment_at(hot->segments, *segment));
+        QT_TRY(note_damage(segment->compare_offsets(
+            info.range.position, end,
+            next == hot->segments.end() ? log_end_ : next->base_offset())));
+    }
     info.range.size = end - info.range.position;
     QT_ASSERT(info.range.size >= first_size);
     return info;

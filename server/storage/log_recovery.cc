@@ -311,7 +311,10 @@ Result<void> Log::recover_scan(Listing& listing, WallTime now) {
             hot_->segments.push_back(std::move(segment));
             continue;
         }
-        QT_TRY_ASSIGN(const Segment::Checked checked, segment.check(config_.index_interval_bytes));
+        // Compaction leaves gaps, maybe one that reaches over an old recovery point.
+        QT_TRY_ASSIGN(const Segment::Checked checked,
+                      segment.check(config_.index_interval_bytes,
+                                    config_.compacted ? Offset{0} : synced_end_));
         listing.has_transactions = listing.has_transactions || checked.has_transactions;
         listing.checked_from = std::min(listing.checked_from, file.base);
         expected = checked.next_offset;

@@ -24,6 +24,11 @@ Error damaged_at(const std::string& path, uint64_t position, const std::string& 
                  path + " is damaged at position " + std::to_string(position) + ": " + why);
 }
 
+std::string out_of_order(Offset found, Offset expected) {
+    return "offset " + std::to_string(found.value()) + " where " +
+           std::to_string(expected.value()) + " or more was expected";
+}
+
 } // namespace
 
 std::string offset_file_name(Offset offset) {
@@ -84,6 +89,8 @@ Segment::Segment(port::Disk& disk, const std::string& directory, Offset base, ui
       base_(base),
       size_(size),
       written_back_(size),
+      compared_from_(size),
+      compared_to_(size),
       index_(disk, index_path_, base),
       aborted_(disk, aborted_path_, base),
       next_offset_(base) {}
@@ -97,6 +104,8 @@ Result<void> Segment::create() {
     QT_TRY(file_->truncate(0)); // a leftover of a roll that failed half way
     size_ = 0;
     written_back_ = 0;
+    compared_from_ = 0;
+    compared_to_ = 0;
     forget_index();
     index_ready_ = true;
     return {};
@@ -132,7 +141,7 @@ Result<void> Segment::append(const BatchHeader& header, ByteView batch,
     QT_TRY_ASSIGN(const port::FileRef log, file());
     QT_TRY(log->write_at({&batch, 1}, size_));
     note_batch(header, size_, index_interval_bytes);
-    size_ += batch.size();
+    grow(batch.size());
     write_back(log);
     return {};
 }
@@ -144,10 +153,16 @@ Result<void> Segment::append_run(std::span<const BatchHeader> headers, ByteView 
     QT_TRY(log->write_at({&batches, 1}, size_));
     for (const BatchHeader& header : headers) {
         note_batch(header, size_, index_interval_bytes);
-        size_ += header.size_bytes;
+        grow(header.size_bytes);
     }
     write_back(log);
     return {};
+}
+
+// By a batch that follows those before it.
+void Segment::grow(uint64_t bytes) {
+    compared_to_ += compared_to_ == size_ ? bytes : 0;
+    size_ += bytes;
 }
 
 // Without flushes (write.caching) the kernel lets gigabytes pile up and then holds up whoever
@@ -338,10 +353,7 @@ Result<std::optional<Segment::Located>> Segment::locate_records(Offset offset, O
             return std::optional<Located>();
         }
         if (header->base_offset < expected) {
-            return damaged_at(path_, scan.position(),
-                              "the batch has offset " +
-                                  std::to_string(header->base_offset.value()) + " where " +
-                                  std::to_string(expected.value()) + " or more was expected");
+            return damaged_at(path_, scan.position(), out_of_order(header->base_offset, expected));
         }
         if (header->last_offset() >= offset) {
             if (header->records_count > 0 || header->next_offset() >= end || empty_left == 0) {
@@ -368,6 +380,31 @@ Result<uint64_t> Segment::batch_boundary(uint64_t from, uint64_t limit) {
             return scan.position();
         }
     }
+}
+
+Result<void> Segment::compare_offsets(uint64_t from, uint64_t to, Offset end) {
+    // One stretch is remembered, the latest: readers go on where they were, or at the tail.
+    const bool touches = from <= compared_to_ && to >= compared_from_;
+    const uint64_t start = touches && from >= compared_from_ ? compared_to_ : from;
+    const uint64_t stop = touches && to <= compared_to_ ? compared_from_ : to;
+    if (touches && from >= compared_from_ && to <= compared_to_) {
+        return {};
+    }
+    QT_TRY_ASSIGN(const port::FileRef log, file());
+    HeaderScan scan(*log, path_, start, size_);
+    Offset expected = base_;
+    for (bool is_behind = false; !is_behind;) {
+        QT_TRY_ASSIGN(const BatchHeader* header, scan.next());
+        is_behind = scan.position() >= stop;
+        const Offset next = header != nullptr ? header->base_offset : end;
+        if (next < expected) {
+            return damaged_at(path_, scan.position(), out_of_order(next, expected));
+        }
+        expected = header != nullptr ? header->next_offset() : next;
+    }
+    compared_from_ = touches ? std::min(from, compared_from_) : from;
+    compared_to_ = touches ? std::max(to, compared_to_) : to;
+    return {};
 }
 
 Result<std::vector<std::byte>> Segment::read_batch(const Located& batch) {
@@ -411,7 +448,7 @@ Result<std::optional<Segment::TimeFound>> Segment::find_by_time(int64_t timestam
 
 // ---- check --------------------------------------------------------------------------------------
 
-Result<Segment::Checked> Segment::check(uint32_t index_interval_bytes) {
+Result<Segment::Checked> Segment::check(uint32_t index_interval_bytes, Offset no_gap_over) {
     forget_index();
     index_ready_ = true;
     QT_TRY_ASSIGN(const port::FileRef log, file());
@@ -442,7 +479,10 @@ Result<Segment::Checked> Segment::check(uint32_t index_interval_bytes) {
             why = "the batch reaches beyond the end of the file";
         } else if (header->base_offset < expected ||
                    header->next_offset() - base_ > int64_t{UINT32_MAX}) {
-            why = "base offset " + std::to_string(header->base_offset.value()) + " where " +
+            why = out_of_order(header->base_offset, expected);
+        } else if (expected < header->base_offset && expected < no_gap_over &&
+                   header->next_offset() > no_gap_over) {
+            why = "offset " + std::to_string(header->base_offset.value()) + " where " +
                   std::to_string(expected.value()) + " was expected";
         } else {
             QT_TRY_ASSIGN(bytes, bytes_at(position, header->size_bytes));
@@ -454,25 +494,49 @@ Result<Segment::Checked> Segment::check(uint32_t index_interval_bytes) {
         }
         return std::optional<BatchHeader>();
     };
+    // The last batch if there is a gap before it, which compaction leaves, or a wrong base offset.
+    struct Jump {
+        uint64_t position;
+        Offset expected;     // where the gap begins
+        Offset next_without; // where the batch would end if there was none
+    };
+    std::optional<Jump> jump;
     for (uint64_t position = 0; position < size_;) {
         std::string why;
         QT_TRY_ASSIGN(const std::optional<BatchHeader> header,
                       batch_at(position, result.next_offset, why));
         if (!header) {
-            result.good_size = position;
-            result.bad = why;
-            // Power loss may leave whole batches behind a hole; so may damage. The caller keeps
-            // such bytes aside.
             QT_TRY_ASSIGN(const ByteView bytes, bytes_at(position, kBatchHeaderSize));
             const Result<BatchHeader> bad = protocol::parse_batch_header(bytes);
+            std::string ignored;
+            result.good_size = position;
+            result.bad = why;
+            if (jump && bad && bad->base_offset == jump->next_without) {
+                QT_TRY_ASSIGN(const std::optional<BatchHeader> follows,
+                              batch_at(position, jump->next_without, ignored));
+                if (follows) { // the gap is none
+                    result.good_size = jump->position;
+                    result.bad = "its offset leaves a gap, but the batch behind it has offset " +
+                                 std::to_string(jump->next_without.value());
+                    result.next_offset = jump->expected;
+                    result.intact_behind = true;
+                    return result;
+                }
+            }
+            // Power loss may leave whole batches behind a hole; so may damage. The caller keeps
+            // such bytes aside.
             if (bad && bad->size_bytes < size_ - position) {
                 const uint64_t behind = position + bad->size_bytes;
-                std::string ignored;
                 QT_TRY_ASSIGN(const std::optional<BatchHeader> next,
                               batch_at(behind, result.next_offset, ignored));
                 result.intact_behind = next.has_value();
             }
             return result;
+        }
+        jump.reset();
+        if (header->base_offset > result.next_offset) {
+            jump = Jump{position, result.next_offset,
+                        result.next_offset + (header->next_offset() - header->base_offset)};
         }
         note_batch(*header, position, index_interval_bytes);
         position += header->size_bytes;
@@ -490,6 +554,8 @@ Result<void> Segment::truncate(uint64_t size) {
     size_ = size;
     synced_size = std::min(synced_size, size);
     written_back_ = std::min(written_back_, size);
+    compared_from_ = std::min(compared_from_, size);
+    compared_to_ = std::min(compared_to_, size);
     forget_index();
     return index_from(0);
 }

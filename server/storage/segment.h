@@ -130,11 +130,18 @@ public:
     /// The greatest position of a batch that is <= `limit`, found cheaply, so maybe a smaller one;
     /// at least `from`, which is one.
     Result<uint64_t> batch_boundary(uint64_t from, uint64_t limit);
+    /// Whether the base offsets of the batches in [from, to), which no checksum covers, rise, up to
+    /// the batch at `to` or, at the end of the file, to `end`, where the segment ends. Both are
+    /// positions of batches. What was appended or compared before is not read again.
+    /// Errors: storage_io, storage_damaged.
+    Result<void> compare_offsets(uint64_t from, uint64_t to, Offset end);
     /// First record at or behind `from`, in a batch below `end`, with a time >= `timestamp`.
     Result<std::optional<TimeFound>> find_by_time(int64_t timestamp, Offset from, Offset end);
 
-    /// Reads all of the file, checksums too, and makes the index anew. Errors: storage_io only.
-    Result<Checked> check(uint32_t index_interval_bytes);
+    /// Reads all of the file, checksums too, and makes the index anew. No batch behind a gap
+    /// that begins below `no_gap_over` may end above it: its base offset, which no checksum covers,
+    /// is wrong then. Errors: storage_io only.
+    Result<Checked> check(uint32_t index_interval_bytes, Offset no_gap_over = Offset{0});
     /// Cuts the file at `size`, where a batch begins. The index is made anew when needed.
     Result<void> truncate(uint64_t size);
 
@@ -145,6 +152,7 @@ private:
     void note_batch(const protocol::BatchHeader& header, uint64_t position,
                     uint32_t index_interval_bytes);
     void forget_index();
+    void grow(uint64_t bytes);
     void write_back(const port::FileRef& log);
     Result<void> index_from(uint64_t position);
     Result<bool> index_entry_fits(const IndexEntry& entry);
@@ -160,6 +168,8 @@ private:
     uint64_t size_;
     port::FileRef file_;
     uint64_t written_back_ = 0; // bytes that the disk was told to write
+    uint64_t compared_from_; // batches in between are known to follow each other, and the next them
+    uint64_t compared_to_;
     SparseIndex index_;
     AbortedIndex aborted_;
     bool index_ready_ = false;
