@@ -85,6 +85,9 @@ public:
     virtual Result<void> remove(const std::string& path) = 0;
     /// Makes entries of this directory durable. Blocks shortly.
     virtual Result<void> sync_directory(const std::string& path) = 0;
+    /// Makes durable all that was written to the file system that `path` is on, by anybody, names
+    /// too. Blocks, maybe long: for a start that would sync thousands of files one by one.
+    virtual Result<void> sync_file_system(const std::string& path) = 0;
     virtual Result<DiskSpace> space(const std::string& path) = 0;
     /// Errors: storage_locked when another process holds it.
     virtual Result<std::unique_ptr<DirectoryLock>> lock(const std::string& path) = 0;

@@ -81,9 +81,11 @@ void Manager::apply(const metadata::Image& image, const metadata::Delta& delta, 
         }
     };
     if (is_first) {
+        settles_together_ = count_mine(image) > setup_.settled_one_by_one_max;
         for (const auto& [id, topic] : image.topics_by_id) {
             take(*topic);
         }
+        settle(out);
     } else {
         for (const std::vector<TopicId>* ids : {&delta.topics_created, &delta.topics_changed}) {
             for (const TopicId& id : *ids) {
@@ -100,6 +102,46 @@ void Manager::apply(const metadata::Image& image, const metadata::Delta& delta, 
         compactor_.start(setup_.ports.clock->mono());
         scrubber_.rest_until(maintain_at_);
     }
+}
+
+// A start after a crash, once for all logs: a sync of each directory is what would take the
+// longest.
+void Manager::settle(Outbox& out) {
+    if (!std::exchange(settles_together_, false)) {
+        return;
+    }
+    std::set<size_t> dirs;
+    for (const auto& [key, entry] : partitions_) {
+        if (entry.dir && !entry.partition->is_offline()) {
+            dirs.insert(*entry.dir);
+        }
+    }
+    for (const size_t at : dirs) {
+        const storage::LogDir& dir = setup_.log_dirs->at(at);
+        if (dir.data()->was_clean()) {
+            continue; // no file was touched
+        }
+        const Result<void> synced = setup_.ports.disk->sync_file_system(dir.path());
+        for (auto& [key, entry] : partitions_) {
+            if (!synced && entry.dir == at) {
+                fail(entry, synced.error(), out);
+            }
+        }
+        if (!synced) {
+            setup_.log_dirs->note_failure(at, synced.error());
+        }
+    }
+}
+
+size_t Manager::count_mine(const metadata::Image& image) const {
+    size_t count = 0;
+    for (const auto& [id, topic] : image.topics_by_id) {
+        for (size_t i = 0; i < topic->partitions.size(); i++) {
+            const PartitionKey key{id, PartitionIndex(static_cast<int32_t>(i))};
+            count += setup_.is_mine(key) && is_replica(topic->partitions[i], setup_.self) ? 1 : 0;
+        }
+    }
+    return count;
 }
 
 void Manager::open(const metadata::TopicImage& topic, PartitionIndex index,
@@ -120,6 +162,9 @@ void Manager::open(const metadata::TopicImage& topic, PartitionIndex index,
         const storage::OpenHint at_start = dir.data()->hint(topic.id, index);
         if (arrival == storage::LogDirs::Arrival::known) {
             hint = at_start;
+            if (settles_together_ && !dir.data()->was_clean()) {
+                hint.settle = storage::OpenHint::Settle::later;
+            }
         } else {
             hint.void_until = std::max(at_start.recovery_point, at_start.high_watermark);
             if (const auto left = left_.find(key); left != left_.end()) {
@@ -217,12 +262,16 @@ void Manager::follow_failures(Outbox& out) {
             continue;
         }
         if (const storage::LogDir& dir = setup_.log_dirs->at(*entry.dir); dir.is_offline()) {
-            entry.partition->take_offline(dir.failure(), out);
-            give_up(entry);
-            note_moved(*entry.partition);
-            entry.is_failure_noted = true;
+            fail(entry, dir.failure(), out);
         }
     }
+}
+
+void Manager::fail(Entry& entry, const Error& reason, Outbox& out) {
+    entry.partition->take_offline(reason, out);
+    give_up(entry);
+    note_moved(*entry.partition);
+    entry.is_failure_noted = true;
 }
 
 // Sealed segments are opened again when somebody reads them.

@@ -12,6 +12,7 @@
 #include "server/replica/mover.h"
 #include "server/replica/partition.h"
 #include "server/replica/scrubber.h"
+#include "server/storage/limits.h"
 #include "server/storage/log_dirs.h"
 
 #include <functional>
@@ -56,6 +57,7 @@ public:
         /// Until then this broker may take it that nobody else leads what it leads; nothing: ever.
         std::function<MonoTime()> session_valid_until;
         ManagerOptions options;
+        size_t settled_one_by_one_max = storage::kSettledOneByOneMax;
     };
     explicit Manager(Setup setup);
 
@@ -145,9 +147,12 @@ private:
     Entry* find_entry(const PartitionKey& key);
     void open(const metadata::TopicImage& topic, PartitionIndex index,
               storage::LogDirs::Arrival arrival, Outbox& out);
+    void settle(Outbox& out);
+    [[nodiscard]] size_t count_mine(const metadata::Image& image) const;
     void note_moved(const Partition& partition);
     void note_failure(Entry& entry);
     void follow_failures(Outbox& out);
+    void fail(Entry& entry, const Error& reason, Outbox& out);
     void look_at_space(const Entry& entry);
     void close_spare_files();
     void remove_topic(const TopicId& id, Outbox& out);
@@ -201,6 +206,7 @@ private:
     uint64_t next_epoch_ = 1;
     uint64_t failures_seen_ = 0; // LogDirs::failure_count
     bool is_first_image_ = true;
+    bool settles_together_ = false; // in apply alone: its logs become durable at once
     bool is_closed_ = false;
     MonoTime spare_files_at_{}; // not again before
     MonoTime expire_at_ = kMonoNever;

@@ -55,6 +55,9 @@ struct OpenHint {
     Offset high_watermark; // known once; not above it: transactions that are decided for good
     /// Not 0: the replica is new here, but one that left may still stand in notes, up to there.
     Offset void_until;
+    /// What recovery finds becomes durable now. Later: the caller sees to it for many logs at once,
+    /// by syncing the file system, before anybody relies on one of them.
+    enum class Settle : uint8_t { now, later } settle = Settle::now;
 };
 
 using PartitionStates = std::map<PartitionKey, PartitionState>;

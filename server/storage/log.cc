@@ -68,7 +68,7 @@ Result<std::unique_ptr<Log>> Log::open(port::Disk& disk, std::string directory,
         log->is_clean_ = true;
         return log;
     }
-    if (Result<void> recovered = log->recover(now); !recovered) {
+    if (Result<void> recovered = log->recover(hint.settle, now); !recovered) {
         if (recovered.error().code != Code::storage_damaged) {
             return std::move(recovered).error();
         }

@@ -324,12 +324,12 @@ private:
     struct Snapshot;
     Result<Listing> list_files();
     Result<bool> claim_directory();
-    Result<void> settle_directory();
+    Result<void> settle_directory(OpenHint::Settle settle);
     enum class FirstSegment : uint8_t { no, yes };
     Result<void> create_directory(FirstSegment first_segment, WallTime now);
     void remove_garbage(const Listing& listing);
-    Result<void> recover(WallTime now);
-    Result<void> recover_scan(Listing& listing, WallTime now);
+    Result<void> recover(OpenHint::Settle settle, WallTime now);
+    Result<void> recover_scan(Listing& listing, OpenHint::Settle settle, WallTime now);
     void recover_empty();
     Result<void> load_clean(WallTime now);
     Result<Snapshot> latest_snapshot(const Listing& listing, Offset at_most);

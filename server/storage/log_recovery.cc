@@ -166,13 +166,16 @@ Result<bool> Log::claim_directory() {
 // A log of which no flush is known may have its directory and the file that says whose it is in the
 // page cache alone: nobody synced them before the process died, or the sync failed, and then the
 // next one would bring nothing (rewrite_from).
-Result<void> Log::settle_directory() {
+Result<void> Log::settle_directory(OpenHint::Settle settle) {
     const std::string meta = path(kPartitionMetaName);
     QT_TRY_ASSIGN(const auto bytes, read_small_file(disk_, meta, kSmallFileMax));
     QT_ASSERT(bytes.has_value());
     QT_TRY_ASSIGN(const port::FileRef file, disk_.open(meta, port::OpenMode::read_write));
     const ByteView piece = *bytes;
     QT_TRY(file->write_at({&piece, 1}, 0));
+    if (settle == OpenHint::Settle::later) {
+        return {};
+    }
     QT_TRY(file->sync_blocking());
     return disk_.sync_directory(parent_directory(directory_));
 }
@@ -218,7 +221,7 @@ Result<void> Log::create_directory(FirstSegment first_segment, WallTime now) {
 
 // ---- after a crash ------------------------------------------------------------------------------
 
-Result<void> Log::recover(WallTime now) {
+Result<void> Log::recover(OpenHint::Settle settle, WallTime now) {
     QT_TRY_ASSIGN(has_directory_, claim_directory());
     if (!has_directory_) {
         if (synced_end_ > Offset{0}) {
@@ -228,7 +231,7 @@ Result<void> Log::recover(WallTime now) {
         return {};
     }
     if (synced_end_ == Offset{0}) {
-        QT_TRY(settle_directory());
+        QT_TRY(settle_directory(settle));
     }
     Result<Offset> start = read_log_start(disk_, directory_);
     if (!start) {
@@ -246,7 +249,7 @@ Result<void> Log::recover(WallTime now) {
     }
     remove_garbage(listing);
     hot_ = std::make_unique<Hot>();
-    QT_TRY(recover_scan(listing, now));
+    QT_TRY(recover_scan(listing, settle, now));
     QT_TRY(note_damage(rebuild_epochs(hot_->segments.size())));
     epochs_.trim_below(log_start_);
     QT_TRY(note_damage(recover_transactions(listing, now)));
@@ -262,7 +265,9 @@ Result<void> Log::recover(WallTime now) {
     high_watermark_ = std::min(high_watermark_, log_end_);
     // What is only in the page cache becomes durable: recovery may have run after a mere kill, and
     // readers are about to see these records.
-    QT_TRY(disk_.sync_directory(directory_));
+    if (settle == OpenHint::Settle::now) {
+        QT_TRY(disk_.sync_directory(directory_));
+    }
     synced_end_ = log_end_;
     has_producers_ = true; // perhaps; the first append looks for them
     is_clean_ = true;
@@ -270,7 +275,7 @@ Result<void> Log::recover(WallTime now) {
     return {};
 }
 
-Result<void> Log::recover_scan(Listing& listing, WallTime now) {
+Result<void> Log::recover_scan(Listing& listing, OpenHint::Settle settle, WallTime now) {
     last_wall_ = now;
     std::vector<Listing::File>& files = listing.segments;
     const Offset recovery_point = std::max(synced_end_, log_start_);
@@ -340,7 +345,9 @@ Result<void> Log::recover_scan(Listing& listing, WallTime now) {
         if (checked.next_offset > recovery_point || !checked.bad.empty()) {
             QT_TRY(note_damage(rewrite_from(segment, recovery_point)));
             QT_TRY_ASSIGN(const port::FileRef synced, segment.file());
-            QT_TRY(synced->sync_blocking());
+            if (settle == OpenHint::Settle::now) {
+                QT_TRY(synced->sync_blocking());
+            }
         }
         segment.synced_size = segment.size();
         segment.write_index();

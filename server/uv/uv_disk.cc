@@ -137,6 +137,18 @@ Result<void> UvDisk::sync_directory(const std::string& path) {
     return directory->sync_blocking();
 }
 
+// Linux 5.8 and newer tell of every write that failed since the descriptor was opened; what failed
+// before that, recovery writes once more.
+Result<void> UvDisk::sync_file_system(const std::string& path) {
+    const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return disk_error("open", path, errno);
+    }
+    const int problem = ::syncfs(fd) == 0 ? 0 : errno;
+    ::close(fd);
+    return problem == 0 ? Result<void>() : disk_error("sync the file system of", path, problem);
+}
+
 Result<port::DiskSpace> UvDisk::space(const std::string& path) {
     struct statvfs info {};
     if (::statvfs(path.c_str(), &info) != 0) {

@@ -28,6 +28,7 @@ public:
     Result<void> rename(const std::string& from, const std::string& to) override;
     Result<void> remove(const std::string& path) override;
     Result<void> sync_directory(const std::string& path) override;
+    Result<void> sync_file_system(const std::string& path) override;
     Result<port::DiskSpace> space(const std::string& path) override;
     /// Locks `<path>/.lock`, where our process id is written for people.
     Result<std::unique_ptr<port::DirectoryLock>> lock(const std::string& path) override;

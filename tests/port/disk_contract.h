@@ -119,6 +119,7 @@ TEST_CASE_TEMPLATE_DEFINE("disk: names come, move and go", World, disk_names) {
     CHECK(names_in(disk, top + "/d").empty());
     CHECK(disk.sync_directory(top + "/d"));
     CHECK(disk.sync_directory(top));
+    CHECK(disk.sync_file_system(top));
     // The same as something to be synced later.
     const Result<port::FileRef> directory = disk.open_directory(top + "/d");
     REQUIRE(directory);

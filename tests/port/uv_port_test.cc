@@ -159,6 +159,7 @@ TEST_CASE("uv disk: a full device is storage_full, other trouble is storage_io")
     CHECK(disk.make_directory(path).error().code == Code::storage_io);
     CHECK_FALSE(disk.exists(path + "/below").value());
     CHECK(disk.sync_directory(world.directory() + "/none").error().code == Code::storage_io);
+    CHECK(disk.sync_file_system(world.directory() + "/none").error().code == Code::storage_io);
 }
 
 TEST_CASE("uv disk: a sync that fails is told with its token") {

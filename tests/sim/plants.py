@@ -35,6 +35,12 @@ PLANTS = {
         "QT_TRY(synced->sync_blocking());",
         "static_cast<void>(synced);",
     ),
+    # A start with many logs serves what is in the page cache alone.
+    "start_unsynced": (
+        "server/replica/manager.cc",
+        "setup_.ports.disk->sync_file_system(dir.path());",
+        "Result<void>();",
+    ),
     # The entries of a new segment are not made durable with its first records.
     "segment_entry_unsynced": (
         "server/storage/log.cc",

@@ -331,6 +331,13 @@ Result<void> Device::sync(Inode& inode, uint64_t mark) {
     return {};
 }
 
+Result<void> Device::sync_below(Inode& directory) {
+    for (const auto& [name, inode] : directory.entries) {
+        QT_TRY(inode->is_directory ? sync_below(*inode) : sync(*inode, sync_mark()));
+    }
+    return sync(directory, sync_mark());
+}
+
 // ---- power loss ---------------------------------------------------------------------------------
 
 void Device::power_loss() {

@@ -101,6 +101,8 @@ public:
     /// The sequence up to which a sync, of a file or a directory, that starts now reaches.
     [[nodiscard]] uint64_t sync_mark() const { return sequence_; }
     Result<void> sync(Inode& inode, uint64_t mark);
+    /// One file or directory after the other, as a kernel does: it may end half way.
+    Result<void> sync_all() { return sync_below(*root_); }
 
     bool take_lock(const std::string& path) { return locks_.insert(path).second; } // false: held
     void drop_lock(const std::string& path) { locks_.erase(path); }
@@ -129,6 +131,7 @@ private:
     void sync_entries(const Inode& directory, uint64_t mark);
     static void apply(const NameChange& change);
     static void apply(Inode& inode, const Unsynced& change);
+    Result<void> sync_below(Inode& directory);
     void settle_names();
     void settle(Inode& directory);
     void settle_file(Inode& inode);

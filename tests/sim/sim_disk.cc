@@ -107,6 +107,10 @@ Result<void> SimDisk::sync_directory(const std::string& path) {
     return device_.sync_directory(path);
 }
 
+Result<void> SimDisk::sync_file_system(const std::string&) {
+    return device_.sync_all();
+}
+
 Result<port::DiskSpace> SimDisk::space(const std::string&) {
     return port::DiskSpace{.free_bytes = device_.free_bytes(), .total_bytes = 2 * GiB};
 }

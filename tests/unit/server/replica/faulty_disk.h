@@ -74,6 +74,10 @@ public:
         QT_TRY(check(kMakes | kOpens, "sync directory " + path));
         return below_.sync_directory(path);
     }
+    Result<void> sync_file_system(const std::string& path) override {
+        QT_TRY(check(kOpens, "sync the file system of " + path));
+        return below_.sync_file_system(path);
+    }
     Result<port::DiskSpace> space(const std::string& path) override { return below_.space(path); }
     Result<std::unique_ptr<port::DirectoryLock>> lock(const std::string& path) override {
         QT_TRY(check(kOpens, "lock " + path));

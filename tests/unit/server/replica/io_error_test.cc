@@ -151,6 +151,7 @@ private:
         setup.log_dirs = dirs_.get();
         setup.counters = &counters_;
         setup.options.retention_check_interval = 2s;
+        setup.settled_one_by_one_max = paths_.size() > 1 ? 0 : kPartitions; // both ways
         setup.is_mine = [](const PartitionKey&) { return true; };
         manager_ = std::make_unique<Manager>(std::move(setup));
         Outbox out;

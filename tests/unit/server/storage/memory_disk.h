@@ -159,6 +159,14 @@ public:
         node->durable = node->entries;
         return {};
     }
+    Result<void> sync_file_system(const std::string& path) override {
+        if (fails_sync) {
+            return Error(Code::storage_io, "sync the file system of " + path);
+        }
+        QT_TRY(change(path));
+        sync_below(*root_);
+        return {};
+    }
     Result<port::DiskSpace> space(const std::string& /*path*/) override { return free_space; }
     Result<std::unique_ptr<port::DirectoryLock>> lock(const std::string& path) override {
         if (!locks_.insert(path).second) {
@@ -275,6 +283,13 @@ private:
         node.entries = node.durable;
         for (auto& [name, child] : node.entries) {
             forget(*child);
+        }
+    }
+    static void sync_below(Node& node) {
+        node.synced = node.written;
+        node.durable = node.entries;
+        for (auto& [name, child] : node.entries) {
+            sync_below(*child);
         }
     }
     static std::string leaf_of(const std::string& path) { return path.substr(path.rfind('/') + 1); }
