@@ -89,8 +89,7 @@ Segment::Segment(port::Disk& disk, const std::string& directory, Offset base, ui
       base_(base),
       size_(size),
       written_back_(size),
-      compared_from_(size),
-      compared_to_(size),
+      appended_from_(size),
       index_(disk, index_path_, base),
       aborted_(disk, aborted_path_, base),
       next_offset_(base) {}
@@ -104,8 +103,7 @@ Result<void> Segment::create() {
     QT_TRY(file_->truncate(0)); // a leftover of a roll that failed half way
     size_ = 0;
     written_back_ = 0;
-    compared_from_ = 0;
-    compared_to_ = 0;
+    appended_from_ = 0;
     forget_index();
     index_ready_ = true;
     return {};
@@ -141,7 +139,7 @@ Result<void> Segment::append(const BatchHeader& header, ByteView batch,
     QT_TRY_ASSIGN(const port::FileRef log, file());
     QT_TRY(log->write_at({&batch, 1}, size_));
     note_batch(header, size_, index_interval_bytes);
-    grow(batch.size());
+    size_ += batch.size();
     write_back(log);
     return {};
 }
@@ -153,16 +151,10 @@ Result<void> Segment::append_run(std::span<const BatchHeader> headers, ByteView 
     QT_TRY(log->write_at({&batches, 1}, size_));
     for (const BatchHeader& header : headers) {
         note_batch(header, size_, index_interval_bytes);
-        grow(header.size_bytes);
+        size_ += header.size_bytes;
     }
     write_back(log);
     return {};
-}
-
-// By a batch that follows those before it.
-void Segment::grow(uint64_t bytes) {
-    compared_to_ += compared_to_ == size_ ? bytes : 0;
-    size_ += bytes;
 }
 
 // Without flushes (write.caching) the kernel lets gigabytes pile up and then holds up whoever
@@ -383,13 +375,14 @@ Result<uint64_t> Segment::batch_boundary(uint64_t from, uint64_t limit) {
 }
 
 Result<void> Segment::compare_offsets(uint64_t from, uint64_t to, Offset end) {
-    // One stretch is remembered, the latest: readers go on where they were, or at the tail.
+    to = std::min(to, appended_from_);
+    if (from >= to || (from >= compared_from_ && to <= compared_to_)) {
+        return {};
+    }
+    // One stretch is remembered, the latest: a reader goes on where it was.
     const bool touches = from <= compared_to_ && to >= compared_from_;
     const uint64_t start = touches && from >= compared_from_ ? compared_to_ : from;
     const uint64_t stop = touches && to <= compared_to_ ? compared_from_ : to;
-    if (touches && from >= compared_from_ && to <= compared_to_) {
-        return {};
-    }
     QT_TRY_ASSIGN(const port::FileRef log, file());
     HeaderScan scan(*log, path_, start, size_);
     Offset expected = base_;
@@ -554,6 +547,7 @@ Result<void> Segment::truncate(uint64_t size) {
     size_ = size;
     synced_size = std::min(synced_size, size);
     written_back_ = std::min(written_back_, size);
+    appended_from_ = std::min(appended_from_, size);
     compared_from_ = std::min(compared_from_, size);
     compared_to_ = std::min(compared_to_, size);
     forget_index();

@@ -152,7 +152,6 @@ private:
     void note_batch(const protocol::BatchHeader& header, uint64_t position,
                     uint32_t index_interval_bytes);
     void forget_index();
-    void grow(uint64_t bytes);
     void write_back(const port::FileRef& log);
     Result<void> index_from(uint64_t position);
     Result<bool> index_entry_fits(const IndexEntry& entry);
@@ -167,9 +166,10 @@ private:
     Offset base_;
     uint64_t size_;
     port::FileRef file_;
-    uint64_t written_back_ = 0; // bytes that the disk was told to write
-    uint64_t compared_from_; // batches in between are known to follow each other, and the next them
-    uint64_t compared_to_;
+    uint64_t written_back_ = 0;  // bytes that the disk was told to write
+    uint64_t appended_from_;     // all behind it follows what is before it
+    uint64_t compared_from_ = 0; // and so do these below it, and what is behind them
+    uint64_t compared_to_ = 0;
     SparseIndex index_;
     AbortedIndex aborted_;
     bool index_ready_ = false;
