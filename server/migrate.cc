@@ -36,6 +36,7 @@ public:
     void on_sent(Token, uint64_t) override { QT_UNREACHABLE(); }
     void on_closed(Token) override { QT_UNREACHABLE(); }
     void on_synced(Token, Result<void>) override { QT_UNREACHABLE(); }
+    void on_read_in(Token, Result<void>) override { QT_UNREACHABLE(); }
     void on_mail(std::unique_ptr<port::Mail>) override { QT_UNREACHABLE(); }
     void on_timer() override {}
     void on_turn_end() override {}

@@ -76,6 +76,10 @@ void Core::on_synced(Token token, Result<void> result) {
     deliver(out);
 }
 
+void Core::on_read_in(Token, Result<void>) {
+    QT_UNREACHABLE();
+}
+
 void Core::on_timer() {
     alarm_at_ = kMonoNever;
     const MonoTime at = now();

@@ -41,6 +41,7 @@ public:
     void on_sent(Token connection, uint64_t queued) override;
     void on_closed(Token connection) override;
     void on_synced(Token token, Result<void> result) override;
+    void on_read_in(Token token, Result<void> result) override;
     void on_mail(std::unique_ptr<port::Mail> mail) override;
     void on_timer() override;
     void on_turn_end() override;

@@ -561,5 +561,8 @@ void MetadataCore::on_closed(Token) {
 void MetadataCore::on_synced(Token, Result<void>) {
     QT_UNREACHABLE();
 }
+void MetadataCore::on_read_in(Token, Result<void>) {
+    QT_UNREACHABLE();
+}
 
 } // namespace qtool::broker

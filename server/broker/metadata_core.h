@@ -58,6 +58,7 @@ public:
     void on_sent(Token, uint64_t) override;
     void on_closed(Token) override;
     void on_synced(Token, Result<void>) override;
+    void on_read_in(Token, Result<void>) override;
 
     // port::MetadataStoreEvents
     void on_store_loaded(Result<port::StoreSnapshot> snapshot) override;

@@ -35,6 +35,8 @@ public:
     virtual void on_closed(Token connection) = 0;
 
     virtual void on_synced(Token token, Result<void> result) = 0;
+    /// Of Disk::read_in. Its tokens are no relation of those of syncs.
+    virtual void on_read_in(Token token, Result<void> result) = 0;
     virtual void on_mail(std::unique_ptr<Mail> mail) = 0;
     virtual void on_timer() = 0;
     /// After each batch of events above: time to post mail, send replies, start flushes.

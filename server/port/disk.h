@@ -1,7 +1,9 @@
 // Files as a core sees them. Cheap operations (page cache, directory entries) are plain calls that
 // return when done; what may wait for the device is asynchronous or marked "blocks".
 // Why not all asynchronous: an append into the page cache costs microseconds, and a storage engine
-// of plain calls can be read from top to bottom. What must never wait on the loop is the fsync.
+// of plain calls can be read from top to bottom. What must never wait on the loop is the fsync, and
+// a read of what is not in the page cache: who may meet such bytes asks, and has them read in
+// first.
 #pragma once
 
 #include "lib/base/bytes.h"
@@ -25,6 +27,10 @@ public:
 
     /// Reads up to into.size() bytes; fewer only at the end of the file.
     virtual Result<size_t> read_at(ByteSpan into, uint64_t position) = 0;
+    /// Whether read_at of that range would not wait for the device, as far as it can be told
+    /// cheaply; size > 0; of what lies beyond the end of the file it may say either. True tells
+    /// nothing of later.
+    [[nodiscard]] virtual bool is_in_memory(uint64_t position, uint64_t size) = 0;
     /// Writes all pieces one after the other, or fails; after a failure the bytes past `position`
     /// are undefined and the caller truncates before it writes again.
     virtual Result<void> write_at(std::span<const ByteView> pieces, uint64_t position) = 0;
@@ -41,6 +47,9 @@ struct FileRange {
     FileRef file;
     uint64_t position = 0;
     uint64_t size = 0;
+    /// They had to be read in for whoever gets them: a reader of a backlog, who will want what is
+    /// behind them, too.
+    bool was_read_in = false;
 };
 
 enum class OpenMode : uint8_t {
@@ -95,6 +104,10 @@ public:
     /// File::sync_blocking off the loop; CoreEvents::on_synced(token, result) comes later, never
     /// from within.
     virtual void sync(FileRef file, Token token) = 0;
+    /// Brings a range into memory off the loop; CoreEvents::on_read_in(token, result) comes later,
+    /// never from within. What lies beyond the end of the file is left out. Nothing keeps the bytes
+    /// there. Errors: storage_io.
+    virtual void read_in(FileRange range, Token token) = 0;
     /// What was written to these bytes should be on its way to the device soon, so that it is not
     /// much at once later. Only a hint: nothing is promised, and a failure is for the next sync.
     virtual void begin_write_back(FileRef file, uint64_t position, uint64_t size) = 0;

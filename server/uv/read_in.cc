@@ -21,9 +21,9 @@ Result<uint64_t> bring_in(const std::vector<port::FileRange>& ranges) {
 
 } // namespace
 
-void ReadIn::read(Token token, std::vector<port::FileRange> ranges) {
-    pool_.submit(IoPool::Urgency::now, [this, token, ranges = std::move(ranges)] {
-        on_done_(ReadInDone{token, bring_in(ranges), false});
+void ReadIn::read(ReadInFor whom, Token token, std::vector<port::FileRange> ranges) {
+    pool_.submit(IoPool::Urgency::now, [this, whom, token, ranges = std::move(ranges)] {
+        on_done_(ReadInDone{token, bring_in(ranges), whom});
     });
 }
 
@@ -33,12 +33,12 @@ void ReadIn::read_ahead(Token token, port::FileRange range) {
     }
     ahead_count_++;
     pool_.submit(IoPool::Urgency::later, [this, token, range = std::move(range)] {
-        on_done_(ReadInDone{token, bring_in({range}), true});
+        on_done_(ReadInDone{token, bring_in({range}), ReadInFor::stream_ahead});
     });
 }
 
 void ReadIn::note_done(const ReadInDone& done) {
-    if (done.is_ahead) {
+    if (done.whom == ReadInFor::stream_ahead) {
         QT_ASSERT(ahead_count_ > 0);
         ahead_count_--;
     }

@@ -1,5 +1,6 @@
-// ReadIn: brings ranges of files into the page cache for the streams of one core, on a few threads
-// of its own, so that neither the loop nor a flush waits for it. Called on its core.
+// ReadIn: brings ranges of files into the page cache for the streams of one core and for its disk
+// port, on a few threads of its own, so that neither the loop nor a flush waits for it. Called on
+// its core.
 #pragma once
 
 #include "server/port/disk.h"
@@ -11,11 +12,18 @@
 
 namespace qtool::uv {
 
+/// Whose token it is.
+enum class ReadInFor : uint8_t {
+    stream,       // waits
+    stream_ahead, // does not wait
+    disk,         // Disk::read_in: somebody waits
+};
+
 /// What became of a read; travels from the pool to the core.
 struct ReadInDone {
     Token token;
     Result<uint64_t> bytes; // that were missing
-    bool is_ahead = false;
+    ReadInFor whom = ReadInFor::stream;
 };
 
 class ReadIn {
@@ -25,8 +33,9 @@ public:
         : on_done_(std::move(on_done)),
           pool_(kThreadCountMax) {}
 
-    /// A stream waits for these. The bound is the caller's: one a stream.
-    void read(Token token, std::vector<port::FileRange> ranges);
+    /// `whom` waits for these. The bound is the caller's: one a stream; one a partition of a
+    /// request.
+    void read(ReadInFor whom, Token token, std::vector<port::FileRange> ranges);
     /// Nobody waits: one at a time, and none when too many are asked for already.
     void read_ahead(Token token, port::FileRange range);
     /// The core has taken note of a `ReadInDone`.
@@ -36,7 +45,7 @@ public:
     void stop() { pool_.stop(); }
 
 private:
-    /// Two that streams wait for, one ahead.
+    /// Two that somebody waits for, one ahead.
     static constexpr uint32_t kThreadCountMax = 3;
     static constexpr uint32_t kAheadCountMax = 32;
 

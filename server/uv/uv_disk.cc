@@ -188,6 +188,10 @@ void UvDisk::sync(port::FileRef file, Token token) {
     });
 }
 
+void UvDisk::read_in(port::FileRange range, Token token) {
+    read_in_.read(ReadInFor::disk, token, {std::move(range)});
+}
+
 void UvDisk::begin_write_back(port::FileRef file, uint64_t position, uint64_t size) {
     if (pool_.later_count() >= kHintsMax) {
         return; // the device is behind already

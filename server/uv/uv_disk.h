@@ -1,9 +1,10 @@
 // UvDisk: the disk of one core, plain POSIX calls; what waits for the device goes to the core's
-// IoPool. Lives on its core.
+// IoPool, and what is to be read in to its ReadIn. Lives on its core.
 #pragma once
 
 #include "server/port/disk.h"
 #include "server/uv/io_pool.h"
+#include "server/uv/read_in.h"
 
 #include <functional>
 
@@ -17,8 +18,11 @@ struct SyncDone {
 
 class UvDisk final : public port::Disk {
 public:
-    /// `on_synced` is called on a pool thread; it hands the result to the core.
-    explicit UvDisk(std::function<void(SyncDone)> on_synced) : on_synced_(std::move(on_synced)) {}
+    /// `on_synced` is called on a pool thread; it hands the result to the core. What comes of
+    /// read_in goes the way of `read_in`.
+    UvDisk(std::function<void(SyncDone)> on_synced, ReadIn& read_in)
+        : on_synced_(std::move(on_synced)),
+          read_in_(read_in) {}
 
     Result<port::FileRef> open(const std::string& path, port::OpenMode mode) override;
     Result<port::FileRef> open_directory(const std::string& path) override;
@@ -34,6 +38,7 @@ public:
     Result<std::unique_ptr<port::DirectoryLock>> lock(const std::string& path) override;
 
     void sync(port::FileRef file, Token token) override;
+    void read_in(port::FileRange range, Token token) override;
     void begin_write_back(port::FileRef file, uint64_t position, uint64_t size) override;
     void remove_later(const std::string& path) override;
 
@@ -42,6 +47,7 @@ public:
 
 private:
     std::function<void(SyncDone)> on_synced_;
+    ReadIn& read_in_;
     IoPool pool_;
 };
 

@@ -1,5 +1,7 @@
 #include "server/uv/uv_file.h"
 
+#include "server/uv/page_cache.h"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -81,6 +83,10 @@ Result<size_t> UvFile::read_at(ByteSpan into, uint64_t position) {
     return done;
 }
 
+bool UvFile::is_in_memory(uint64_t position, uint64_t size) {
+    return is_in_page_cache(*this, position, size);
+}
+
 Result<void> UvFile::write_at(std::span<const ByteView> pieces, uint64_t position) {
     size_t skip = 0; // bytes of pieces[0] that are written
     while (!pieces.empty()) {
@@ -160,6 +166,10 @@ UvDirectory::~UvDirectory() {
 
 Result<size_t> UvDirectory::read_at(ByteSpan /*into*/, uint64_t /*position*/) {
     return disk_error("read", path_, EISDIR);
+}
+
+bool UvDirectory::is_in_memory(uint64_t /*position*/, uint64_t /*size*/) {
+    return true; // its calls fail without the device
 }
 
 Result<void> UvDirectory::write_at(std::span<const ByteView> /*pieces*/, uint64_t /*position*/) {

@@ -21,6 +21,7 @@ public:
     UvFile& operator=(const UvFile&) = delete;
 
     Result<size_t> read_at(ByteSpan into, uint64_t position) override;
+    [[nodiscard]] bool is_in_memory(uint64_t position, uint64_t size) override;
     Result<void> write_at(std::span<const ByteView> pieces, uint64_t position) override;
     [[nodiscard]] Result<uint64_t> size() override;
     Result<void> truncate(uint64_t size_bytes) override;
@@ -44,6 +45,7 @@ public:
     UvDirectory& operator=(const UvDirectory&) = delete;
 
     Result<size_t> read_at(ByteSpan into, uint64_t position) override;
+    [[nodiscard]] bool is_in_memory(uint64_t position, uint64_t size) override;
     Result<void> write_at(std::span<const ByteView> pieces, uint64_t position) override;
     [[nodiscard]] Result<uint64_t> size() override;
     Result<void> truncate(uint64_t size_bytes) override;

@@ -137,6 +137,10 @@ void UvNet::send(Token connection, std::vector<port::Piece> pieces) {
     }
     for (port::Piece& piece : pieces) {
         if (const uint64_t size = port::piece_size(piece); size > 0) {
+            if (const auto* range = std::get_if<port::FileRange>(&piece);
+                range != nullptr && range->was_read_in) {
+                stream->aheads_left = kAheadsWithoutNeed;
+            }
             stream->queued += size;
             stream->queue.push_back(std::move(piece));
         }
@@ -522,7 +526,7 @@ void UvNet::bring_in(Stream& stream, uint64_t from) {
     stream.read_until = std::max(stream.read_until, end);
     if (!ranges.empty()) {
         stream.is_read_in = true;
-        read_in_.read(stream.token, std::move(ranges));
+        read_in_.read(ReadInFor::stream, stream.token, std::move(ranges));
     }
 }
 
@@ -548,7 +552,7 @@ void UvNet::on_read_in(const ReadInDone& done) {
     if (stream == nullptr) {
         return; // closed meanwhile
     }
-    if (done.is_ahead) {
+    if (done.whom == ReadInFor::stream_ahead) {
         if (done.bytes && *done.bytes > 0) {
             stream->aheads_left = kAheadsWithoutNeed;
         }

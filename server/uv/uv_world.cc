@@ -52,14 +52,16 @@ public:
     UvCore(CoreId id, PostOffice& office, std::function<void(AcceptedSocket)> deal)
         : office_(office),
           inbox_(office.wake(id)),
-          disk_([this](SyncDone done) {
-              inbox_.put([this, done = std::move(done)] {
-                  context_.events->on_synced(done.token, done.result);
-              });
-          }),
           read_in_([this](ReadInDone done) {
-              inbox_.put([this, done = std::move(done)] { net_->on_read_in(done); });
-          }) {
+              inbox_.put([this, done = std::move(done)] { on_read_in(done); });
+          }),
+          disk_(
+              [this](SyncDone done) {
+                  inbox_.put([this, done = std::move(done)] {
+                      context_.events->on_synced(done.token, done.result);
+                  });
+              },
+              read_in_) {
         context_.id = id;
         is_open_ = uv_loop_init(&context_.loop) == 0 && office.wake(id).open(&context_.loop) == 0;
         if (is_open_) {
@@ -147,6 +149,15 @@ private:
         uv_run(&context_.loop, UV_RUN_DEFAULT);
     }
 
+    void on_read_in(const ReadInDone& done) {
+        if (done.whom == ReadInFor::disk) {
+            context_.events->on_read_in(done.token, done.bytes ? Result<void>()
+                                                               : Result<void>(done.bytes.error()));
+        } else {
+            net_->on_read_in(done);
+        }
+    }
+
     // Timers have run. Mail that came meanwhile is handled before the core may sleep.
     void before_wait() {
         end_turn();
@@ -199,8 +210,8 @@ private:
     Inbox inbox_;
     UvClock clock_;
     UvRandom random_;
-    UvDisk disk_;
     ReadIn read_in_;
+    UvDisk disk_;
     std::optional<UvTimer> timer_;
     std::optional<UvNet> net_;
     std::optional<UvMailbox> mailbox_;

@@ -146,7 +146,8 @@ Kernel encode_fetch() {
 // ---- storage ------------------------------------------------------------------------------------
 
 struct Index {
-    uv::UvDisk disk{[](uv::SyncDone) {}};
+    uv::ReadIn read_in{[](uv::ReadInDone) {}};
+    uv::UvDisk disk{[](uv::SyncDone) {}, read_in};
     std::unique_ptr<storage::SparseIndex> index;
     uint32_t next = 0;
 };

@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
 
 namespace qtool::test {
@@ -174,6 +175,43 @@ TEST_CASE_TEMPLATE_DEFINE("disk: each sync is answered once, later", World, disk
         CHECK(results[0]);
     }
     CHECK(world.core(0).synced.empty());
+    CHECK(world.violation() == "");
+}
+
+TEST_CASE_TEMPLATE_DEFINE("disk: what is read in is answered once, later", World, disk_read_in) {
+    World world(2);
+    constexpr uint32_t kFileCount = 50;
+    const std::string text = pattern(300'000);
+    port::Disk& disk = *world.core(1).ports().disk;
+    std::vector<port::FileRef> files;
+    for (uint32_t i = 0; i < kFileCount; i++) {
+        const std::string path = world.directory() + "/" + std::to_string(i);
+        files.push_back(open_file(disk, path, port::OpenMode::create));
+        write_text(*files[i], text);
+        world.on_core(1, [&] {
+            disk.read_in({files[i], 10, 100'000}, Token{i, 1});
+            disk.read_in({files[i], text.size() - 5, 10}, Token{i, 2});
+            disk.read_in({files[i], text.size() + 5, 10}, Token{i, 3});
+            disk.remove_later(path); // the files stay open
+        });
+    }
+    CHECK(world.wait_until([&] {
+        return world.core(1).read_ins.size() == 3 * kFileCount && !world.core(1).turn_open;
+    }));
+    for (const auto& [token, results] : world.core(1).read_ins) {
+        CHECK(results.size() == 1);
+    }
+    // Mostly it is there now, and can be read in any case.
+    const auto in_memory = std::count_if(files.begin(), files.end(), [](const port::FileRef& file) {
+        return file->is_in_memory(10, 100'000);
+    });
+    CHECK(in_memory > kFileCount / 2);
+    for (const port::FileRef& file : files) {
+        CHECK(read_text(*file, 10, 100'000) == text.substr(10, 100'000));
+    }
+    world.stop();
+    CHECK(world.core(0).read_ins.empty());
+    CHECK(world.core(1).synced.empty());
     CHECK(world.violation() == "");
 }
 

@@ -67,6 +67,7 @@ public:
     std::map<Token, Connection> connections;
     std::vector<Token> tokens; // in the order of on_accept
     std::map<Token, std::vector<Result<void>>> synced;
+    std::map<Token, std::vector<Result<void>>> read_ins;
     int timers = 0;
     int turn_ends = 0;
     bool turn_open = false; // an event came since the last on_turn_end
@@ -131,6 +132,9 @@ public:
     }
     void on_synced(Token token, Result<void> result) override {
         enter("on_synced", [&] { synced[token].push_back(std::move(result)); });
+    }
+    void on_read_in(Token token, Result<void> result) override {
+        enter("on_read_in", [&] { read_ins[token].push_back(std::move(result)); });
     }
     void on_mail(std::unique_ptr<port::Mail> arrived) override {
         enter("on_mail", [&] {

@@ -64,6 +64,7 @@ struct Listener final : port::CoreEvents {
     void on_sent(Token, uint64_t) override {}
     void on_closed(Token) override {}
     void on_synced(Token, Result<void>) override {}
+    void on_read_in(Token, Result<void>) override {}
     void on_mail(std::unique_ptr<port::Mail>) override {}
     void on_timer() override {}
     void on_turn_end() override {}

@@ -50,6 +50,7 @@ TEST_CASE_TEMPLATE_INVOKE(disk_file, SimPortWorld);
 TEST_CASE_TEMPLATE_INVOKE(disk_names, SimPortWorld);
 TEST_CASE_TEMPLATE_INVOKE(disk_lock, SimPortWorld);
 TEST_CASE_TEMPLATE_INVOKE(disk_sync, SimPortWorld);
+TEST_CASE_TEMPLATE_INVOKE(disk_read_in, SimPortWorld);
 TEST_CASE_TEMPLATE_INVOKE(net_echo, SimPortWorld);
 TEST_CASE_TEMPLATE_INVOKE(net_dealing, SimPortWorld);
 TEST_CASE_TEMPLATE_INVOKE(net_backpressure, SimPortWorld);

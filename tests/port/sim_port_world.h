@@ -69,12 +69,18 @@ private:
     struct Ports {
         Ports(SimPortWorld& world, CoreId core)
             : clock(world.world_),
-              disk(world.world_, world.device_, world.alive_,
-                   [&world, core](Token token, Result<void> result) {
-                       world.deliver(core.value(), [&](port::CoreEvents& events) {
-                           events.on_synced(token, std::move(result));
-                       });
-                   }),
+              disk(
+                  world.world_, world.device_, world.alive_,
+                  [&world, core](Token token, Result<void> result) {
+                      world.deliver(core.value(), [&](port::CoreEvents& events) {
+                          events.on_synced(token, std::move(result));
+                      });
+                  },
+                  [&world, core](Token token, Result<void> result) {
+                      world.deliver(core.value(), [&](port::CoreEvents& events) {
+                          events.on_read_in(token, std::move(result));
+                      });
+                  }),
               net(world.network_, world.server_, core) {}
 
         Clock clock;

@@ -94,6 +94,7 @@ TEST_CASE_TEMPLATE_INVOKE(disk_file, UvPortWorld);
 TEST_CASE_TEMPLATE_INVOKE(disk_names, UvPortWorld);
 TEST_CASE_TEMPLATE_INVOKE(disk_lock, UvPortWorld);
 TEST_CASE_TEMPLATE_INVOKE(disk_sync, UvPortWorld);
+TEST_CASE_TEMPLATE_INVOKE(disk_read_in, UvPortWorld);
 TEST_CASE_TEMPLATE_INVOKE(timer_rings, UvPortWorld);
 TEST_CASE_TEMPLATE_INVOKE(timer_replaced, UvPortWorld);
 TEST_CASE_TEMPLATE_INVOKE(mailbox_order, UvPortWorld);

@@ -12,6 +12,7 @@ namespace qtool::sim {
 namespace {
 
 constexpr uint64_t kSectorSize = 512;
+constexpr uint32_t kAbsentPercent = 20; // of ranges that are asked about
 
 void put(std::vector<std::byte>& into, ByteView bytes, uint64_t position) {
     if (bytes.empty()) {
@@ -229,6 +230,13 @@ void Device::sync_entries(const Inode& directory, uint64_t mark) {
 }
 
 // ---- bytes --------------------------------------------------------------------------------------
+
+bool Device::is_in_memory(const Inode& inode, uint64_t position, uint64_t size) {
+    if (halted_ || position + size > inode.content.size()) {
+        return false;
+    }
+    return !world_.chance_percent(kAbsentPercent);
+}
 
 Result<size_t> Device::read(const Inode& inode, ByteSpan into, uint64_t position) {
     QT_TRY(begin(false));

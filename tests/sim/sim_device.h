@@ -95,6 +95,8 @@ public:
     Result<void> remove(const std::string& path);
     Result<void> sync_directory(const std::string& path);
 
+    /// Now and then it is not; it can be read all the same.
+    [[nodiscard]] bool is_in_memory(const Inode& inode, uint64_t position, uint64_t size);
     Result<size_t> read(const Inode& inode, ByteSpan into, uint64_t position);
     Result<void> write(Inode& inode, std::span<const ByteView> pieces, uint64_t position);
     Result<void> truncate(Inode& inode, uint64_t size);

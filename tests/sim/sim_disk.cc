@@ -19,6 +19,9 @@ public:
         QT_TRY(check_is_file());
         return device_.read(*inode_, into, position);
     }
+    bool is_in_memory(uint64_t position, uint64_t size) override {
+        return inode_->is_directory || device_.is_in_memory(*inode_, position, size);
+    }
     Result<void> write_at(std::span<const ByteView> pieces, uint64_t position) override {
         QT_TRY(check_is_file());
         QT_ASSERT(writable_);
@@ -136,6 +139,26 @@ void SimDisk::sync(port::FileRef file, Token token) {
                          alive = alive_, on_synced = on_synced_] {
         if (*alive) {
             on_synced(token, device->sync(*inode, mark));
+        }
+    });
+}
+
+// What it brings in may be gone again when the core looks.
+void SimDisk::read_in(port::FileRange range, Token token) {
+    Duration delay = world_.between(50us, 5ms);
+    if (world_.chance_percent(2)) {
+        delay = world_.between(50ms, 1500ms);
+    }
+    delay += device_.sync_delay();
+    world_.after(delay, [file = std::move(range.file), token, world = &world_, alive = alive_,
+                         on_read_in = on_read_in_] {
+        if (!*alive) {
+            return;
+        }
+        if (world->chance_percent(2)) {
+            on_read_in(token, Error(Code::storage_io, "cannot read", EIO));
+        } else {
+            on_read_in(token, {});
         }
     });
 }

@@ -11,14 +11,16 @@ namespace qtool::sim {
 
 class SimDisk final : public port::Disk {
 public:
-    using OnSynced = std::function<void(Token, Result<void>)>;
-    /// `on_synced` carries a result to the core. `alive` becomes false with the process: what it
-    /// left unfinished then stays undone.
-    SimDisk(World& world, Device& device, std::shared_ptr<const bool> alive, OnSynced on_synced)
+    using OnDone = std::function<void(Token, Result<void>)>;
+    /// `on_synced` and `on_read_in` carry a result to the core. `alive` becomes false with the
+    /// process: what it left unfinished then stays undone.
+    SimDisk(World& world, Device& device, std::shared_ptr<const bool> alive, OnDone on_synced,
+            OnDone on_read_in)
         : world_(world),
           device_(device),
           alive_(std::move(alive)),
-          on_synced_(std::move(on_synced)) {}
+          on_synced_(std::move(on_synced)),
+          on_read_in_(std::move(on_read_in)) {}
 
     Result<port::FileRef> open(const std::string& path, port::OpenMode mode) override;
     Result<port::FileRef> open_directory(const std::string& path) override;
@@ -32,6 +34,7 @@ public:
     Result<port::DiskSpace> space(const std::string& path) override;
     Result<std::unique_ptr<port::DirectoryLock>> lock(const std::string& path) override;
     void sync(port::FileRef file, Token token) override;
+    void read_in(port::FileRange range, Token token) override;
     void begin_write_back(port::FileRef file, uint64_t position, uint64_t size) override;
     void remove_later(const std::string& path) override;
 
@@ -39,7 +42,8 @@ private:
     World& world_;
     Device& device_;
     std::shared_ptr<const bool> alive_;
-    OnSynced on_synced_;
+    OnDone on_synced_;
+    OnDone on_read_in_;
 };
 
 } // namespace qtool::sim

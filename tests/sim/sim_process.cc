@@ -103,14 +103,22 @@ struct Process::CoreSide {
           timer(process, core),
           mailbox(process, core),
           random(process.setup_.world->random().next()),
-          disk(*process.setup_.world, *process.setup_.device, process.alive_,
-               [&process, core](Token token, Result<void> result) {
-                   process.deliver(core, [&process, core, token,
-                                          result = std::move(result)](port::CoreEvents& events) {
-                       process.setup_.world->trace("synced", core.value(), result ? 1 : 0);
-                       events.on_synced(token, result);
-                   });
-               }),
+          disk(
+              *process.setup_.world, *process.setup_.device, process.alive_,
+              [&process, core](Token token, Result<void> result) {
+                  process.deliver(core, [&process, core, token,
+                                         result = std::move(result)](port::CoreEvents& events) {
+                      process.setup_.world->trace("synced", core.value(), result ? 1 : 0);
+                      events.on_synced(token, result);
+                  });
+              },
+              [&process, core](Token token, Result<void> result) {
+                  process.deliver(core, [&process, core, token,
+                                         result = std::move(result)](port::CoreEvents& events) {
+                      process.setup_.world->trace("read in", core.value(), result ? 1 : 0);
+                      events.on_read_in(token, result);
+                  });
+              }),
           net(*process.setup_.network, process.server_, core) {}
 
     [[nodiscard]] port::CorePorts ports() {

@@ -86,6 +86,10 @@ public:
     void sync(port::FileRef file, Token token) override {
         syncs.push_back({std::move(file), token});
     }
+    void read_in(port::FileRange range, Token token) override {
+        range.file = static_cast<FaultyFile&>(*range.file).below();
+        below_.read_in(std::move(range), token);
+    }
     void begin_write_back(port::FileRef file, uint64_t position, uint64_t size) override {
         below_.begin_write_back(std::move(file), position, size);
     }
@@ -105,6 +109,10 @@ private:
             QT_TRY(disk_.check(0, "read " + path_));
             return below_->read_at(into, position);
         }
+        bool is_in_memory(uint64_t position, uint64_t size) override {
+            return below_->is_in_memory(position, size);
+        }
+        [[nodiscard]] const port::FileRef& below() const { return below_; }
         Result<void> write_at(std::span<const ByteView> pieces, uint64_t position) override {
             if (Result<void> checked = disk_.check(kMakes, "write " + path_); !checked) {
                 // A part arrives before the disk says so.

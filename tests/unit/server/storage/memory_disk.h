@@ -27,6 +27,7 @@ public:
     bool fails_sync = false;        // syncs of files: storage_io
     bool fails_open = false;        // opens: storage_io
     std::string unremovable_suffix; // of files that cannot be removed: storage_io
+    bool is_cold = false;           // nothing is in memory but what read_in was asked for since
     port::DiskSpace free_space{1, 1};
     std::optional<int> changes_left; // then every change fails with storage_io and does nothing
 
@@ -43,6 +44,14 @@ public:
     }
 
     // ---- looking in ----
+    struct ReadIn {
+        std::string path;
+        uint64_t position = 0;
+        uint64_t size = 0;
+        Token token;
+    };
+    std::vector<ReadIn> read_ins;   // asked for; the test says when they are done
+    std::vector<std::string> waits; // is_cold: files that were read where they are not in memory
     std::vector<std::pair<uint64_t, uint64_t>> write_backs; // asked for: position, size
     [[nodiscard]] int open_files() const { return *open_files_; }
     [[nodiscard]] int opens() const { return opens_; } // since the start
@@ -175,6 +184,13 @@ public:
         return std::unique_ptr<port::DirectoryLock>(std::make_unique<Lock>(locks_, path));
     }
     void sync(port::FileRef /*file*/, Token /*token*/) override {}
+    void read_in(port::FileRange range, Token token) override {
+        auto& file = static_cast<MemoryFile&>(*range.file);
+        file.bring_in(range.position, range.size);
+        read_ins.push_back({file.path(), range.position, range.size, token});
+    }
+    /// The system wants its memory back.
+    void forget_memory() { in_memory_.clear(); }
     void begin_write_back(port::FileRef /*file*/, uint64_t position, uint64_t size) override {
         write_backs.emplace_back(position, size);
     }
@@ -208,11 +224,27 @@ private:
                 return size_t{0};
             }
             const size_t size = std::min<size_t>(into.size(), bytes.size() - position);
+            if (!is_in_memory(position, size)) {
+                disk_.waits.push_back(path_);
+            }
             if (size > 0) {
                 std::memcpy(into.data(), bytes.data() + position, size);
             }
             return size;
         }
+        bool is_in_memory(uint64_t position, uint64_t size) override {
+            if (position + size > node_->written.size()) {
+                return false;
+            }
+            const auto at = disk_.in_memory_.find(path_);
+            return !disk_.is_cold ||
+                   (at != disk_.in_memory_.end() && at->second.first <= position &&
+                    position + size <= at->second.second);
+        }
+        void bring_in(uint64_t position, uint64_t size) {
+            disk_.in_memory_[path_] = {position, position + size};
+        }
+        [[nodiscard]] const std::string& path() const { return path_; }
         Result<void> write_at(std::span<const ByteView> pieces, uint64_t position) override {
             QT_TRY(disk_.change(path_));
             for (const ByteView piece : pieces) {
@@ -314,6 +346,7 @@ private:
 
     std::shared_ptr<Node> root_;
     std::set<std::string> locks_;
+    std::map<std::string, std::pair<uint64_t, uint64_t>> in_memory_; // of each file one range
     std::shared_ptr<int> open_files_ = std::make_shared<int>(0);
     int opens_ = 0;
 };
