@@ -56,8 +56,14 @@ struct TransactionProof {
     bool is_v2 = false; // of a client that speaks transactions of version 2
 };
 
+/// What Log::read does where it would have to wait for the device.
+enum class IfAbsent : uint8_t { wait, tell };
+
 struct ReadInfo {
     port::FileRange range; // size 0: nothing between `from` and the end
+    /// IfAbsent::tell: size > 0: these bytes are not in memory, and nothing was read. When they
+    /// were read in, the next try may find that others are needed.
+    port::FileRange absent;
     uint32_t first_batch_size = 0;
     Offset first_base_offset = kNoOffset; // <= from, or behind a gap that compaction left
 };
@@ -168,7 +174,8 @@ public:
     /// `bytes_max`. Batches without records come first only when there is nothing else below
     /// `end_exclusive`, or very many. Nothing is read but headers. Errors: offset_out_of_range;
     /// storage_io, storage_damaged, storage_offline.
-    Result<ReadInfo> read(Offset from, Offset end_exclusive, uint32_t bytes_max);
+    Result<ReadInfo> read(Offset from, Offset end_exclusive, uint32_t bytes_max,
+                          IfAbsent if_absent = IfAbsent::wait);
 
     /// Aborted transactions that overlap what `read` from `from` gave, in the order they ended.
     /// Errors: storage_io, storage_damaged, storage_offline, storage_full.
@@ -315,7 +322,8 @@ private:
     void close_surplus_files();
     Result<port::FileRef> open_for_read(Segment& segment);
     struct ReadStart;
-    Result<std::optional<ReadStart>> read_locate(Segment* segment, Offset from, Offset end);
+    Result<std::optional<ReadStart>> read_locate(Segment* segment, Offset from, Offset end,
+                                                 std::optional<uint32_t> tell_absent);
     Result<void> note_damage(Result<void> result);
     Result<std::optional<TimestampOffset>> max_timestamp_of_records(Hot& hot);
 

@@ -61,6 +61,7 @@ Result<void> Log::note_damage(Result<void> result) {
 struct Log::ReadStart {
     Segment* segment = nullptr;
     Segment::Located batch;
+    port::FileRange absent; // size > 0: to be read in before the batch can be found
 };
 
 // The first batch of a read at `from`, in `segment` or in one behind it.
@@ -70,18 +71,30 @@ struct Log::ReadStart {
 // that gets nothing else takes its fetch size for too small (librdkafka doubles it and reports
 // MSG_SIZE_TOO_LARGE at the eleventh time). The last batch below `end` is never passed over, since
 // it alone brings a reader there.
-Result<std::optional<Log::ReadStart>> Log::read_locate(Segment* segment, Offset from, Offset end) {
+//
+// `tell_absent`: of a read that does not wait, how many bytes it wants from there on.
+Result<std::optional<Log::ReadStart>> Log::read_locate(Segment* segment, Offset from, Offset end,
+                                                       std::optional<uint32_t> tell_absent) {
     std::deque<Segment>& segments = hot_->segments;
     size_t empty_left = kEmptyBatchesPassedMax;
     for (;;) {
         QT_TRY(open_for_read(*segment));
+        if (tell_absent) {
+            Result<port::FileRange> absent = segment->absent_from(from, *tell_absent);
+            if (!absent) {
+                QT_TRY(note_damage(absent.error()));
+            }
+            if (absent->size > 0) {
+                return std::optional<ReadStart>(ReadStart{segment, {}, *std::move(absent)});
+            }
+        }
         Result<std::optional<Segment::Located>> located =
             segment->locate_records(from, end, empty_left);
         if (!located) {
             QT_TRY(note_damage(located.error()));
         }
         if (*located) {
-            return std::optional<ReadStart>(ReadStart{segment, **located});
+            return std::optional<ReadStart>(ReadStart{segment, **located, {}});
         }
         // Offsets `from` to the end of the segment are gone (compaction).
         auto next = std::find_if(segments.begin(), segments.end(), [&](const Segment& other) {
@@ -105,7 +118,8 @@ Result<std::optional<Log::ReadStart>> Log::read_locate(Segment* segment, Offset 
     }
 }
 
-Result<ReadInfo> Log::read(Offset from, Offset end_exclusive, uint32_t bytes_max) {
+Result<ReadInfo> Log::read(Offset from, Offset end_exclusive, uint32_t bytes_max,
+                           IfAbsent if_absent) {
     QT_TRY(check_usable());
     if (from < log_start_ || from > log_end_) {
         return Error(Code::offset_out_of_range, directory_ + ": offset " +
@@ -141,16 +155,33 @@ Result<ReadInfo> Log::read(Offset from, Offset end_exclusive, uint32_t bytes_max
         info.first_base_offset = tail.at(low).base_offset;
         first_size = tail.at(low).size_bytes;
     } else {
-        QT_TRY_ASSIGN(const std::optional<ReadStart> start,
-                      read_locate(segment, from, std::min(end_exclusive, log_end_)));
+        const bool tells = if_absent == IfAbsent::tell;
+        QT_TRY_ASSIGN(std::optional<ReadStart> start,
+                      read_locate(segment, from, std::min(end_exclusive, log_end_),
+                                  tells ? std::optional<uint32_t>(bytes_max) : std::nullopt));
         if (!start) {
             return ReadInfo();
+        }
+        if (start->absent.size > 0) {
+            info.absent = std::move(start->absent);
+            info.range = {};
+            return info;
         }
         segment = start->segment;
         QT_TRY_ASSIGN(info.range.file, open_for_read(*segment));
         info.range.position = start->batch.position;
         info.first_base_offset = start->batch.header.base_offset;
         first_size = start->batch.header.size_bytes;
+        if (tells) {
+            // All that follows looks at headers in here, or right behind it.
+            QT_TRY_ASSIGN(
+                info.absent,
+                segment->absent_at(info.range.position, std::max<uint64_t>(bytes_max, first_size)));
+            if (info.absent.size > 0) {
+                info.range = {};
+                return info;
+            }
+        }
     }
     info.first_batch_size = static_cast<uint32_t>(first_size);
 

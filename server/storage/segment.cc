@@ -300,6 +300,36 @@ Result<IndexEntry> Segment::index_lookup(Find find) {
     }
 }
 
+// ---- what is not in memory ----------------------------------------------------------------------
+
+// The batch lies between two entries of the index, mostly no further apart than one's interval; how
+// far a larger one reaches says its header, and absent_at then asks for the rest.
+Result<port::FileRange> Segment::absent_from(Offset offset, uint64_t size) {
+    if (!index_ready_ || index_.is_in_file()) {
+        if (port::FileRange absent = index_.absent(); absent.size > 0) {
+            return absent;
+        }
+    }
+    QT_TRY(ensure_index(index_interval_bytes_));
+    const int64_t relative = std::clamp<int64_t>(offset - base_, 0, UINT32_MAX);
+    const Result<std::optional<IndexEntry>> found =
+        index_.find_offset(static_cast<uint32_t>(relative));
+    if (!found && found.error().code == Code::corrupt) {
+        return port::FileRange(); // it is made again, which reads all of the log
+    }
+    QT_TRY(found);
+    return absent_at(*found ? (*found)->position : 0, size + index_interval_bytes_);
+}
+
+Result<port::FileRange> Segment::absent_at(uint64_t position, uint64_t size) {
+    QT_TRY_ASSIGN(const port::FileRef log, file());
+    const uint64_t end = std::min(position + size + kHeaderWindowSize, size_);
+    if (position >= end || log->is_in_memory(position, end - position)) {
+        return port::FileRange();
+    }
+    return port::FileRange{log, position, end - position};
+}
+
 // ---- lookups ------------------------------------------------------------------------------------
 
 Result<int64_t> Segment::first_timestamp() {

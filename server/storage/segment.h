@@ -120,6 +120,13 @@ public:
     Result<int64_t> first_timestamp();
     Result<LeaderEpoch> first_epoch();
 
+    // For who must not wait for the device: bytes to be read in first; size 0: all is in memory.
+    /// Of a read of `size` bytes from `offset` on, up to where its first batch is found: the index,
+    /// or a stretch of the log. Errors: storage_io, storage_damaged.
+    Result<port::FileRange> absent_from(Offset offset, uint64_t size);
+    /// Of the log, with a header behind it. Errors: storage_io, storage_full.
+    Result<port::FileRange> absent_at(uint64_t position, uint64_t size);
+
     /// The bytes of a batch, which match its checksum. Errors: storage_io, storage_damaged.
     Result<std::vector<std::byte>> read_batch(const Located& batch);
     /// The first batch that ends at or behind `offset`; nothing when all end before it.

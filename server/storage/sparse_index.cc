@@ -51,6 +51,18 @@ Result<void> SparseIndex::load() {
     return {};
 }
 
+port::FileRange SparseIndex::absent() {
+    if (was_asked_for_ || !open_file()) {
+        return {};
+    }
+    const Result<uint64_t> size = file_->size();
+    was_asked_for_ = true;
+    if (!size || *size == 0 || file_->is_in_memory(0, *size)) {
+        return {};
+    }
+    return {file_, 0, *size};
+}
+
 void SparseIndex::reset() {
     written_ = 0;
     tail_.clear();

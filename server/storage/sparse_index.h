@@ -47,6 +47,11 @@ public:
 
     [[nodiscard]] uint64_t count() const { return written_ + tail_.size(); }
     [[nodiscard]] bool has_unwritten() const { return !tail_.empty(); }
+    [[nodiscard]] bool is_in_file() const { return written_ > 0; }
+    /// The file when it is not in memory; size 0: it is, or cannot be opened. Asked once after it
+    /// was opened: a lookup touches few places, and when the system needs their memory they are
+    /// read again one by one.
+    [[nodiscard]] port::FileRange absent();
     /// Errors of all: storage_io; corrupt (checksum): make the index again.
     Result<std::optional<IndexEntry>> last();
     /// The last entry with relative_offset <= the given one.
@@ -56,7 +61,10 @@ public:
     /// The last entry before which all times are below `timestamp`.
     Result<std::optional<IndexEntry>> find_time(int64_t timestamp);
 
-    void close() { file_.reset(); }
+    void close() {
+        file_.reset();
+        was_asked_for_ = false;
+    }
     /// The file was renamed.
     void set_path(std::string path) { path_ = std::move(path); }
 
@@ -70,6 +78,7 @@ private:
     std::string path_;
     Offset base_;
     port::FileRef file_;
+    bool was_asked_for_ = false;   // by absent()
     uint64_t written_ = 0;         // entries in the file
     bool must_restart_ = true;     // the file's header is to be written anew
     std::vector<IndexEntry> tail_; // behind those in the file
