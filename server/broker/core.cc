@@ -76,8 +76,10 @@ void Core::on_synced(Token token, Result<void> result) {
     deliver(out);
 }
 
-void Core::on_read_in(Token, Result<void>) {
-    QT_UNREACHABLE();
+void Core::on_read_in(Token token, Result<void> result) {
+    replica::Outbox out;
+    partitions_.on_read_in(token, result, out);
+    deliver(out);
 }
 
 void Core::on_timer() {

@@ -77,6 +77,7 @@ struct CoreCounters {
     Counter transactions_verified; // batches held back until the coordinator was asked (KIP-890)
     Counter fetch_bytes;
     Counter fetch_watches;
+    Counter cold_reads; // that waited until what they need was read in from the device
     Counter fetch_sessions_refused;
     Counter flushes;
     Counter flush_batches; // batches covered by those flushes: batches per flush = group commit

@@ -80,6 +80,8 @@ constexpr Row kRows[] = {
      &CoreCounters::fetch_bytes},
     {"fetch_watches_total", "fetches parked until there is more to read", false,
      &CoreCounters::fetch_watches},
+    {"cold_reads_total", "reads of partitions that waited for the device", false,
+     &CoreCounters::cold_reads},
     {"fetch_sessions_refused_total", "fetches without a session: all slots taken", false,
      &CoreCounters::fetch_sessions_refused},
     {"flushes_total", "group commits", false, &CoreCounters::flushes},

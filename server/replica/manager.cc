@@ -343,6 +343,7 @@ void Manager::handle(PartitionRequest& request, CoreId from, Outbox& out) {
     }
     const uint64_t full_before = setup_.counters->storage_full.value();
     partition.handle(request, from, setup_.ports.clock->mono(), setup_.ports.clock->wall(), out);
+    read_in(out);
     note_failure(*entry);
     if (!out.answers.empty() && !out.answers.back().reply.result &&
         storage::is_out_of_descriptors(out.answers.back().reply.result.error())) {
@@ -419,6 +420,44 @@ void Manager::cancel_watch(CoreId core, Token request, const PartitionKey& key) 
     if (Partition* partition = find(key)) {
         partition->cancel_watch(core, request);
     }
+    if (cold_reads_.size() == 0) {
+        return;
+    }
+    std::vector<Token> over; // none would be answered, and each would arm a watch
+    cold_reads_.for_each([&](Token token, const ColdRead& read) {
+        if (read.from == core && read.request.request == request && read.request.key == key) {
+            over.push_back(token);
+        }
+    });
+    for (const Token token : over) {
+        cold_reads_.erase(token);
+    }
+}
+
+// ---- reads of what is not in memory -------------------------------------------------------------
+
+void Manager::read_in(Outbox& out) {
+    for (Outbox::ColdRead& read : std::exchange(out.cold_reads, {})) {
+        if (std::get<ReadOp>(read.request.op).read_ins_left == kReadInsMax) {
+            setup_.counters->cold_reads.add();
+        }
+        const Token token = cold_reads_.emplace(ColdRead{read.core, std::move(read.request)});
+        setup_.ports.disk->read_in(std::move(read.absent), token);
+    }
+}
+
+// All is asked anew: meanwhile the partition may be gone, led by another, or cut. Whether bytes
+// that could not be read in matter shows when the log needs them.
+void Manager::on_read_in(Token token, const Result<void>& result, Outbox& out) {
+    ColdRead* waiting = cold_reads_.find(token);
+    if (waiting == nullptr) {
+        return;
+    }
+    ColdRead read = std::move(*waiting);
+    cold_reads_.erase(token);
+    auto& op = std::get<ReadOp>(read.request.op);
+    op.read_ins_left = result ? op.read_ins_left - 1 : 0;
+    handle(read.request, read.from, out);
 }
 
 // ---- flushes ------------------------------------------------------------------------------------
@@ -588,6 +627,15 @@ void Manager::on_time(Outbox& out) {
 void Manager::release_waiters(Code code, Outbox& out) {
     for (auto& [key, entry] : partitions_) {
         entry.partition->release_waiters(code, out);
+    }
+    std::vector<Token> cold;
+    cold_reads_.for_each([&](Token token, const ColdRead& read) {
+        cold.push_back(token);
+        out.answers.push_back(
+            {read.from, PartitionReply{read.request.request, read.request.index, Error(code)}});
+    });
+    for (const Token token : cold) {
+        cold_reads_.erase(token);
     }
     with_parked_.clear();
 }

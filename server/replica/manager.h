@@ -68,7 +68,11 @@ public:
     void apply(const metadata::Image& image, const metadata::Delta& delta, Outbox& out);
 
     void handle(PartitionRequest& request, CoreId from, Outbox& out);
+    /// The request is over: nobody is to be woken for it, and what of it still waits for the device
+    /// is forgotten.
     void cancel_watch(CoreId core, Token request, const PartitionKey& partition);
+    /// Of Disk::read_in; one for a read that was forgotten meanwhile is nothing.
+    void on_read_in(Token token, const Result<void>& result, Outbox& out);
     /// As Partition::append_own; its flush begins with the turn's others.
     Result<storage::AppendInfo> append_own(Partition& partition, ByteSpan batch, Outbox& out);
     /// Whoever sits on top of the partition could not read its log: what breaks the log for other
@@ -142,6 +146,11 @@ private:
         BrokerId fetched_from = kNoBroker; // has it in its fetcher, in this epoch
         LeaderEpoch fetched_epoch = kNoLeaderEpoch;
     };
+    /// Waits until the disk has read in what it needs.
+    struct ColdRead {
+        CoreId from;
+        PartitionRequest request;
+    };
     class Followers; // FollowerLogs; manager_replication.cc
 
     Entry* find_entry(const PartitionKey& key);
@@ -159,6 +168,7 @@ private:
     using Entries = std::map<PartitionKey, Entry>;
     Entries::iterator remove_partition(Entries::iterator at, Code code, Outbox& out);
     void touch(Partition& partition);
+    void read_in(Outbox& out);
     [[nodiscard]] Duration maintain_interval() const;
     void write_recovery_points();
     void compact(Outbox& out);
@@ -189,6 +199,7 @@ private:
     /// Where the logs of replicas ended that went elsewhere: recovery points still tell of them.
     std::map<PartitionKey, Offset> left_;
     SlotMap<Flush> flushes_;
+    SlotMap<ColdRead> cold_reads_; // bound: partitions of requests under way on all cores
     Compactor compactor_;
     std::vector<PartitionKey> moved_;
     Mover mover_;

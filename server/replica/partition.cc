@@ -286,6 +286,15 @@ void Partition::handle(PartitionRequest& request, CoreId from, MonoTime now, Wal
     if (!result && breaks_the_log(result.error().code) && !offline_) {
         go_offline(result.error(), out);
     }
+    if (auto* read = result ? std::get_if<ReadResult>(&*result) : nullptr;
+        read != nullptr && read->absent.size > 0) {
+        Outbox::ColdRead& cold =
+            out.cold_reads.emplace_back(Outbox::ColdRead{from, request, std::move(read->absent)});
+        if (auto& replica = std::get<ReadOp>(cold.request.op).replica) {
+            replica->is_progress = false; // it has been noted
+        }
+        return;
+    }
     out.answers.push_back(
         {from, PartitionReply{request.request, request.index, std::move(result)}});
 }

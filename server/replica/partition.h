@@ -44,8 +44,15 @@ struct Outbox {
         CoreId core;
         PartitionWake wake;
     };
+    /// A read that would have waited for the device: to be asked again when that has been read.
+    struct ColdRead {
+        CoreId core;
+        PartitionRequest request;
+        port::FileRange absent;
+    };
     std::vector<Answer> answers;
     std::vector<Wake> wakes;
+    std::vector<ColdRead> cold_reads; // taken by Manager
 };
 
 enum class Role : uint8_t { none, leader, follower };
@@ -119,7 +126,8 @@ public:
     Result<void> on_out_of_range(LeaderEpoch leader_epoch, Offset leader_log_start, MonoTime now,
                                  WallTime wall, Outbox& out);
 
-    /// Handles one request; the answer is in `out` now, or comes later (parked append).
+    /// Handles one request; the answer is in `out` now, or comes later (parked append); or it is
+    /// to be handled again (Outbox::ColdRead).
     void handle(PartitionRequest& request, CoreId from, MonoTime now, WallTime wall, Outbox& out);
     /// Appends a batch that this broker made itself (a coordinator's records). It is committed when
     /// the high watermark passes it. Errors: as of an AppendOp with acks=all.

@@ -96,7 +96,14 @@ Result<PartitionResult> Partition::read(const PartitionRequest& request, const R
         return PartitionResult(std::move(result)); // it asks again after its wait
     }
     if (op.fetch_offset < end) {
-        QT_TRY_ASSIGN(storage::ReadInfo info, log_->read(op.fetch_offset, end, op.bytes_max));
+        QT_TRY_ASSIGN(
+            storage::ReadInfo info,
+            log_->read(op.fetch_offset, end, op.bytes_max,
+                       op.read_ins_left > 0 ? storage::IfAbsent::tell : storage::IfAbsent::wait));
+        if (info.absent.size > 0) {
+            result.absent = std::move(info.absent);
+            return PartitionResult(std::move(result));
+        }
         if (op.isolation == Isolation::read_committed) {
             QT_TRY_ASSIGN(const std::vector<storage::AbortedTransaction> aborted,
                           log_->aborted_in(op.fetch_offset, info));
@@ -105,6 +112,7 @@ Result<PartitionResult> Partition::read(const PartitionRequest& request, const R
             }
         }
         result.range = std::move(info.range);
+        result.range.was_read_in = op.read_ins_left < kReadInsMax;
         result.first_batch_size = info.first_batch_size;
         (op.replica ? counters_.replication_bytes_out : counters_.fetch_bytes)
             .add(result.range.size);

@@ -63,6 +63,10 @@ struct ReplicaReader {
     Offset told_high_watermark = kNoOffset; // a higher one is worth an answer
 };
 
+/// How often what a read needs is read in for it; then it goes ahead, though it may wait: where
+/// memory is so short that it is gone each time, a reader still gets on.
+inline constexpr uint32_t kReadInsMax = 4;
+
 /// Reads from `fetch_offset` up to what the isolation level may see; a replica: up to the log end.
 /// No bytes are read: the answer names a file range. With `watch_below_bytes` > 0 and fewer
 /// readable bytes than that, the partition also arms a one-shot watch: PartitionWake follows as
@@ -79,12 +83,15 @@ struct ReadOp {
     /// The leader names one of these instead of reading, if it is in sync and has the offset: the
     /// replicas near the consumer, best first.
     std::vector<BrokerId> near = {};
+    uint32_t read_ins_left = kReadInsMax; // counted down by the partition's manager
 };
 struct ReadResult {
     Offset high_watermark = kNoOffset;
     Offset last_stable_offset = kNoOffset;
     Offset log_start_offset = kNoOffset;
-    port::FileRange range;         // size 0: nothing readable
+    port::FileRange range; // size 0: nothing readable
+    /// Between a partition and its manager alone: size > 0: to be read in, then it is asked again.
+    port::FileRange absent;
     uint32_t first_batch_size = 0; // bytes of the first whole batch in range
     std::optional<std::pair<LeaderEpoch, Offset>> diverging; // epoch and its end offset
     BrokerId preferred_replica = kNoBroker; // to be read from instead; nothing was read

@@ -19,6 +19,8 @@ enum class Fault : uint8_t {
     entry_lost,         // power loss undid an unsynced create, rename or remove
     sync_error,         // fdatasync said EIO once; its data may be lost, later calls succeed
     sync_slow,          // fdatasync took long
+    read_in_slow,       // reading in what was not in memory took long
+    read_in_error,      // ... failed
     disk_full,          // a write or create was refused with ENOSPC
     write_short,        // ... after part of the bytes
     stream_cut,         // a stream ended at a random byte
@@ -48,8 +50,8 @@ enum class Fault : uint8_t {
     reassignment,    // replicas of a partition were asked to move
     bit_rot,         // a bit of what is stored flipped
 };
-inline constexpr size_t kFaultCount = 36;
-inline constexpr size_t kOneBrokerFaultCount = 22; // the first ones
+inline constexpr size_t kFaultCount = 38;
+inline constexpr size_t kOneBrokerFaultCount = 24; // the first ones
 
 inline constexpr std::array<std::string_view, kFaultCount> kFaultNames = {"power_loss",
                                                                           "kill",
@@ -60,6 +62,8 @@ inline constexpr std::array<std::string_view, kFaultCount> kFaultNames = {"power
                                                                           "entry_lost",
                                                                           "sync_error",
                                                                           "sync_slow",
+                                                                          "read_in_slow",
+                                                                          "read_in_error",
                                                                           "disk_full",
                                                                           "write_short",
                                                                           "stream_cut",

@@ -147,6 +147,7 @@ void SimDisk::sync(port::FileRef file, Token token) {
 void SimDisk::read_in(port::FileRange range, Token token) {
     Duration delay = world_.between(50us, 5ms);
     if (world_.chance_percent(2)) {
+        world_.hit(Fault::read_in_slow);
         delay = world_.between(50ms, 1500ms);
     }
     delay += device_.sync_delay();
@@ -156,6 +157,7 @@ void SimDisk::read_in(port::FileRange range, Token token) {
             return;
         }
         if (world->chance_percent(2)) {
+            world->hit(Fault::read_in_error);
             on_read_in(token, Error(Code::storage_io, "cannot read", EIO));
         } else {
             on_read_in(token, {});
