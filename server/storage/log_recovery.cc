@@ -444,8 +444,11 @@ Result<void> Log::load_clean(WallTime now) {
     QT_TRY_ASSIGN(Listing listing, list_files());
     hot_ = std::make_unique<Hot>();
     uint64_t size = 0;
-    // A power loss soon after the stop may bring back files that retention had deleted.
-    while (listing.segments.size() > 1 && listing.segments[1].base <= log_start_) {
+    // A power loss soon after the stop may bring back files that retention had deleted. One that
+    // ends at the log start need not be such: the next one began when that was the log end, and it
+    // stays until more is deleted.
+    while (listing.segments.size() > std::max<size_t>(segment_count_, 1) &&
+           listing.segments[1].base <= log_start_) {
         disk_.remove_later(
             path(offset_file_name(listing.segments.front().base) + std::string(kLogExtension)));
         listing.segments.erase(listing.segments.begin());

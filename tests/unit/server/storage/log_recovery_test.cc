@@ -527,3 +527,38 @@ TEST_CASE_FIXTURE(LogFixture, "notes of a replica that left mean nothing for one
     CHECK_FALSE(log->failure());
     CHECK(log->log_end_offset() == Offset(appended + 60));
 }
+
+// The log start came to be between two segments when the second one began: the first stays until
+// something is deleted again, and counts.
+TEST_CASE_FIXTURE(LogFixture, "a segment that ends at the log start is no damage after a pause") {
+    config.segment_bytes = 500;
+    log->set_config(config);
+    append({.value_size = 150}); // a batch takes a segment
+    REQUIRE(log->advance_log_start(Offset(1)));
+    append({.value_size = 400});
+    REQUIRE(log->segment_count() == 2);
+    SUBCASE("of an idle log") {
+        flush();
+        log->release_idle();
+        REQUIRE(log->is_cold());
+    }
+    SUBCASE("of a broker that stopped") {
+        close_and_open();
+    }
+    SUBCASE("of a broker that stopped, and the power that brings back what was deleted") {
+        REQUIRE(log->advance_log_start(Offset(2)));
+        append({.value_size = 400});
+        REQUIRE(log->segment_count() == 2);
+        REQUIRE(log->close());
+        hint.clean = log->state_for_checkpoint();
+        disk.put(segment(0), make_batch({.value_size = 150}));
+        open();
+    }
+    const Offset start = log->log_start_offset();
+    append();
+    CHECK_FALSE(log->failure());
+    CHECK(read_all(start.value()).size() == 2);
+    CHECK(log->segment_count() == 3);
+    REQUIRE(log->advance_log_start(log->log_end_offset()));
+    CHECK(log->segment_count() == 1);
+}
