@@ -9,12 +9,14 @@
 #include "tests/sim/library_consumer.h"
 #include "tests/sim/library_producer.h"
 #include "tests/sim/member_audit.h"
+#include "tests/sim/purger.h"
 #include "tests/sim/replica_audit.h"
 #include "tests/sim/restart_watch.h"
 #include "tests/sim/sim_machine.h"
 #include "tests/sim/workload.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <set>
 
@@ -67,6 +69,10 @@ public:
                        world_.now() >= store_.lease_until(machine->host());
             });
         };
+        directory_->is_latest_epoch = [this](const std::string& topic, int32_t index,
+                                             int32_t epoch) {
+            return is_latest_epoch(topic, index, epoch);
+        };
         client_ = Client{&world_, &network_, &checker_, directory_.get()};
         coordination_ = std::make_unique<Coordination>(client_, places_, replication_max());
         topics_.insert(topics_.end(), coordination_->topics().begin(),
@@ -75,6 +81,9 @@ public:
         operator_->set_replication_factor(replication_max());
         if (random.chance(500'000)) {
             operator_->move_replicas(brokers);
+        }
+        if (random.chance(500'000)) {
+            operator_->change_broker();
         }
         horizon_ = world_.between(3s, 12s);
         plan_ = make_fault_plan(seed, brokers, session_timeout_, horizon_);
@@ -263,6 +272,9 @@ private:
             forger_ =
                 std::make_unique<Forger>(client_, places_, static_cast<int32_t>(machines_.size()));
         }
+        if (random.chance(300'000)) {
+            make_purger();
+        }
         if (has_kind(plan_, PlannedFault::Kind::flap_back)) {
             // A leader alone takes what asks for no other's confirmation.
             Producer::Setup setup;
@@ -280,6 +292,14 @@ private:
         }
     }
 
+    // Of some partitions only: what is deleted cannot be found wrong any more.
+    void make_purger() {
+        std::vector<PartitionPlace> purged;
+        std::copy_if(places_.begin(), places_.end(), std::back_inserter(purged),
+                     [&](const PartitionPlace&) { return world_.chance_percent(50); });
+        purger_ = std::make_unique<Purger>(client_, std::move(purged));
+    }
+
     void start_clients() {
         for (const auto& producer : producers_) {
             producer->start();
@@ -295,6 +315,9 @@ private:
         }
         if (forger_) {
             forger_->start();
+        }
+        if (purger_) {
+            purger_->start();
         }
         coordination_->start();
     }
@@ -370,6 +393,14 @@ private:
             }
         }
         return leaders.empty() ? kNoBroker : leaders[number % leaders.size()];
+    }
+
+    [[nodiscard]] bool is_latest_epoch(const std::string& name, int32_t index,
+                                       int32_t epoch) const {
+        const metadata::ImageRef now = image();
+        const metadata::TopicImage* const topic = now->topic(name);
+        return topic != nullptr &&
+               topic->partitions[static_cast<size_t>(index)].leader_epoch.value() == epoch;
     }
 
     // ---- what must be ---------------------------------------------------------------------------
@@ -455,6 +486,9 @@ private:
 
     /// All clients are done, every broker serves and every ISR is full.
     bool recover(const char* when) {
+        if (purger_) {
+            purger_->start();
+        }
         const bool served = world_.run_until(world_.now() + kRecoverMax, [&] {
             return operator_->is_done() && coordination_->is_done() &&
                    (!library_producer_ || library_producer_->is_done()) &&
@@ -477,6 +511,9 @@ private:
             world_.violate("not all replicas are in sync " + std::to_string(kIsrMax / 1s) + " s " +
                            when + ":" + not_in_sync() + last_outcomes());
             return false;
+        }
+        if (purger_) {
+            purger_->stop();
         }
         return true;
     }
@@ -579,6 +616,7 @@ private:
     std::unique_ptr<LibraryProducer> library_producer_; // in most seeds
     std::unique_ptr<LibraryConsumer> library_consumer_; // may be absent
     std::unique_ptr<Forger> forger_;                    // may be absent
+    std::unique_ptr<Purger> purger_;                    // may be absent
     std::vector<std::unique_ptr<Reader>> readers_;
     std::vector<std::unique_ptr<Reader>> audits_;
     Duration horizon_{};

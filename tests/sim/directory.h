@@ -32,6 +32,8 @@ public:
     /// Whether the broker there knows that its session with the store is over: it must not say then
     /// where a log ends. Set by who has the truth.
     std::function<bool(const std::string& address)> is_lease_over;
+    /// Whether nobody led that partition after that leader epoch. Set by who has the truth.
+    std::function<bool(const std::string& topic, int32_t index, int32_t epoch)> is_latest_epoch;
     [[nodiscard]] const std::vector<std::string>& addresses() const { return addresses_; }
 
 private:

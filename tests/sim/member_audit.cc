@@ -130,6 +130,9 @@ std::optional<std::string> MemberAudit::compare(const PartitionPlace& place, Bro
         if (batch.last_offset >= high) {
             break;
         }
+        if (batch.last_offset < log.start) {
+            continue; // deleted, perhaps before it was synced: a file of it may be anything
+        }
         const auto above = committed.upper_bound(base);
         const auto known = above == committed.begin() ? committed.end() : std::prev(above);
         if (known == committed.end() || known->second.last_offset < base) {

@@ -82,6 +82,17 @@ void Operator::at_leader(const std::string& topic, int32_t index, std::function<
     }
 }
 
+void Operator::at_other(std::function<void()> step) {
+    std::string other = client_.directory->any();
+    while (other == line_.address()) {
+        other = client_.directory->any();
+    }
+    wanted_ = std::move(step);
+    line_.stream().close();
+    line_.set_address(std::move(other));
+    line_.connect_later(1ms, 5ms);
+}
+
 bool Operator::try_elsewhere(int16_t error_code) {
     if (is_retriable(error_code) && client_.directory != nullptr) {
         client_.directory->refresh();
@@ -96,7 +107,10 @@ void Operator::next() {
         return;
     }
     if (!has_topics()) {
-        ask_create(topics_[created_], [this](bool) { created_++; });
+        ask_create(topics_[created_], [this](bool) {
+            created_++;
+            line_.next_later(world_.between(5ms, has_topics() ? 700ms : 20ms));
+        });
         return;
     }
     const auto doubt = std::find_if(churns_.begin(), churns_.end(),
@@ -122,7 +136,7 @@ void Operator::next() {
         world_.chance_percent(70) ? ask_reassign() : ask_elect();
         return;
     }
-    if (churn.is_there && !churn.has_records) {
+    if (churn.is_there && !churn.has_records && !churn.in_doubt) {
         at_leader(churn.name, 0, [this, &churn] { ask_write(churn); });
         return;
     }
@@ -130,6 +144,21 @@ void Operator::next() {
         at_leader(churn.name, 0, [this, &churn] { ask_read(churn); });
         return;
     }
+    ask_change(churn);
+}
+
+// Whoever is asked knows of every change that anybody has acknowledged, though the store may not
+// have told him yet.
+void Operator::next_after_change(Churn& churn) {
+    if (changes_broker_ && !finishing_ && client_.directory->addresses().size() > 1 &&
+        world_.chance_percent(50)) {
+        at_other([this, &churn] { ask_change(churn); });
+    } else {
+        line_.next_later(world_.between(5ms, 700ms));
+    }
+}
+
+void Operator::ask_change(Churn& churn) {
     if (!churn.is_there && !churn.in_doubt) {
         churn.generation++;
     }
@@ -145,6 +174,7 @@ void Operator::next() {
             churn.is_there = true;
             churn.in_doubt = false;
             churn.tries = 0;
+            next_after_change(churn);
         });
     }
 }
@@ -177,11 +207,11 @@ void Operator::ask_create(const Topic& topic, std::function<void(bool was_there)
                 error == static_cast<int16_t>(KafkaError::invalid_replication_factor);
             if (error == 0 || error == static_cast<int16_t>(KafkaError::topic_already_exists)) {
                 on_done(error != 0);
-            } else if (!is_retriable(error) && !is_short) {
+            } else if (is_retriable(error) || is_short) {
+                line_.next_later(world_.between(5ms, has_topics() ? 700ms : 20ms));
+            } else {
                 world_.violate("CreateTopics " + name + ": error " + std::to_string(error));
-                return;
             }
-            line_.next_later(world_.between(5ms, has_topics() ? 700ms : 20ms));
         });
 }
 
@@ -207,11 +237,12 @@ void Operator::ask_delete(Churn& churn) {
             churn.is_there = false;
             churn.in_doubt = false;
             churn.has_records = false;
-        } else if (!is_retriable(error)) {
+            next_after_change(churn);
+        } else if (is_retriable(error)) {
+            line_.next_later(world_.between(5ms, 700ms));
+        } else {
             world_.violate("DeleteTopics " + churn.name + ": error " + std::to_string(error));
-            return;
         }
-        line_.next_later(world_.between(5ms, 700ms));
     });
 }
 

@@ -118,6 +118,7 @@ std::optional<std::string> compare_replicas(const std::string& partition,
                                             const std::vector<ReplicaDisk>& replicas,
                                             const AuditedLog& expected) {
     std::vector<StoredLog> logs;
+    logs.reserve(replicas.size());
     for (const ReplicaDisk& replica : replicas) {
         logs.push_back(read_log(*replica.device, partition));
     }

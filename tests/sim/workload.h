@@ -184,6 +184,9 @@ public:
     void set_replication_factor(int16_t factor) { churn_replication_factor_ = factor; }
     /// Moves replicas among brokers 1 to `count`, and elects preferred leaders.
     void move_replicas(int32_t count) { brokers_ = count; }
+    /// Whatever it did through one broker, it often does the next thing at once through another,
+    /// whose image may be older.
+    void change_broker() { changes_broker_ = true; }
     /// No more changes; the metadata is compared with what was acknowledged.
     void finish() { finishing_ = true; }
     [[nodiscard]] bool is_done() const { return verified_; }
@@ -205,6 +208,13 @@ private:
     void at_leader(const std::string& topic, int32_t index, std::function<void()> step);
     /// Of a request to a leader: whether `error_code` may come; the line goes elsewhere.
     bool try_elsewhere(int16_t error_code);
+    /// ... on a line to another broker than the last one.
+    void at_other(std::function<void()> step);
+    /// The step behind a change of `churn` that was acknowledged.
+    void next_after_change(Churn& churn);
+    /// Creates it or deletes it, whichever is next.
+    void ask_change(Churn& churn);
+    /// `on_done` sees to the next step.
     void ask_create(const Topic& topic, std::function<void(bool was_there)> on_done);
     void ask_delete(Churn& churn);
     void ask_write(Churn& churn);
@@ -227,6 +237,7 @@ private:
     size_t created_ = 0;
     int16_t churn_replication_factor_ = 1;
     int32_t brokers_ = 0;          // that replicas move among
+    bool changes_broker_ = false;  // see change_broker
     std::function<void()> wanted_; // the next step, when it is known
     std::vector<Churn> churns_;
     bool finishing_ = false;
