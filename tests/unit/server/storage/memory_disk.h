@@ -1,6 +1,6 @@
 // MemoryDisk: port::Disk in memory for tests. It knows which bytes and directory entries are on the
 // device and which only in the page cache, so a power loss can be played; it can run full, fail a
-// sync, and stop working after a number of changes, as if the process had died there.
+// sync, be cold, and stop working after a number of changes, as if the process had died there.
 #pragma once
 
 #include "server/port/disk.h"
