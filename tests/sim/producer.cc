@@ -340,14 +340,16 @@ void Producer::on_batch_answer(const ClientLine& line, Lane& lane, uint32_t ordi
         if (out_of_order && ordinal == lane.queue.front().ordinal) {
             // All before it is acknowledged: the broker forgot the producer or lost its records. It
             // may have: a replica that began anew behind what was deleted knows later batches
-            // alone. Given up, as by LibraryProducer.
-            if (batch->sent_count == 1 ||
+            // alone. Given up, as by LibraryProducer, and with it whatever comes behind: the
+            // sequence has a gap then.
+            if ((batch->sent_count == 1 && !lane.has_gap) ||
                 !setup_.client.checker->has_restarted(lane.place.number)) {
                 world_.violate(setup_.client.checker->name(lane.place.number) + ": " +
                                to_text(batch->values.front()) +
                                " is refused as out of order, though all before it is acknowledged");
                 return;
             }
+            lane.has_gap = true;
             lane.queue.erase(batch);
         }
         if (!out_of_order && !is_retriable(error_code)) {

@@ -282,6 +282,9 @@ void Reader::on_fetched(ClientLine& line, ByteView body, int16_t version,
             Lane& lane = lanes_[item->lane];
             const uint16_t number = lane.place.number;
             const std::string& name = client_.checker->name(number);
+            if (lane.position < 0) {
+                continue; // another broker said meanwhile that it is out of range
+            }
             if (partition.error_code == static_cast<int16_t>(KafkaError::offset_out_of_range)) {
                 // Who leads no more and does not know it may not have what was read elsewhere; who
                 // is asked as the leader of an epoch has all that was committed in it and before.

@@ -95,6 +95,7 @@ private:
         const ClientLine* at = nullptr; // where they are
         bool is_stalled = false; // an error came: nothing is sent until all answers are there
         bool is_known = false;   // a batch was acknowledged, so whoever leads knows the producer
+        bool has_gap = false;    // a batch was given up
     };
     /// One batch of a request.
     struct Sent {
