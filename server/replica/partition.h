@@ -235,7 +235,8 @@ private:
 
     // partition_follower.cc
     [[nodiscard]] Result<void> check_follower(LeaderEpoch leader_epoch) const;
-    Result<void> truncate(LeaderEpoch epoch, Offset end, WallTime wall);
+    Result<void> truncate(const Fetched& fetched, WallTime wall);
+    Result<void> restart_at(Offset leader_log_start, WallTime wall);
     [[nodiscard]] Result<void> check_epochs(const Fetched& fetched) const;
     void take_high_watermark(Offset of_leader);
 

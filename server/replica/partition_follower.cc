@@ -39,7 +39,7 @@ Result<void> Partition::on_fetched(const Fetched& fetched, MonoTime now, WallTim
             return Error(Code::not_leader, name_ + ": the log was cut since it was fetched for");
         }
         if (fetched.diverging) {
-            QT_TRY(truncate(fetched.diverging->first, fetched.diverging->second, wall));
+            QT_TRY(truncate(fetched, wall));
         } else if (!fetched.records.empty()) {
             QT_TRY(check_epochs(fetched));
             const Offset before = log_->log_end_offset();
@@ -110,7 +110,11 @@ void Partition::take_high_watermark(Offset of_leader) {
 //   ours: epoch 1 to 10, 3 to 20        leader's: epoch 1 to 10, 2 to 15, 4 to 30
 //   fetch (20, last epoch 3) -> (2, 15): we never had 2, so all behind epoch 1 goes: cut at 10
 //   fetch (10, last epoch 1) -> data of epoch 2
-Result<void> Partition::truncate(LeaderEpoch epoch, Offset end, WallTime wall) {
+// Below its log start the leader knows no epochs, so where ours end there tells nothing: they may
+// have parted before. What would be kept is below the log start soon; but who wrote it would be
+// known here as if the leader had that, too.
+Result<void> Partition::truncate(const Fetched& fetched, WallTime wall) {
+    const auto [epoch, end] = *fetched.diverging;
     const Offset log_end = log_->log_end_offset();
     QT_TRY_ASSIGN(const storage::EpochEnd ours, log_->epoch_end(epoch));
     Offset cut = std::min(end, log_end);
@@ -134,9 +138,24 @@ Result<void> Partition::truncate(LeaderEpoch epoch, Offset end, WallTime wall) {
               {"leader_epoch", leader_epoch_.value()},
               {"high_watermark", high_watermark_.value()}});
     counters_.replica_truncations.add();
+    if (fetched.log_start > Offset{0} && cut <= fetched.log_start) {
+        return restart_at(fetched.log_start, wall);
+    }
     log_->abandon_compaction();
     QT_TRY(log_->truncate_to(cut, wall));
     high_watermark_ = std::min(high_watermark_, log_->log_end_offset());
+    return {};
+}
+
+// Empty, where the leader's log begins.
+Result<void> Partition::restart_at(Offset leader_log_start, WallTime wall) {
+    log_line(LogLevel::warn, "replica_restarted",
+             {{"partition", name_},
+              {"from", log_->log_end_offset().value()},
+              {"at", leader_log_start.value()}});
+    log_->abandon_compaction();
+    QT_TRY(log_->restart_at(leader_log_start, wall));
+    high_watermark_ = leader_log_start;
     return {};
 }
 
@@ -153,14 +172,7 @@ Result<void> Partition::on_out_of_range(LeaderEpoch leader_epoch, Offset leader_
                              std::to_string(log_->log_end_offset().value()) +
                              ", and its log begins at " + std::to_string(leader_log_start.value()));
         }
-        log_line(LogLevel::warn, "replica_restarted",
-                 {{"partition", name_},
-                  {"from", log_->log_end_offset().value()},
-                  {"at", leader_log_start.value()}});
-        log_->abandon_compaction();
-        QT_TRY(log_->restart_at(leader_log_start, wall));
-        high_watermark_ = leader_log_start;
-        return {};
+        return restart_at(leader_log_start, wall);
     }();
     if (!done && breaks_the_log(done.error().code) && !offline_) {
         go_offline(done.error(), out);

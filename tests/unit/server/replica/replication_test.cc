@@ -215,6 +215,32 @@ TEST_CASE("replication: the log start is taken from an answer that says where lo
     CHECK(c.bytes_of(1) == c.bytes_of(2));
 }
 
+TEST_CASE("replication: logs that part below the leader's log start have nothing in common") {
+    Cluster c;
+    c.produce(1, 1, 2);
+    c.flush(1);
+    c.sync(2, 1);
+    for (int i = 0; i < 8; i++) { // 1: epoch 0, [0, 10)
+        std::vector<std::byte> batch = make_batch({.producer = 7, .sequence = i});
+        c.ask(1, AppendOp{batch, 1, c.now + 10s, 0, 0});
+    }
+    c.flush(1);
+    c.elect(2, {2}, {2});
+    c.produce(2, 1, 10); // 2: epoch 0 [0, 2), epoch 1 [2, 12)
+    c.flush(2);
+    c.ask(2, DeleteRecordsOp{Offset(6)}); // epoch 1 from 6 on is all that it knows now
+    REQUIRE(c.log(2).log_start_offset() == Offset(6));
+    c.tell(1);
+    CHECK(c.fetch(1, 2) == "cut");
+    CHECK(c.log(1).log_start_offset() == Offset(6));
+    CHECK(c.end(1) == 6);
+    const auto known = c.log(1).producers(wall(kNowMs));
+    REQUIRE(known);
+    CHECK(known->empty()); // its batches are nowhere: a retry must not be answered as a duplicate
+    c.sync(1, 2);
+    CHECK(c.bytes_of(1) == c.bytes_of(2));
+}
+
 TEST_CASE("replication: a leader that has not written in its epoch says where it began") {
     Cluster c(3);
     c.produce(1, 1);
