@@ -90,7 +90,7 @@ public:
         make_clients();
         faults_ = std::make_unique<ClusterFaults>(ClusterFaults::Setup{
             &world_, &network_, &store_, &checker_, &machines_,
-            [this] { return all_serve() && is_isr_full(); },
+            [this] { return all_live() && is_isr_full(); },
             [this](BrokerId broker) { return is_settled_but(broker); },
             [this] { return is_replicated(); }, [this](Machine& machine) { return rot(machine); },
             [this](const Machine& machine) { member_audit_->on_replaced(machine); },
@@ -410,6 +410,15 @@ private:
                            [](const auto& machine) { return machine->is_serving(); });
     }
 
+    /// ... and has a session. Who lost it when the store was away stands in the ISRs until the
+    /// store finds that it is over.
+    [[nodiscard]] bool all_live() const {
+        return all_serve() &&
+               std::all_of(machines_.begin(), machines_.end(), [this](const auto& machine) {
+                   return store_.lease_until(machine->host()) > world_.now();
+               });
+    }
+
     [[nodiscard]] std::string last_outcomes() const {
         std::string text;
         for (size_t i = 0; i < machines_.size(); i++) {
@@ -468,7 +477,7 @@ private:
                 }
             }
         }
-        return all_serve();
+        return all_live();
     }
 
     /// No partition has one replica only.
