@@ -279,6 +279,8 @@ Result<void> Log::recover_scan(Listing& listing, OpenHint::Settle settle, WallTi
     last_wall_ = now;
     std::vector<Listing::File>& files = listing.segments;
     const Offset recovery_point = std::max(synced_end_, log_start_);
+    // Below the log start nothing is missed, and what a power loss brings back there may have gaps.
+    const Offset must_be_there = synced_end_ > log_start_ ? synced_end_ : Offset{0};
     // A deletion that the crash interrupted.
     while (files.size() > 1 && files[1].base <= log_start_) {
         const std::string name = offset_file_name(files.front().base);
@@ -302,7 +304,7 @@ Result<void> Log::recover_scan(Listing& listing, OpenHint::Settle settle, WallTi
         if (good > 0 || file.base > log_start_) {
             if (good > first || good == 0) {
                 if (file.base != expected) {
-                    if (expected < synced_end_) {
+                    if (expected < must_be_there) {
                         return damaged(directory_ + ": offsets from " +
                                        std::to_string(expected.value()) + " to " +
                                        std::to_string(file.base.value()) + " are missing");
@@ -319,12 +321,12 @@ Result<void> Log::recover_scan(Listing& listing, OpenHint::Settle settle, WallTi
         // Compaction leaves gaps, maybe one that reaches over an old recovery point.
         QT_TRY_ASSIGN(const Segment::Checked checked,
                       segment.check(config_.index_interval_bytes,
-                                    config_.compacted ? Offset{0} : synced_end_));
+                                    config_.compacted ? Offset{0} : must_be_there));
         listing.has_transactions = listing.has_transactions || checked.has_transactions;
         listing.checked_from = std::min(listing.checked_from, file.base);
         expected = checked.next_offset;
         if (checked.good_size < segment.size()) {
-            if (checked.next_offset < synced_end_ ||
+            if (checked.next_offset < must_be_there ||
                 (checked.next_offset < log_start_ && checked.intact_behind)) {
                 return damaged(segment.path() + " is damaged at position " +
                                std::to_string(checked.good_size) + ", below the synced offset " +
@@ -361,7 +363,7 @@ Result<void> Log::recover_scan(Listing& listing, OpenHint::Settle settle, WallTi
             break;
         }
     }
-    if (expected < synced_end_) {
+    if (expected < must_be_there) {
         return damaged(directory_ + ": ends at offset " + std::to_string(expected.value()) +
                        ", though offsets up to " + std::to_string(synced_end_.value()) +
                        " were synced");

@@ -528,6 +528,27 @@ TEST_CASE_FIXTURE(LogFixture, "notes of a replica that left mean nothing for one
     CHECK(log->log_end_offset() == Offset(appended + 60));
 }
 
+TEST_CASE_FIXTURE(LogFixture,
+                  "a deleted file that a power loss brings back is no part of the log") {
+    config.segment_bytes = 200;
+    log->set_config(config);
+    for (int i = 0; i < 4; i++) {
+        append({.value_size = 100}); // a batch takes a segment
+    }
+    flush();
+    const std::vector<std::byte> old = disk.bytes(segment(0));
+    REQUIRE(log->advance_log_start(Offset(2)));
+    REQUIRE(log->restart_at(Offset(10), wall(now_ms)));
+    log.reset();
+    disk.put(segment(0), old);
+    lose_power_and_open(4); // what is noted is of the log before
+    CHECK_FALSE(log->failure());
+    CHECK(log->log_start_offset() == Offset(10));
+    CHECK(log->log_end_offset() == Offset(10));
+    append();
+    CHECK(read_all(10) == std::vector<int64_t>{10});
+}
+
 // The log start came to be between two segments when the second one began: the first stays until
 // something is deleted again, and counts.
 TEST_CASE_FIXTURE(LogFixture, "a segment that ends at the log start is no damage after a pause") {
