@@ -124,6 +124,12 @@ Result<void> Partition::truncate(const Fetched& fetched, WallTime wall) {
         cut = std::min(ours.end_offset, log_end); // the last epoch that both may have
     }
     cut = std::max(cut, log_->log_start_offset());
+    // Of an empty log that the leader does not understand its epochs alone are left.
+    const bool is_empty = log_->log_start_offset() == log_end;
+    if (is_empty || (cut <= fetched.log_start && fetched.log_start > Offset{0})) {
+        counters_.replica_truncations.add();
+        return restart_at(std::max(fetched.log_start, Offset{0}), wall);
+    }
     if (cut >= log_end) {
         return Error(Code::internal, name_ + ": the leader says the log diverges at offset " +
                                          std::to_string(end.value()) + " of epoch " +
@@ -138,9 +144,6 @@ Result<void> Partition::truncate(const Fetched& fetched, WallTime wall) {
               {"leader_epoch", leader_epoch_.value()},
               {"high_watermark", high_watermark_.value()}});
     counters_.replica_truncations.add();
-    if (fetched.log_start > Offset{0} && cut <= fetched.log_start) {
-        return restart_at(fetched.log_start, wall);
-    }
     log_->abandon_compaction();
     QT_TRY(log_->truncate_to(cut, wall));
     high_watermark_ = std::min(high_watermark_, log_->log_end_offset());
