@@ -81,7 +81,7 @@ void Partition::append(PartitionRequest& request, const AppendOp& op, CoreId fro
     };
     if (Result<void> checked = check_request(request); !checked) {
         if (checked.error().code == Code::not_leader && log_ && !offline_) {
-            log_->note_refused(op.batch, wall); // it may lead when the next one comes
+            log_->note_refused(op.batch, Code::not_leader, wall); // it may lead when the next one comes
         }
         answer(std::move(checked).error());
         return;
@@ -93,7 +93,7 @@ void Partition::append(PartitionRequest& request, const AppendOp& op, CoreId fro
     };
     if (op.acks == -1) {
         if (Result<void> enough = check_min_isr(); !enough) {
-            log_->note_refused(op.batch, wall);
+            log_->note_refused(op.batch, enough.error().code, wall);
             refuse(std::move(enough).error());
             return;
         }

@@ -180,19 +180,19 @@ Result<AppendInfo> Log::append(ByteSpan batch, LeaderEpoch epoch, WallTime now,
                         directory_ + ": less space is free than log.dir.reserve.bytes keeps")
                 : append_as_leader(*hot, batch, header, epoch, now);
     if (!appended && appended.error().code == Code::storage_full && header.has_producer_id()) {
-        hot->producers.note_refused(header, now);
+        hot->producers.note_refused(header, Code::storage_full, now);
     }
     return appended;
 }
 
-void Log::note_refused(ByteView batch, WallTime now) {
+void Log::note_refused(ByteView batch, Code code, WallTime now) {
     const Result<protocol::BatchHeader> header = protocol::parse_batch_header(batch);
     if (failure_ || !header || !header->has_producer_id() || header->base_sequence < 0) {
         return;
     }
     // A log that cannot be read says so when the batch comes again.
     if (const Result<Hot*> hot = load_with_producers(now)) {
-        (*hot)->producers.note_refused(*header, now);
+        (*hot)->producers.note_refused(*header, code, now);
     }
 }
 

@@ -142,9 +142,9 @@ public:
     /// lost; try again later); storage_io, storage_offline, storage_damaged.
     Result<AppendInfo> append(ByteSpan batch, LeaderEpoch epoch, WallTime now,
                               const TransactionProof& proof = {});
-    /// A producer's batch was refused for a reason that passes: it comes again, and until then no
-    /// later one takes its place as the first of a producer that is not known here.
-    void note_refused(ByteView batch, WallTime now);
+    /// A producer's batch was refused with `code`, for a reason that passes: it comes again, and
+    /// until then no later one takes its place (ProducerState::note_refused).
+    void note_refused(ByteView batch, Code code, WallTime now);
     /// Appends a batch this broker made itself (a coordinator's records): without the gate, the
     /// producers' rules and verification. A transactional one, without sequence, begins or goes on
     /// with its producer's transaction. Errors: invalid_producer_epoch (a marker fenced it);

@@ -73,6 +73,7 @@ ProducerState::check(const protocol::BatchHeader& header, WallTime now, int64_t 
     }
     if (header.producer_epoch > known.epoch) {
         if (header.base_sequence != 0) {
+            QT_TRY(check_refused(known, header, 0));
             return Error(Code::out_of_order_sequence,
                          producer_text(header) + ": a new epoch must begin with sequence 0, not " +
                              std::to_string(header.base_sequence));
@@ -88,22 +89,40 @@ ProducerState::check(const protocol::BatchHeader& header, WallTime now, int64_t 
                 batch.base_offset, batch.base_offset + batch.last_offset_delta, batch.timestamp});
         }
     }
-    int32_t expected = 0; // behind a marker that raised the epoch
-    if (known.count > 0) {
-        expected = protocol::next_sequence(known.batches[known.count - 1u].last_sequence, 1);
-    } else if (known.refused_sequence >= 0) {
-        expected = known.refused_sequence;
-    }
+    const int32_t expected = expected_sequence(known);
     if (header.base_sequence != expected) {
         if (is_behind_window(known, header)) {
             return std::optional(Duplicate{kNoOffset, known.batches[0].base_offset - 1, -1});
         }
+        QT_TRY(check_refused(known, header, expected));
         return Error(Code::out_of_order_sequence,
                      producer_text(header) + ": sequence " + std::to_string(header.base_sequence) +
                          " came where " + std::to_string(expected) + " was expected");
     }
     QT_TRY(check_kind(header, known.transaction_start));
     return std::optional<Duplicate>();
+}
+
+int32_t ProducerState::expected_sequence(const Producer& known) {
+    if (known.count > 0) {
+        return protocol::next_sequence(known.batches[known.count - 1u].last_sequence, 1);
+    }
+    return std::max(known.refused_sequence, 0); // 0: behind a marker that raised the epoch
+}
+
+// The batch that is missing was refused for a reason that passes, and comes again: whoever was sent
+// right behind it is refused for the same. librdkafka takes "out of order" for a loss that makes a
+// new epoch necessary, and sends what it has not heard of to all partitions again under that one,
+// though it may be in the log.
+Result<void> ProducerState::check_refused(const Producer& known,
+                                          const protocol::BatchHeader& header, int32_t expected) {
+    if (known.refused_sequence != expected || known.refused_epoch != header.producer_epoch ||
+        distance(expected, header.base_sequence) > kRunRecordsMax) {
+        return {};
+    }
+    return Error(known.refused_code, producer_text(header) + ": sequence " +
+                                         std::to_string(header.base_sequence) + " waits for " +
+                                         std::to_string(expected) + ", which was refused");
 }
 
 // A client sends more than the window holds when the leadership moves while it waits for the old
@@ -182,13 +201,22 @@ void ProducerState::update(const protocol::BatchHeader& header, WallTime now) {
                            header.last_offset_delta, header.max_timestamp});
 }
 
-void ProducerState::note_refused(const protocol::BatchHeader& header, WallTime now) {
-    if (producers_.contains(header.producer_id)) {
-        return; // its window says what comes next
+void ProducerState::note_refused(const protocol::BatchHeader& header, Code code, WallTime now) {
+    const auto at = producers_.find(header.producer_id);
+    if (at != producers_.end()) { // its window says what comes next
+        const int32_t expected =
+            header.producer_epoch > at->second.epoch ? 0 : expected_sequence(at->second);
+        if (header.producer_epoch < at->second.epoch || header.base_sequence != expected) {
+            return;
+        }
     }
     Producer& producer = find_or_add(header.producer_id, header.producer_epoch);
     producer.refused_sequence = header.base_sequence;
-    producer.last_write = now;
+    producer.refused_epoch = header.producer_epoch;
+    producer.refused_code = code;
+    if (at == producers_.end()) {
+        producer.last_write = now;
+    }
 }
 
 bool ProducerState::is_last_marker(const protocol::BatchHeader& header) const {

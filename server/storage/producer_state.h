@@ -59,10 +59,11 @@ public:
     [[nodiscard]] Result<void> check_own(const protocol::BatchHeader& header) const;
     /// A batch with a producer id is in the log, its header patched. `now` is kept for expiry.
     void update(const protocol::BatchHeader& header, WallTime now);
-    /// The batch passed check() but there was no room for it. The client sends it again; until then
-    /// a later batch of a producer without state must not take its place, since what may begin
-    /// anywhere would then have begun behind it.
-    void note_refused(const protocol::BatchHeader& header, WallTime now);
+    /// The batch was refused with `code`, for a reason that passes. The client sends it again;
+    /// until then a later one of a producer without state must not take its place, since what may
+    /// begin anywhere would then have begun behind it. If it was the next one of its producer,
+    /// check() has the same code for those behind it.
+    void note_refused(const protocol::BatchHeader& header, Code code, WallTime now);
     void expire(WallTime now, int64_t expiration_ms);
     /// Whether the batch is the latest known one of its producer. False without a producer id.
     [[nodiscard]] bool is_last(const protocol::BatchHeader& header) const;
@@ -125,12 +126,14 @@ public:
 private:
     struct Producer {
         ProducerEpoch epoch;
-        uint8_t count = 0;                    // of `batches` in use
-        int32_t run_records = 0;              // up to the last batch without a gap, as far as known
-        int32_t refused_sequence = -1;        // without batches: what must come first; -1: 0
-        int32_t coordinator_epoch = -1;       // of the last marker
-        Offset transaction_start = kNoOffset; // of the open transaction
-        Offset last_marker = kNoOffset;       // not on disk; kNoOffset: not known
+        uint8_t count = 0;             // of `batches` in use
+        int32_t run_records = 0;       // up to the last batch without a gap, as far as known
+        int32_t refused_sequence = -1; // what must come next, and was refused; not on disk
+        ProducerEpoch refused_epoch{};
+        Code refused_code{};
+        int32_t coordinator_epoch = -1;                 // of the last marker
+        Offset transaction_start = kNoOffset;           // of the open transaction
+        Offset last_marker = kNoOffset;                 // not on disk; kNoOffset: not known
         std::array<Batch, kProducerBatchesMax> batches; // oldest first
         WallTime last_write{};
     };
@@ -147,6 +150,9 @@ private:
     Producer& find_or_add(ProducerId id, ProducerEpoch epoch);
     void set_epoch(Producer& producer, ProducerEpoch epoch);
     static void add_batch(Producer& producer, const Batch& batch);
+    static int32_t expected_sequence(const Producer& known);
+    static Result<void> check_refused(const Producer& known, const protocol::BatchHeader& header,
+                                      int32_t expected);
     static bool is_behind_window(const Producer& producer, const protocol::BatchHeader& header);
     void evict_oldest();
 

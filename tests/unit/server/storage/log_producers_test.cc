@@ -297,6 +297,47 @@ TEST_CASE_FIXTURE(LogFixture, "snapshots do not pile up in a log that is now idl
     CHECK(snapshots == 1);
 }
 
+TEST_CASE_FIXTURE(LogFixture,
+                  "what comes behind a batch that was refused for now is refused for it") {
+    append({.producer = 7});
+    const auto code = [&](int32_t sequence, int16_t epoch = 0) -> std::optional<Code> {
+        const auto info = try_append({.producer = 7, .epoch = epoch, .sequence = sequence});
+        return info ? std::nullopt : std::optional(info.error().code);
+    };
+    CHECK(code(2) == Code::out_of_order_sequence); // nothing was refused: it is lost
+    log->set_low_space(true);
+    CHECK(code(1) == Code::storage_full);
+    CHECK(code(2) == Code::storage_full);
+    log->set_low_space(false);
+    CHECK(code(3) == Code::storage_full); // overtook those that come again
+    SUBCASE("all come again") {
+        CHECK(code(1) == std::nullopt);
+        CHECK(code(3) == Code::out_of_order_sequence);
+        CHECK(code(2) == std::nullopt);
+        CHECK(code(3) == std::nullopt);
+    }
+    SUBCASE("the client gave them up") {
+        CHECK(code(0, 1) == std::nullopt);
+        CHECK(code(2, 1) == Code::out_of_order_sequence);
+    }
+    SUBCASE("so it is at the beginning of an epoch") {
+        log->set_low_space(true);
+        CHECK(code(0, 1) == Code::storage_full);
+        log->set_low_space(false);
+        CHECK(code(1, 1) == Code::storage_full);
+        CHECK(code(1) == std::nullopt); // of the epoch before
+        CHECK(code(0, 1) == std::nullopt);
+        CHECK(code(1, 1) == std::nullopt);
+    }
+    SUBCASE("with the code it was refused with") {
+        CHECK(code(1) == std::nullopt);
+        log->note_refused(make_batch({.producer = 7, .sequence = 2}), Code::not_enough_replicas,
+                          wall(now_ms));
+        CHECK(code(3) == Code::not_enough_replicas);
+        CHECK(code(2) == std::nullopt);
+    }
+}
+
 TEST_CASE("a snapshot of version 1, from before transactions, still reads") {
     ByteWriter body(64);
     body.be<int64_t>(50); // offset
