@@ -142,6 +142,8 @@ void ConsumerMember::on_beaten(ByteView body, const Beat& beat) {
             log().on_gone(identity().member_id);
             lose_membership();
             forget();
+        } else {
+            says_all_ = true; // as Java's: what was decided may have been lost with the answer
         }
         next_later(world().between(5ms, 200ms));
         return;

@@ -268,6 +268,7 @@ bool Producer::send_request(ClientLine& line) {
         data.records = protocol::RecordsRef{next->bytes, 0};
         next->in_flight = true;
         next->sent_count++;
+        lane.has_sent_again = lane.has_sent_again || next->sent_count > 1;
         lane.in_flight++;
         sent.push_back({i, next->ordinal});
     }
@@ -340,9 +341,10 @@ void Producer::on_batch_answer(const ClientLine& line, Lane& lane, uint32_t ordi
         if (out_of_order && ordinal == lane.queue.front().ordinal) {
             // All before it is acknowledged: the broker forgot the producer or lost its records. It
             // may have: a replica that began anew behind what was deleted knows later batches
-            // alone. Given up, as by LibraryProducer, and with it whatever comes behind: the
-            // sequence has a gap then.
-            if ((batch->sent_count == 1 && !lane.has_gap) ||
+            // alone, or takes the copy of an earlier one, which comes late, for its first. Given
+            // up, as by LibraryProducer, and with it whatever comes behind: the sequence has a gap
+            // then.
+            if ((batch->sent_count == 1 && !lane.has_gap && !lane.has_sent_again) ||
                 !setup_.client.checker->has_restarted(lane.place.number)) {
                 world_.violate(setup_.client.checker->name(lane.place.number) + ": " +
                                to_text(batch->values.front()) +

@@ -96,6 +96,7 @@ private:
         bool is_stalled = false; // an error came: nothing is sent until all answers are there
         bool is_known = false;   // a batch was acknowledged, so whoever leads knows the producer
         bool has_gap = false;    // a batch was given up
+        bool has_sent_again = false; // the first copy may come late
     };
     /// One batch of a request.
     struct Sent {
