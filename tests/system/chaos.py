@@ -193,6 +193,11 @@ class Chaos:
         if story.violations:
             raise AssertionError("\n".join(story.violations[:20]))
 
+    def keep_partitions(self):
+        """What the brokers have on disk, which is unmounted with the cluster."""
+        for broker in self.cluster.brokers:
+            shutil.copytree(broker.disk.path / "data", self.work / f"partitions-{broker.node}")
+
     def report(self):
         story = self.load.story
         print(f"{len(story.acknowledged)} records acknowledged, {len(self.load.follower.read)} written, all there, once "
@@ -229,6 +234,7 @@ def main():
         chaos.run(arguments)
     except Exception as problem:  # told with what a reader needs: where the logs are
         print(f"\nFAILED (seed {arguments.seed}): {problem}\nlogs: {chaos.work}", flush=True)
+        chaos.keep_partitions()
         if not isinstance(problem, AssertionError):
             raise
         sys.exit(1)

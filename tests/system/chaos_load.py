@@ -266,8 +266,8 @@ class Follower(Loop):
         self.lock = threading.Lock()
         self.read = {}  # (partition, offset): value
         self.next = dict.fromkeys(range(PARTITIONS), 0)
-        self.last_number = {}  # (partition, producer): the number it wrote last
-        self.values = set()  # (partition, value)
+        self.last_number = {}  # (partition, producer): the number it wrote last, and where
+        self.values = {}  # (partition, value): the offset where it was read first
         self.checked = set()
         self.consumer = Consumer({"bootstrap.servers": addresses, "group.id": "follower", "log_level": 0,
                                   "enable.auto.commit": False, "auto.offset.reset": "error",
@@ -281,16 +281,18 @@ class Follower(Loop):
                 continue
             partition, offset, value = message.partition(), message.offset(), message.value().decode()
             producer, number = value.split(":")
-            before = self.last_number.get((partition, producer), -1)
+            before, at = self.last_number.get((partition, producer), (-1, -1))
             if int(number) <= before:
-                self.story.violation(f"{producer} {number} at {partition}@{offset} comes after {before}: "
-                                     "a duplicate, or out of order")
+                first = self.values.get((partition, value))
+                self.story.violation(
+                    f"{producer} {number} at {partition}@{offset} comes after {before} at {at}: " +
+                    ("out of order" if first is None else f"a duplicate, it was read at {first}"))
             with self.lock:
                 if offset < self.next[partition]:
                     self.story.violation(f"{partition}@{offset} was given twice to one consumer")
-                self.last_number[partition, producer] = int(number)
+                self.last_number[partition, producer] = int(number), offset
                 self.read[partition, offset] = value
-                self.values.add((partition, value))
+                self.values.setdefault((partition, value), offset)
                 self.next[partition] = offset + 1
 
     def last(self):
@@ -305,11 +307,11 @@ class Follower(Loop):
         ends = {}
         for partition, offset in todo:
             ends[partition] = max(ends.get(partition, 0), offset + 1)
-        while any(self.next[p] < end for p, end in ends.items()) or somewhere - self.values:
+        while any(self.next[p] < end for p, end in ends.items()) or somewhere - self.values.keys():
             if time.monotonic() > deadline:
                 behind = {p: (self.next[p], end) for p, end in ends.items() if self.next[p] < end}
                 self.story.violation(f"acknowledged but not to be read: partition: (next, end) {behind}, "
-                                     f"without offset {sorted(somewhere - self.values)[:10]}")
+                                     f"without offset {sorted(somewhere - self.values.keys())[:10]}")
                 return
             time.sleep(0.05)
         with self.lock:
