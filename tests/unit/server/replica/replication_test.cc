@@ -241,6 +241,26 @@ TEST_CASE("replication: logs that part below the leader's log start have nothing
     CHECK(c.bytes_of(1) == c.bytes_of(2));
 }
 
+TEST_CASE("replication: of an empty log that the leader does not understand nothing is kept") {
+    Cluster c;
+    c.produce(1, 1, 2);
+    c.flush(1);
+    c.sync(2, 1);
+    c.elect(2, {2}, {2});
+    c.produce(2, 1, 3);
+    c.flush(2);
+    c.ask(2, DeleteRecordsOp{Offset(5)}); // 2: empty at 5, behind epoch 1
+    REQUIRE(c.log(2).log_start_offset() == c.log(2).log_end_offset());
+    c.elect(1, {1}, {1});
+    c.produce(1, 1, 6); // 1: epoch 0 [0, 2), epoch 2 [2, 8)
+    c.flush(1);
+    c.tell(2);
+    CHECK(c.fetch(2, 1) == "cut");
+    c.sync(2, 1);
+    CHECK(c.end(2) == 8);
+    CHECK(c.bytes_of(1) == c.bytes_of(2));
+}
+
 TEST_CASE("replication: a leader that has not written in its epoch says where it began") {
     Cluster c(3);
     c.produce(1, 1);
