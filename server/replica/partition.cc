@@ -125,6 +125,7 @@ void Partition::apply(const metadata::TopicImage& topic, MonoTime now, Outbox& o
 // What was parked in an earlier epoch of this leader stays: its records are in the log.
 void Partition::become_leader(const metadata::PartitionImage& image, MonoTime now) {
     leading_.emplace(self_, image, log_ ? log_->log_end_offset() : Offset{0}, now);
+    leads_since_ = now;
 }
 
 void Partition::resign(Outbox& out) {

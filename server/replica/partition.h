@@ -283,6 +283,7 @@ private:
     bool is_watched_ = false;
     int32_t log_dir_ = -1;
     bool flush_in_flight_ = false;
+    MonoTime leads_since_{}; // while leading_
     uint32_t batches_since_flush_ = 0;
     int64_t records_since_flush_ = 0;
     int64_t flush_messages_ = INT64_MAX;

@@ -8,6 +8,15 @@
 
 namespace qtool::replica {
 
+namespace {
+
+// A client whose leader moved may send what comes next before it sends again what the old leader
+// refused (librdkafka does). It is told to look for the leader once more, and then has them in
+// order; "out of order" would tell it that records were lost.
+constexpr Duration kSkipPatience = 2s;
+
+} // namespace
+
 Result<void> Partition::check_min_isr() const {
     QT_ASSERT(leading_.has_value());
     if (static_cast<int64_t>(leading_->isr_size()) < min_insync_replicas_) {
@@ -81,7 +90,8 @@ void Partition::append(PartitionRequest& request, const AppendOp& op, CoreId fro
     };
     if (Result<void> checked = check_request(request); !checked) {
         if (checked.error().code == Code::not_leader && log_ && !offline_) {
-            log_->note_refused(op.batch, Code::not_leader, wall); // it may lead when the next one comes
+            log_->note_refused(op.batch, Code::not_leader,
+                               wall); // it may lead when the next one comes
         }
         answer(std::move(checked).error());
         return;
@@ -102,6 +112,13 @@ void Partition::append(PartitionRequest& request, const AppendOp& op, CoreId fro
     const storage::TransactionProof proof{op.verification_guard, op.transaction_version >= 2};
     const Result<storage::AppendInfo> appended =
         account(log_->append(op.batch, leader_epoch_, wall, proof), op.batch.size(), now, out);
+    const bool has_just_come =
+        leads_others() && leader_epoch_ > LeaderEpoch{0} && now - leads_since_ < kSkipPatience;
+    if (!appended && appended.error().code == Code::out_of_order_sequence && has_just_come) {
+        answer(Error(Code::not_leader, appended.error().detail + "; what is missing may be on its "
+                                                                 "way from the leader before"));
+        return;
+    }
     if (!appended) {
         refuse(appended.error());
         return;
