@@ -13,7 +13,7 @@ namespace {
 // A client whose leader moved may send what comes next before it sends again what the old leader
 // refused (librdkafka does). It is told to look for the leader once more, and then has them in
 // order; "out of order" would tell it that records were lost.
-constexpr Duration kSkipPatience = 2s;
+constexpr Duration kSkipPatience = 30s; // of a request that waits for the old leader
 
 } // namespace
 

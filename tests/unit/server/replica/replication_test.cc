@@ -103,7 +103,7 @@ TEST_CASE("replication: what the old leader never answered is a duplicate at the
     const uint32_t again = produce(2, 0);
     // What is between may be on its way from the client that the old leader refused it.
     CHECK(c.outcome(2, produce(2, 9)) == "not_leader");
-    c.now += 3s;
+    c.now += 31s;
     CHECK(c.outcome(2, produce(2, 9)) == "out_of_order_sequence"); // it is lost
     CHECK(c.outcome(2, again) == "parked"); // the old leader may still be behind
     c.elect(2, {2}, {2});
