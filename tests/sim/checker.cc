@@ -112,16 +112,14 @@ bool Checker::may_be_again(const Partition& partition, Places::const_iterator at
 }
 
 // `low` was sent before `high`. When `low` was written again, `high` may only have its forgotten
-// copy yet.
+// copy yet; and nobody may have read the forgotten copy of `low` before it was deleted.
 bool Checker::is_in_order(const Partition& partition, Place low, Place high) {
-    if (low.first > high.first) {
-        return false;
-    }
-    if (low.last <= high.last) {
-        return true;
-    }
     const auto restart = partition.restarts.upper_bound(high.last);
-    return low.first != low.last && restart != partition.restarts.end() && *restart <= low.last;
+    const bool may_be_forgotten = restart != partition.restarts.end() && *restart <= low.last;
+    if (low.first > high.first) {
+        return may_be_forgotten && low.first == low.last;
+    }
+    return low.last <= high.last || (may_be_forgotten && low.first != low.last);
 }
 
 void Checker::on_restarted(std::string_view name, int64_t offset) {
