@@ -158,12 +158,14 @@ Result<void> Segment::append_run(std::span<const BatchHeader> headers, ByteView 
 }
 
 // Without flushes (write.caching) the kernel lets gigabytes pile up and then holds up whoever
-// writes. With flushes there is never so much.
+// writes. With flushes there is never so much. The end is left out: pages that are being written
+// hold up an append into them, and would be written twice.
 void Segment::write_back(const port::FileRef& log) {
     const uint64_t from = std::max(synced_size, written_back_);
-    if (size_ >= from + kWriteBackBytes) {
-        disk_.begin_write_back(log, from, size_ - from);
-        written_back_ = size_;
+    if (size_ >= from + 2 * kWriteBackBytes) {
+        const uint64_t to = (size_ / kWriteBackBytes - 1) * kWriteBackBytes;
+        disk_.begin_write_back(log, from, to - from);
+        written_back_ = to;
     }
 }
 
