@@ -45,7 +45,7 @@ TEST_CASE_FIXTURE(LogFixture, "what no flush covers is handed to the disk in pie
     REQUIRE(disk.write_backs.size() == 2);
     const auto [first, size] = disk.write_backs[0];
     CHECK(first == 0);
-    CHECK(disk.write_backs[1].first == size); // nothing twice
+    CHECK(disk.write_backs[1].first == size);                                    // nothing twice
     CHECK(disk.write_backs[1].first + disk.write_backs[1].second <= 12'000'000); // not the end
     disk.write_backs.clear();
     flush();
