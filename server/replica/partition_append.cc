@@ -90,8 +90,8 @@ void Partition::append(PartitionRequest& request, const AppendOp& op, CoreId fro
     };
     if (Result<void> checked = check_request(request); !checked) {
         if (checked.error().code == Code::not_leader && log_ && !offline_) {
-            log_->note_refused(op.batch, Code::not_leader,
-                               wall); // it may lead when the next one comes
+            // It may lead when the next one comes.
+            log_->note_refused(op.batch, Code::not_leader, wall);
         }
         answer(std::move(checked).error());
         return;
@@ -112,15 +112,17 @@ void Partition::append(PartitionRequest& request, const AppendOp& op, CoreId fro
     const storage::TransactionProof proof{op.verification_guard, op.transaction_version >= 2};
     const Result<storage::AppendInfo> appended =
         account(log_->append(op.batch, leader_epoch_, wall, proof), op.batch.size(), now, out);
-    const bool has_just_come =
-        leads_others() && leader_epoch_ > LeaderEpoch{0} && now - leads_since_ < kSkipPatience;
-    if (!appended && appended.error().code == Code::out_of_order_sequence && has_just_come) {
-        answer(Error(Code::not_leader, appended.error().detail + "; what is missing may be on its "
-                                                                 "way from the leader before"));
-        return;
-    }
     if (!appended) {
-        refuse(appended.error());
+        const Error& error = appended.error();
+        const bool has_just_come =
+            leads_others() && leader_epoch_ > LeaderEpoch{0} && now - leads_since_ < kSkipPatience;
+        if (error.code == Code::out_of_order_sequence && has_just_come) {
+            answer(
+                Error(Code::not_leader,
+                      error.detail + "; what is missing may be on its way from the leader before"));
+        } else {
+            refuse(error);
+        }
         return;
     }
     AppendResult result;

@@ -19,7 +19,7 @@ inline constexpr size_t kProducerBatchesMax = 5;
 /// Files of sealed segments that one log keeps open; a reader further back reopens.
 inline constexpr size_t kOpenSealedSegmentsMax = 8;
 
-/// Logs in one directory that a start makes durable one by one; more: with their file system.
+/// Partitions of a core whose logs a start makes durable one by one; more: with their file system.
 inline constexpr size_t kSettledOneByOneMax = 8;
 
 /// Last appended batches whose place is kept in memory, for readers at the tail.
