@@ -37,9 +37,18 @@ from tests.harness.broker import BIN  # noqa: E402  (after the path is set)
 from tests.interop import java_peer  # noqa: E402
 
 
+BUDDY_ORDER_MAX = 10  # no free block of the kernel is larger: MAX_PAGE_ORDER
+
+
 def output_of(*command):
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     return (done.stdout + done.stderr).strip() if done.returncode == 0 else "unknown"
+
+
+def gives_memory_back():
+    """Whether this is a virtual machine that reports free pages to its host, as far as the kernel tells."""
+    order = pathlib.Path("/sys/module/page_reporting/parameters/page_reporting_order")
+    return order.exists() and 0 <= int(order.read_text()) <= BUDDY_ORDER_MAX
 
 
 def describe_machine():
@@ -53,6 +62,8 @@ def describe_machine():
                 f"{len(os.sched_getaffinity(0))} core(s) usable"),
         ("memory", f"{int(memory.group(1)) / 2**20:.1f} GiB"),
         ("system", f"{platform.system()} {platform.release()}"),
+        ("free memory", "goes back to the host: the first use of a page costs as much as copying it"
+         if gives_memory_back() else "is kept"),
         ("data on", output_of("stat", "-f", "-c", "%T", tempfile.gettempdir())),
         ("load before", " ".join(f"{load:.2f}" for load in os.getloadavg())),
         ("qbroker", f"{output_of(str(BIN / 'qbroker'), '--version')}, commit "

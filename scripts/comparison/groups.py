@@ -9,8 +9,8 @@ import time
 from scripts.comparison import load
 from scripts.comparison.load import UNBATCHED, WIDE_BATCHES, bench, create
 from scripts.comparison.many import PARTITIONS as MANY, TOPICS as MANY_TOPICS, many_partitions
-from scripts.comparison.systems import (SYSTEMS, connect, drop_from_page_cache, list_topics_command,
-                                        time_start)
+from scripts.comparison.systems import (SYSTEMS, connect, device_flushes, drop_from_page_cache,
+                                        list_topics_command, time_start)
 
 PARTITIONS = 6
 RECORD_BYTES = 1000
@@ -227,17 +227,16 @@ def partitions_step(count):
         topic = f"active-{count}"
         keys = ("-s", 100, "--key-count", 1_000_000)
         bench(side.address, "produce", topic, *create(count), *keys, "-n", max(count * 20, 1000))
-        before = side.metrics() if side.system == "qbroker" else None
+        before = device_flushes()
         made, cpu = cpu_percent_of(side, lambda: bench(side.address, "produce", topic, *keys, *lengths.brief,
                                                "-r", ACTIVE_RATE, "-X", "linger.ms=5"))
-        after = side.metrics() if side.system == "qbroker" else None
         for name in ("p50", "p99"):
             put(f"{count} {name}", latency_us(made, "produce", name) / 1e3, report=made)
         put(f"{count} cpu", cpu, report=made)
-        flushes = after["flushes_total"] - before["flushes_total"] if before else 0
-        if flushes:
-            put(f"{count} batches",
-                (after["flush_batches_total"] - before["flush_batches_total"]) / flushes, report=made)
+        after = device_flushes()
+        if before is not None and after > before:
+            put(f"{count} flushes", (lengths.short + lengths.short_warmup) * ACTIVE_RATE / (after - before),
+                report=made)
     return step
 
 
@@ -246,8 +245,8 @@ def partitions_rows(count):
     return [Row(f"{count} p50", f"{name}, ack p50", "ms", paced=True),
             Row(f"{count} p99", f"{name}, ack p99", "ms", paced=True),
             Row(f"{count} cpu", f"{name}: CPU of the broker", "%", paced=True),
-            Row(f"{count} batches", f"{name}: batches a flush", "", more_is_better=True,
-                modes=("synced", "default"))]
+            Row(f"{count} flushes", f"{name}: records a flush of the device", "", more_is_better=True,
+                modes=("synced",), paced=True)]
 
 
 PARTITIONS_GROUP = Group("1, 100 and 1,000 partitions that are written to", ("cached", "synced", "default"),
@@ -341,20 +340,27 @@ def backlog_cold(side, lengths, put):
           *WIDE_BATCHES)
     hot = (*SIZE, *lengths.brief, "-r", RATE, "-X", "linger.ms=0")
     alone = bench(side.address, "e2e", "hot", *create(PARTITIONS), *hot)
+    beside_memory = beside_reader(side, lengths, hot)
     drop_from_page_cache(side.log_files("cold"))
+    beside_disk = beside_reader(side, lengths, hot)
+    put("cold p99", latency_us(beside_disk, "consume", "p99") / 1e3, report=beside_disk)
+    put("warm p99", latency_us(beside_memory, "consume", "p99") / 1e3, report=beside_memory)
+    put("cold times", latency_us(beside_disk, "consume", "p99") / latency_us(alone, "consume", "p99"),
+        report=beside_disk)
+
+
+def beside_reader(side, lengths, hot):
+    """The report of an end-to-end run beside somebody who reads topic 'cold' at its rate."""
     reader = subprocess.Popen(
         load.bench_command(side.address, "consume", "cold", "-r", COLD_RATE, "-d",
                            lengths.short + lengths.short_warmup + 1),
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
-        beside = bench(side.address, "e2e", "hot", *hot)
+        return bench(side.address, "e2e", "hot", *hot)
     finally:
         _, said = reader.communicate(timeout=load.BENCH_S_MAX)
-    if reader.returncode != 0:
-        raise RuntimeError(f"the reader of cold data ended with {reader.returncode}: {said[-500:]}")
-    put("cold p99", latency_us(beside, "consume", "p99") / 1e3, report=beside)
-    put("cold times", latency_us(beside, "consume", "p99") / latency_us(alone, "consume", "p99"),
-        report=beside)
+        if reader.returncode != 0:
+            raise RuntimeError(f"the reader beside it ended with {reader.returncode}: {said[-500:]}")
 
 
 BACKLOG_GROUP = Group(
@@ -366,8 +372,9 @@ BACKLOG_GROUP = Group(
      *(row for key, rate in DRAIN_RATES.items() for row in (
          Row(f"drain {key}", f"drain beside producing at {rate:,}/s", "MB/s", more_is_better=True, paced=True),
          Row(f"drain {key} p99", f"ack meanwhile ({rate:,}/s), p99", "ms", paced=True))),
-     Row("cold p99", f"end to end at {RATE}/s beside reading from disk, p99", "ms", paced=True),
-     Row("cold times", "the same, times that without", "x", reach={"cached": 2, "synced": 2}, paced=True)],
+     Row("cold p99", f"end to end at {RATE}/s beside reading {COLD_RATE:,}/s from disk, p99", "ms", paced=True),
+     Row("warm p99", "the same beside reading from memory, p99", "ms", paced=True),
+     Row("cold times", "from disk, times that without a reader", "x", reach={"cached": 2, "synced": 2}, paced=True)],
     [backlog_drain, backlog_cold])
 
 

@@ -4,6 +4,7 @@ import os
 import pathlib
 import socket
 import struct
+import tempfile
 import time
 
 from tests.harness import wire
@@ -130,6 +131,18 @@ def drop_from_page_cache(paths):
         with open(path, "rb") as file, contextlib.suppress(OSError):
             os.fsync(file.fileno())
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def device_flushes():
+    """How often the device below the data was told to make durable what it had, by anybody; None: it does not count."""
+    device = os.stat(tempfile.gettempdir()).st_dev
+    folder = pathlib.Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}").resolve()
+    if (folder / "partition").exists():
+        folder = folder.parent
+    try:
+        return int((folder / "stat").read_text().split()[15])
+    except (OSError, IndexError):
+        return None
 
 
 def connect(port):

@@ -517,24 +517,42 @@ void Manager::release_waiters(Code code, Outbox& out) {
 std::vector<storage::LogDirs::Closed> Manager::close() {
     mover_.clear();
     std::vector<storage::LogDirs::Closed> closed(setup_.log_dirs->size());
-    for (auto& [key, entry] : partitions_) {
-        if (!entry.dir) {
-            continue; // in a directory that is offline as a whole
+    const auto close_log = [&](Entry& entry, bool is_last_try) {
+        storage::Log& log = *entry.partition->log();
+        Result<void> result = log.close();
+        if (!result && !log.failure() && !is_last_try) {
+            return false;
         }
         storage::LogDirs::Closed& dir = closed[*entry.dir];
-        storage::Log* log = entry.partition->log();
-        if (log == nullptr || entry.partition->is_offline()) {
-            dir.result = Error(Code::storage_offline, entry.partition->name() + " is offline");
-            continue;
-        }
-        if (Result<void> result = log->close(); !result) {
+        if (result) {
+            dir.states.push_back(log.state_for_checkpoint());
+        } else {
             log_line(
                 LogLevel::error, "partition_not_closed",
                 {{"partition", entry.partition->name()}, {"error", to_string(result.error())}});
             dir.result = std::move(result);
-            continue;
         }
-        dir.states.push_back(log->state_for_checkpoint());
+        return true;
+    };
+    std::vector<Entry*> left;
+    for (auto& [key, entry] : partitions_) {
+        if (!entry.dir) {
+            continue; // in a directory that is offline as a whole
+        }
+        storage::Log* log = entry.partition->log();
+        if (log == nullptr || entry.partition->is_offline()) {
+            closed[*entry.dir].result =
+                Error(Code::storage_offline, entry.partition->name() + " is offline");
+        } else if (!close_log(entry, false)) {
+            // Descriptors are short mostly: a log that was never flushed needs some more to close.
+            // Each gives back what it has, and there are enough for the next ones, and in the end
+            // for it.
+            log->close_files();
+            left.push_back(&entry);
+        }
+    }
+    for (Entry* entry : left) {
+        close_log(*entry, true);
     }
     partitions_.clear();
     is_closed_ = true;

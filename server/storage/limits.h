@@ -25,7 +25,7 @@ inline constexpr size_t kSettledOneByOneMax = 8;
 /// Last appended batches whose place is kept in memory, for readers at the tail.
 inline constexpr size_t kTailBatchesMax = 64;
 
-/// Segments between two deletions of old producer snapshots, each of which costs an fsync.
+/// Segments between two deletions of old producer snapshots, each of which makes a flush sync one.
 inline constexpr size_t kRollsPerSnapshotDeletion = 8;
 
 /// Batches without records that one read passes over: a header of 61 bytes each, in the worst case

@@ -281,14 +281,13 @@ Result<void> Log::append_roll(WallTime now) {
                  {{"partition", directory_}, {"error", to_string(written.error())}});
     }
     if (hot.segments.size() % kRollsPerSnapshotDeletion == 0) {
-        // Snapshots that recovery may start from: not behind what is synced.
-        Offset keep = hot.segments.front().base_offset();
+        // Recovery may start from the one that stays: not behind what is synced.
+        hot.snapshots_until = hot.segments.front().base_offset();
         for (const Segment& segment : hot.segments) {
             if (segment.base_offset() <= synced_end_) {
-                keep = segment.base_offset();
+                hot.snapshots_until = segment.base_offset();
             }
         }
-        delete_snapshots_below(keep);
     }
     close_surplus_files();
     return {};
@@ -304,45 +303,6 @@ Result<void> Log::add_segment(Offset base, WallTime now) {
     is_clean_ = false;
     segment_count_ = static_cast<uint32_t>(hot_->segments.size());
     return {};
-}
-
-std::string Log::snapshot_path(Offset taken_at) const {
-    return path(offset_file_name(taken_at) + std::string(kSnapshotExtension));
-}
-
-Result<void> Log::write_producers(Durable durable) {
-    return write_small_file(
-        disk_, {directory_, base_name(snapshot_path(log_end_)), durable == Durable::yes},
-        hot_->producers.encode(log_end_));
-}
-
-Result<void> Log::sync_snapshot(Offset taken_at) {
-    QT_TRY_ASSIGN(const port::FileRef file,
-                  disk_.open(snapshot_path(taken_at), port::OpenMode::read_write));
-    QT_TRY(file->sync_blocking());
-    return disk_.sync_directory(directory_);
-}
-
-// The newest snapshot at or below `offset` becomes durable before older ones go: it may be all that
-// is known of producers whose batches are deleted. What cannot be removed is only clutter; the next
-// call finds it again.
-void Log::delete_snapshots_below(Offset offset) {
-    const Result<Listing> listing = list_files();
-    if (!listing) {
-        return;
-    }
-    const std::vector<Offset>& snapshots = listing->snapshots;
-    const auto behind = std::upper_bound(snapshots.begin(), snapshots.end(), offset);
-    if (behind - snapshots.begin() < 2) {
-        return;
-    }
-    const auto kept = std::prev(behind);
-    if (!sync_snapshot(*kept)) {
-        return;
-    }
-    for (auto at = snapshots.begin(); at != kept; ++at) {
-        static_cast<void>(disk_.remove(snapshot_path(*at)));
-    }
 }
 
 void Log::update_summary() {
@@ -371,6 +331,15 @@ void Log::close_sealed_files() {
     }
     for (Segment& segment : hot_->segments) {
         if (&segment != &hot_->active()) {
+            segment.close_files();
+        }
+    }
+}
+
+// A sync of a file tells of writes to it that failed before it was opened, if nobody was told.
+void Log::close_files() {
+    if (hot_) {
+        for (Segment& segment : hot_->segments) {
             segment.close_files();
         }
     }
@@ -415,26 +384,6 @@ void Log::release_idle() {
     update_summary();
     hot_.reset();
     is_clean_ = true;
-}
-
-// A failure only means that the next append reads them from the log.
-void Log::release_write_producers() {
-    if (Result<void> written = write_producers(Durable::no); !written) {
-        log_line(LogLevel::warn, "producer_snapshot_not_written",
-                 {{"partition", directory_}, {"error", to_string(written.error())}});
-        return;
-    }
-    // Earlier ones of this segment would pile up, one for each time the log fell idle.
-    const Result<Listing> listing = list_files();
-    if (!listing) {
-        return; // they go the next time
-    }
-    for (const Offset snapshot : listing->snapshots) {
-        if (snapshot > hot_->active().base_offset() && snapshot < log_end_) {
-            // What stays is only clutter: the next time finds it again.
-            static_cast<void>(disk_.remove(snapshot_path(snapshot)));
-        }
-    }
 }
 
 Result<void> Log::close() {

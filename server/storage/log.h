@@ -85,6 +85,7 @@ struct FlushWork {
     Offset end_offset;                // everything below is durable afterwards
     uint64_t truncations = 0;         // of the log before; after one more the work means nothing
     uint64_t names_made = 0;          // entries of the log's directory that are durable, too
+    std::optional<Offset> snapshot;   // of producers, durable, too: older ones may go
     /// The log's directory is new, and the last of `files` is the one that holds it: one sync of
     /// that serves all logs in it.
     bool has_parent = false;
@@ -231,6 +232,9 @@ public:
 
     /// Descriptors are short: readers open sealed segments again.
     void close_sealed_files();
+    /// The active one, too: when nothing is appended any more.
+    void close_files();
+
     // Compaction (cleanup.policy=compact), in steps between which the log serves. Nothing at or
     // behind `limit` is touched: what is not committed, or belongs to an open transaction.
     /// Nothing: not now. Cheap when nothing changed. Errors: storage_io.
@@ -303,16 +307,10 @@ private:
                                      WallTime now, const protocol::TransactionMarker* marker);
     Result<void> append_roll(WallTime now);
     Result<void> add_segment(Offset base, WallTime now);
-    enum class Durable : uint8_t { no, yes };
-    Result<void> write_producers(Durable durable);
-    Result<void> sync_snapshot(Offset taken_at);
     Result<void> begin_flush_names(FlushWork& work);
     Result<void> flush_blocking();
     Result<void> sync_names();
-    void delete_snapshots_below(Offset offset);
-    void release_write_producers();
     void update_summary();
-    [[nodiscard]] std::string snapshot_path(Offset taken_at) const;
     [[nodiscard]] std::string path(const std::string& name) const {
         return directory_ + "/" + name;
     }
@@ -329,7 +327,6 @@ private:
 
     // log_recovery.cc
     struct Listing;
-    struct Snapshot;
     Result<Listing> list_files();
     Result<bool> claim_directory();
     Result<void> settle_directory(OpenHint::Settle settle);
@@ -340,12 +337,24 @@ private:
     Result<void> recover_scan(Listing& listing, OpenHint::Settle settle, WallTime now);
     void recover_empty();
     Result<void> load_clean(WallTime now);
-    Result<Snapshot> latest_snapshot(const Listing& listing, Offset at_most);
-    Result<Snapshot> snapshot_to_replay_from(const Listing& listing);
-    Result<std::optional<Snapshot>> read_snapshot(Offset taken_at);
-    Result<void> load_producers(const Listing& listing, WallTime now);
     void remove_indexes(Offset base);
     Result<void> rebuild_epochs(size_t segments);
+
+    // log_snapshots.cc
+    struct Snapshot;
+    enum class Durable : uint8_t { no, yes };
+    [[nodiscard]] std::string snapshot_path(Offset taken_at) const;
+    Result<void> write_producers(Durable durable);
+    void release_write_producers();
+    Result<void> sync_snapshot(Offset taken_at);
+    Result<std::optional<Offset>> snapshot_that_replaces(Offset offset);
+    void delete_snapshots_before(Offset durable);
+    void delete_snapshots_below(Offset offset);
+    void begin_flush_snapshot(FlushWork& work);
+    Result<std::optional<Snapshot>> read_snapshot(Offset taken_at);
+    Result<Snapshot> latest_snapshot(const Listing& listing, Offset at_most);
+    Result<Snapshot> snapshot_to_replay_from(const Listing& listing);
+    Result<void> load_producers(const Listing& listing, WallTime now);
 
     // log_transactions.cc
     using OnAborted = std::function<void(const Segment&, const AbortedTransaction&)>;

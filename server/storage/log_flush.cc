@@ -29,6 +29,7 @@ Result<std::optional<FlushWork>> Log::begin_flush() {
         }
     }
     std::move(aborted_files.begin(), aborted_files.end(), std::back_inserter(work.files));
+    begin_flush_snapshot(work);
     QT_TRY(begin_flush_names(work));
     // All are open. A failed flush ends the log, so nothing sets this back.
     for (Segment& segment : hot_->segments) {
@@ -104,6 +105,9 @@ void Log::finish_flush(const FlushWork& work) {
     hot_->names_synced = std::max(hot_->names_synced, work.names_made);
     hot_->is_new = hot_->is_new && !work.has_parent;
     synced_end_ = std::max(synced_end_, work.end_offset);
+    if (work.snapshot) {
+        delete_snapshots_before(*work.snapshot);
+    }
     forget_truncation();
 }
 

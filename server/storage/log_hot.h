@@ -9,6 +9,7 @@
 #include <array>
 #include <deque>
 #include <limits>
+#include <optional>
 
 namespace qtool::storage {
 
@@ -44,6 +45,7 @@ struct Log::Hot {
     uint64_t names_made = 0;   // changes of the directory's entries ...
     uint64_t names_synced = 0; // ... and up to which of them all are durable
     bool is_new = false; // neither the directory's own entry nor whose it is need be durable yet
+    std::optional<Offset> snapshots_until; // of producers; the next flush leaves one below it
     TailRing tail;
 
     Segment& active() { return segments.back(); }

@@ -73,6 +73,20 @@ class DescriptorsTest(unittest.TestCase):
             self.assertEqual(read(broker, "t", 3), ({0: b"after"}, None))
             self.assertEqual(broker.stop(), 0)
 
+    def test_a_stop_with_more_unsynced_partitions_than_descriptors(self):
+        with Broker("--set", "cores=2", "--set", "write.caching=true",
+                    prefix=["prlimit", f"--nofile={LIMIT}:{LIMIT}", "--"]) as broker:
+            broker.create_topic("t", partitions=LIMIT)
+            connection = self.enterContext(wire.Connection(broker.port))
+            written = [partition for partition in range(LIMIT)
+                       if produce(broker, "t", partition, b"x", connection) == OK]
+            self.assertLess(len(written), LIMIT, "there were descriptors for all")
+            self.assertEqual(broker.stop(), 0)
+            broker.prefix = []
+            broker.restart()
+            for partition in written[::10]:
+                self.assertEqual(read(broker, "t", partition), ({0: b"x"}, None))
+
 
 if __name__ == "__main__":
     unittest.main()

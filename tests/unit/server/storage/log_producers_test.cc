@@ -1,6 +1,7 @@
 #include "lib/base/byte_writer.h"
 #include "lib/base/crc32c.h"
 #include "server/storage/producer_state.h"
+#include "server/storage/segment.h"
 #include "tests/unit/server/storage/log_fixture.h"
 
 using namespace qtool;
@@ -280,6 +281,58 @@ TEST_CASE_FIXTURE(LogFixture, "retention leaves what would have to be synced fir
         kill_and_open(0);
         now_ms += 100 * config.producer_id_expiration_ms;
         CHECK(retain() > 0);
+    }
+}
+
+TEST_CASE_FIXTURE(LogFixture, "the flush after eight segments leaves the snapshots it needs") {
+    config.segment_bytes = 300;
+    log->set_config(config);
+    int32_t sequence = 0;
+    const auto append_segments = [&](int count) {
+        for (int i = 0; i < count; i++) { // one batch a segment
+            append({.value_size = 150, .producer = 7, .sequence = sequence++});
+        }
+    };
+    const auto snapshots = [&] {
+        std::vector<std::string> found;
+        for (const std::string& name : disk.names(directory)) {
+            if (name.ends_with(".snapshot")) {
+                found.push_back(name);
+            }
+        }
+        return found;
+    };
+    const auto snapshot = [](int64_t taken_at) {
+        return offset_file_name(Offset(taken_at)) + ".snapshot";
+    };
+    append_segments(8);
+    flush();
+    const int syncs = disk.syncs;
+    append_segments(8);
+    CHECK(disk.syncs == syncs); // who appends waits for none
+    REQUIRE(snapshots().size() == 15);
+    SUBCASE("what is left reaches back to what was synced before, and outlives a power loss") {
+        flush();
+        const std::string kept = snapshot(8);
+        CHECK(snapshots().size() == 8);
+        CHECK(snapshots().front() == kept);
+        lose_power_and_open(16);
+        CHECK_FALSE(disk.bytes(directory + "/" + kept).empty());
+        CHECK_FALSE(append({.value_size = 150, .producer = 7, .sequence = 15}).appended);
+        CHECK(append({.producer = 7, .sequence = 16}).base_offset == Offset(16));
+    }
+    SUBCASE("one that cannot be read takes the place of none") {
+        disk.bytes(directory + "/" + snapshot(8)).clear();
+        flush();
+        CHECK(snapshots().size() == 9);
+        CHECK(snapshots().front() == snapshot(7));
+    }
+    SUBCASE("one that is gone when the flush is done takes no other with it") {
+        const auto work = log->begin_flush();
+        REQUIRE(work);
+        REQUIRE(disk.remove(directory + "/" + snapshot(8)));
+        log->finish_flush(**work);
+        CHECK(snapshots().size() == 14);
     }
 }
 

@@ -53,6 +53,7 @@ public:
     std::vector<ReadIn> read_ins;   // asked for; the test says when they are done
     std::vector<std::string> waits; // is_cold: files that were read where they are not in memory
     std::vector<std::pair<uint64_t, uint64_t>> write_backs; // asked for: position, size
+    int syncs = 0; // that succeeded, of files and directories
     [[nodiscard]] int open_files() const { return *open_files_; }
     [[nodiscard]] int opens() const { return opens_; } // since the start
     [[nodiscard]] bool has(const std::string& path) const { return find(path) != nullptr; }
@@ -275,6 +276,7 @@ private:
                 return Error(Code::storage_io, "sync " + path_);
             }
             QT_TRY(disk_.change(path_));
+            disk_.syncs++;
             node_->synced = node_->written;
             node_->durable = node_->entries;
             return {};
