@@ -4,6 +4,7 @@
 #include "lib/base/crc32c.h"
 #include "server/storage/limits.h"
 
+#include <algorithm>
 #include <array>
 
 namespace qtool::storage {
@@ -12,6 +13,7 @@ namespace {
 
 constexpr uint32_t kIndexMagic = 0x51494458; // "QIDX"
 constexpr uint32_t kIndexVersion = 1;
+constexpr uint64_t kBlockEntries = 204; // some 4 KiB: no dearer to read than one entry
 
 // The base offset goes into each checksum, so that an entry of another segment does not pass.
 uint32_t entry_crc(const std::byte* at, Offset base) {
@@ -47,6 +49,7 @@ Result<void> SparseIndex::load() {
     QT_TRY_ASSIGN(const uint64_t size, file_->size());
     written_ = (size - kIndexHeaderSize) / kIndexEntrySize;
     tail_.clear();
+    block_.clear();
     must_restart_ = false;
     return {};
 }
@@ -66,6 +69,7 @@ port::FileRange SparseIndex::absent() {
 void SparseIndex::reset() {
     written_ = 0;
     tail_.clear();
+    block_.clear();
     must_restart_ = true;
 }
 
@@ -111,20 +115,31 @@ Result<void> SparseIndex::write() {
     return {};
 }
 
+Result<void> SparseIndex::read_block(uint64_t at) {
+    QT_TRY(open_file());
+    block_first_ = at - at % kBlockEntries;
+    // And the first of the next, which tells whether a search has to go there.
+    block_.resize(std::min(kBlockEntries + 1, written_ - block_first_) * kIndexEntrySize);
+    Result<size_t> got = file_->read_at(block_, kIndexHeaderSize + block_first_ * kIndexEntrySize);
+    block_.resize(got ? *got : 0);
+    QT_TRY(got);
+    return {};
+}
+
 Result<IndexEntry> SparseIndex::entry(uint64_t at) {
     QT_ASSERT(at < count());
     if (at >= written_) {
         return tail_[at - written_];
     }
-    QT_TRY(open_file());
-    std::array<std::byte, kIndexEntrySize> bytes{};
-    QT_TRY_ASSIGN(const size_t got, file_->read_at(bytes, kIndexHeaderSize + at * kIndexEntrySize));
-    if (got < bytes.size() ||
-        load_be<uint32_t>(bytes.data() + 16) != entry_crc(bytes.data(), base_)) {
+    if (at < block_first_ || at >= block_end()) {
+        QT_TRY(read_block(at));
+    }
+    const std::byte* bytes = block_.data() + (at - block_first_) * kIndexEntrySize;
+    if (at >= block_end() || load_be<uint32_t>(bytes + 16) != entry_crc(bytes, base_)) {
         return Error(Code::corrupt, path_ + ": entry " + std::to_string(at) + " is damaged");
     }
-    return IndexEntry{load_be<uint32_t>(bytes.data()), load_be<uint32_t>(bytes.data() + 4),
-                      load_be<int64_t>(bytes.data() + 8)};
+    return IndexEntry{load_be<uint32_t>(bytes), load_be<uint32_t>(bytes + 4),
+                      load_be<int64_t>(bytes + 8)};
 }
 
 template <class Before>
@@ -132,15 +147,29 @@ Result<std::optional<IndexEntry>> SparseIndex::find(Before is_before_or_at) {
     uint64_t low = 0; // entries below are before the wanted place
     uint64_t high = count();
     std::optional<IndexEntry> best;
-    while (low < high) {
-        const uint64_t middle = low + (high - low) / 2;
-        QT_TRY_ASSIGN(const IndexEntry candidate, entry(middle));
+    const auto compare_with = [&](uint64_t at) -> Result<void> {
+        QT_TRY_ASSIGN(const IndexEntry candidate, entry(at));
         if (is_before_or_at(candidate)) {
             best = candidate;
-            low = middle + 1;
+            low = at + 1;
         } else {
-            high = middle;
+            high = at;
         }
+        return {};
+    };
+    const uint64_t first = block_first_;
+    const uint64_t end = block_end();
+    if (first < end) {
+        QT_TRY(compare_with(first));
+        if (low < end && low < high) {
+            QT_TRY(compare_with(end - 1));
+        }
+        if (low == end && low < high) { // the next block's last
+            QT_TRY(compare_with(std::min(first + 2 * kBlockEntries, high) - 1));
+        }
+    }
+    while (low < high) {
+        QT_TRY(compare_with(low + (high - low) / 2));
     }
     return best;
 }

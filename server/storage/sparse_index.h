@@ -63,6 +63,7 @@ public:
 
     void close() {
         file_.reset();
+        block_ = {};
         was_asked_for_ = false;
     }
     /// The file was renamed.
@@ -72,12 +73,21 @@ private:
     template <class Before>
     Result<std::optional<IndexEntry>> find(Before is_before_or_at);
     Result<IndexEntry> entry(uint64_t at);
+    Result<void> read_block(uint64_t at);
+    /// Entries [first, end) are in block_.
+    [[nodiscard]] uint64_t block_end() const {
+        return block_first_ + block_.size() / kIndexEntrySize;
+    }
     Result<void> open_file();
 
     port::Disk& disk_;
     std::string path_;
     Offset base_;
     port::FileRef file_;
+    // What was read last of the file. Whoever reads a backlog goes on where he was: his next
+    // searches end in here, or right behind it.
+    std::vector<std::byte> block_;
+    uint64_t block_first_ = 0;
     bool was_asked_for_ = false;   // by absent()
     uint64_t written_ = 0;         // entries in the file
     bool must_restart_ = true;     // the file's header is to be written anew

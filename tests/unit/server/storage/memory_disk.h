@@ -54,6 +54,7 @@ public:
     std::vector<std::string> waits; // is_cold: files that were read where they are not in memory
     std::vector<std::pair<uint64_t, uint64_t>> write_backs; // asked for: position, size
     int syncs = 0; // that succeeded, of files and directories
+    int reads = 0; // of files
     [[nodiscard]] int open_files() const { return *open_files_; }
     [[nodiscard]] int opens() const { return opens_; } // since the start
     [[nodiscard]] bool has(const std::string& path) const { return find(path) != nullptr; }
@@ -220,6 +221,7 @@ private:
         MemoryFile& operator=(const MemoryFile&) = delete;
 
         Result<size_t> read_at(ByteSpan into, uint64_t position) override {
+            disk_.reads++;
             const std::vector<std::byte>& bytes = node_->written;
             if (position >= bytes.size()) {
                 return size_t{0};
