@@ -15,14 +15,23 @@ constexpr uint32_t kIndexMagic = 0x51494458; // "QIDX"
 constexpr uint32_t kIndexVersion = 1;
 constexpr uint64_t kBlockEntries = 204; // some 4 KiB: no dearer to read than one entry
 
-// The base offset goes into each checksum, so that an entry of another segment does not pass.
-uint32_t entry_crc(const std::byte* at, Offset base) {
-    std::byte seed[8];
-    store_be<int64_t>(seed, base.value());
-    return crc32c({at, kIndexEntrySize - 4}, crc32c(seed));
+uint32_t crc_of(Offset base) {
+    std::byte bytes[8];
+    store_be<int64_t>(bytes, base.value());
+    return crc32c(bytes);
 }
 
 } // namespace
+
+SparseIndex::SparseIndex(port::Disk& disk, std::string path, Offset base)
+    : disk_(disk),
+      path_(std::move(path)),
+      base_(base),
+      base_crc_(crc_of(base)) {}
+
+uint32_t SparseIndex::entry_crc(const std::byte* at) const {
+    return crc32c({at, kIndexEntrySize - 4}, base_crc_);
+}
 
 Result<void> SparseIndex::open_file() {
     if (!file_) {
@@ -105,7 +114,7 @@ Result<void> SparseIndex::write() {
         store_be<uint32_t>(at, entry.relative_offset);
         store_be<uint32_t>(at + 4, entry.position);
         store_be<int64_t>(at + 8, entry.max_timestamp);
-        store_be<uint32_t>(at + 16, entry_crc(at, base_));
+        store_be<uint32_t>(at + 16, entry_crc(at));
         at += kIndexEntrySize;
     }
     const ByteView piece = bytes;
@@ -135,7 +144,7 @@ Result<IndexEntry> SparseIndex::entry(uint64_t at) {
         QT_TRY(read_block(at));
     }
     const std::byte* bytes = block_.data() + (at - block_first_) * kIndexEntrySize;
-    if (at >= block_end() || load_be<uint32_t>(bytes + 16) != entry_crc(bytes, base_)) {
+    if (at >= block_end() || load_be<uint32_t>(bytes + 16) != entry_crc(bytes)) {
         return Error(Code::corrupt, path_ + ": entry " + std::to_string(at) + " is damaged");
     }
     return IndexEntry{load_be<uint32_t>(bytes), load_be<uint32_t>(bytes + 4),

@@ -29,10 +29,7 @@ struct IndexEntry {
 
 class SparseIndex {
 public:
-    SparseIndex(port::Disk& disk, std::string path, Offset base)
-        : disk_(disk),
-          path_(std::move(path)),
-          base_(base) {}
+    SparseIndex(port::Disk& disk, std::string path, Offset base);
 
     /// Reads how many entries the file holds. Errors: storage_io; corrupt (no whole header, or of
     /// another base offset or version): then reset() and fill it again.
@@ -79,10 +76,12 @@ private:
         return block_first_ + block_.size() / kIndexEntrySize;
     }
     Result<void> open_file();
+    [[nodiscard]] uint32_t entry_crc(const std::byte* at) const;
 
     port::Disk& disk_;
     std::string path_;
     Offset base_;
+    uint32_t base_crc_; // goes into each checksum, so that no entry of another segment passes
     port::FileRef file_;
     // What was read last of the file. Whoever reads a backlog goes on where he was: his next
     // searches end in here, or right behind it.

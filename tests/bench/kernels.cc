@@ -152,8 +152,9 @@ struct Index {
     uint32_t next = 0;
 };
 
-/// Of a segment of 1 GiB: an entry each 4 KiB, all but the newest in the file.
-Kernel index_lookup() {
+/// Of a segment of 1 GiB: an entry for each 4 KiB and 10 offsets, all but the newest in the file.
+/// `step`: offsets from one lookup to the next.
+Kernel index_lookup(const char* name, uint32_t step) {
     constexpr uint32_t kEntryCount = 262'144;
     std::string folder = (std::filesystem::temp_directory_path() / "qbroker-bench-XXXXXX").string();
     QT_ASSERT(::mkdtemp(folder.data()) != nullptr);
@@ -166,8 +167,8 @@ Kernel index_lookup() {
     QT_ASSERT(made->index->write().has_value());
     std::error_code ignored;
     std::filesystem::remove_all(folder, ignored);
-    return {"index lookup, 262,144 entries", [made] {
-                made->next = (made->next + 1'234'567) % (kEntryCount * 10);
+    return {name, [made, step] {
+                made->next = (made->next + step) % (kEntryCount * 10);
                 const auto found = made->index->find_offset(made->next);
                 QT_ASSERT(found.has_value() && found->has_value());
                 keep((*found)->position);
@@ -228,7 +229,8 @@ std::vector<Kernel> make_kernels() {
     kernels.push_back(encode_produce());
     kernels.push_back(decode_fetch());
     kernels.push_back(encode_fetch());
-    kernels.push_back(index_lookup());
+    kernels.push_back(index_lookup("index lookup, 262,144 entries", 1'234'567));
+    kernels.push_back(index_lookup("index lookup, 1 MiB behind the last", 2'560));
     kernels.push_back(mailbox());
     kernels.push_back(timer_heap());
     return kernels;
