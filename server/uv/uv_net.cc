@@ -37,6 +37,8 @@ constexpr uint64_t kGatherMax = 1 * MiB;
 // A file range up to this size is read into memory: one writev beats two system calls.
 constexpr uint64_t kSmallRangeMax = 16 * KiB;
 
+// How much of a range is looked for in the page cache at once, before its parts are sent.
+constexpr uint64_t kLookedAtMax = 512 * KiB;
 // What is not in the page cache: brought in at once for a stream, and how far before its sending.
 constexpr uint64_t kReadInMax = 1 * MiB;
 constexpr size_t kReadInRangesMax = 64;
@@ -456,10 +458,13 @@ ssize_t UvNet::write_file(Stream& stream, const port::FileRange& range) {
     auto position = static_cast<off_t>(range.position + stream.front_sent);
     const uint64_t left = range.size - stream.front_sent;
     const uint64_t part = std::min(left, kWritePerTurnMax);
-    if (stream.sent + part > stream.sure_until &&
-        !is_in_page_cache(file, static_cast<uint64_t>(position), part)) {
-        wait_for_read_in(stream);
-        return -1;
+    if (stream.sent + part > stream.sure_until) {
+        const uint64_t looked_at = std::min(left, kLookedAtMax);
+        if (!is_in_page_cache(file, static_cast<uint64_t>(position), looked_at)) {
+            wait_for_read_in(stream);
+            return -1;
+        }
+        stream.sure_until = stream.sent + looked_at;
     }
     const ssize_t sent = ::sendfile(stream.fd, file.fd(), &position, part);
     if (sent == 0) {

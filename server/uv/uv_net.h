@@ -79,7 +79,7 @@ private:
         // Places in the stream: bytes from its first one on.
         uint64_t sent = 0;        // what has left
         uint64_t read_until = 0;  // file ranges up to here were brought in
-        uint64_t sure_until = 0;  // brought in again, because they were gone: no third time
+        uint64_t sure_until = 0;  // sent as they are: just looked for, or gone once when brought in
         uint32_t aheads_left = 0; // ranges behind which is read ahead: it reads from the device
         Phase phase = Phase::connecting;
         bool is_read = true;
