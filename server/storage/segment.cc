@@ -57,13 +57,17 @@ Result<const BatchHeader*> HeaderScan::next() {
         return nullptr;
     }
     const uint64_t wanted = std::min<uint64_t>(kBatchHeaderSize, end_ - position_);
-    if (position_ < window_position_ || position_ + wanted > window_position_ + window_.size()) {
-        window_.resize(std::min<uint64_t>(kHeaderWindowSize, end_ - position_));
+    if (position_ < window_position_ || position_ + wanted > window_position_ + window_size_) {
+        if (!window_) {
+            window_ = std::make_unique_for_overwrite<std::byte[]>(kHeaderWindowSize);
+        }
         window_position_ = position_;
-        QT_TRY_ASSIGN(const size_t got, file_.read_at(window_, position_));
-        window_.resize(got);
+        window_size_ = 0;
+        const uint64_t size = std::min<uint64_t>(kHeaderWindowSize, end_ - position_);
+        QT_TRY_ASSIGN(window_size_, file_.read_at({window_.get(), size}, position_));
     }
-    const ByteView bytes = ByteView(window_).subspan(position_ - window_position_);
+    const ByteView bytes =
+        ByteView(window_.get(), window_size_).subspan(position_ - window_position_);
     Result<BatchHeader> header = protocol::parse_batch_header(bytes);
     if (!header) {
         return damaged_at(path_, position_, "no record batch: " + to_string(header.error()));

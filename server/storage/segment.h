@@ -12,6 +12,7 @@
 #include "server/storage/sparse_index.h"
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -50,8 +51,9 @@ private:
     uint64_t position_ = 0;
     uint64_t next_;
     uint64_t end_;
+    std::unique_ptr<std::byte[]> window_; // kHeaderWindowSize, once something was read
     uint64_t window_position_ = 0;
-    std::vector<std::byte> window_;
+    size_t window_size_ = 0;
     protocol::BatchHeader header_;
 };
 
