@@ -63,7 +63,9 @@ class ApacheKafka:
                                  advertised=self.advertised_port or port)
         self.properties = self.work / "server.properties"
         self.properties.write_text(text + "".join(f"{k}={v}\n" for k, v in self.configs.items()))
-        cluster = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
+        # Never with '-' in front, which the tool would take for an option.
+        id_bytes = bytes([os.urandom(1)[0] & 0x7F]) + os.urandom(15)
+        cluster = base64.urlsafe_b64encode(id_bytes).decode().rstrip("=")
         java_peer.run("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self.properties))
 
     def prepare(self):
