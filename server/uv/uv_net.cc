@@ -25,7 +25,7 @@ namespace {
 // Bounds of one turn of one socket, so that none starves the others of its core. Who reads a
 // backlog would take MiB at once: a millisecond and more for each 4 MiB, in which nobody on this
 // core gets an answer, and which the records of others wait for at each stage of their way. 128 KiB
-// instead of 512 cost such a reader 5 % of his rate and give the others a quarter of their p99; 64
+// instead of 512 cost such a reader 5 % of his rate, and take a quarter off the p99 of others; 64
 // KiB would cost 40 % more CPU time.
 constexpr int kReadsPerTurnMax = 4;
 constexpr size_t kReadPerTurnMax = 512 * KiB;
