@@ -53,16 +53,6 @@ class Side:
         return next(int(line.split()[1]) for line in status.splitlines()
                     if line.startswith("VmRSS")) / 1024
 
-    def metrics(self):
-        """{counter: sum over its labels} of qbroker; Kafka tells no such thing."""
-        found = {}
-        for line in self.broker.http("GET", "/metrics")[1].splitlines():
-            if not line.startswith("#") and " " in line:
-                name, value = line.rsplit(" ", 1)
-                name = name.split("{")[0].removeprefix("qbroker_")
-                found[name] = found.get(name, 0) + float(value)
-        return found
-
     def log_files(self, topic):
         """Files with the records of the topic."""
         folders = ([self.broker.data_dir] if self.system == "qbroker" else self.broker.data_dirs)

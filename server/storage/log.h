@@ -352,6 +352,7 @@ private:
     void delete_snapshots_below(Offset offset);
     void begin_flush_snapshot(FlushWork& work);
     Result<std::optional<Snapshot>> read_snapshot(Offset taken_at);
+    Result<std::optional<Snapshot>> newest_snapshot(const Listing& listing, Offset from, Offset to);
     Result<Snapshot> latest_snapshot(const Listing& listing, Offset at_most);
     Result<Snapshot> snapshot_to_replay_from(const Listing& listing);
     Result<void> load_producers(const Listing& listing, WallTime now);

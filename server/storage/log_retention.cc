@@ -41,16 +41,10 @@ Result<void> Log::keep_producers(Offset first_kept, WallTime now) {
     if (hot_->producers.size() == 0) {
         return {};
     }
-    for (size_t i = listing.snapshots.size(); i-- > 0;) {
-        const Offset taken_at = listing.snapshots[i];
-        if (taken_at < first_kept || taken_at > synced_end_) {
-            continue;
-        }
-        QT_TRY_ASSIGN(const auto bytes,
-                      read_small_file(disk_, snapshot_path(taken_at), kSmallFileMax));
-        if (bytes && ProducerState::decode(*bytes, taken_at)) {
-            return sync_snapshot(taken_at);
-        }
+    QT_TRY_ASSIGN(const std::optional<Snapshot> kept,
+                  newest_snapshot(listing, first_kept, synced_end_));
+    if (kept) {
+        return sync_snapshot(kept->taken_at);
     }
     QT_TRY(flush_blocking());
     return write_producers(Durable::yes);
@@ -70,18 +64,9 @@ Result<Offset> Log::deletable_without_flush(WallTime now) {
     if (hot_->producers.size() == 0) {
         return log_end_;
     }
-    for (size_t i = listing.snapshots.size(); i-- > 0;) {
-        const Offset taken_at = listing.snapshots[i];
-        if (taken_at > synced_end_) {
-            continue;
-        }
-        QT_TRY_ASSIGN(const auto bytes,
-                      read_small_file(disk_, snapshot_path(taken_at), kSmallFileMax));
-        if (bytes && ProducerState::decode(*bytes, taken_at)) {
-            return taken_at;
-        }
-    }
-    return log_start_;
+    QT_TRY_ASSIGN(const std::optional<Snapshot> newest,
+                  newest_snapshot(listing, Offset{0}, synced_end_));
+    return newest ? newest->taken_at : log_start_;
 }
 
 Result<uint32_t> Log::delete_segments_below(Offset offset, WallTime now) {

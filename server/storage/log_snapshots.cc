@@ -53,17 +53,12 @@ Result<void> Log::sync_snapshot(Offset taken_at) {
 // known of producers whose batches are deleted, so it is to be durable before those go.
 Result<std::optional<Offset>> Log::snapshot_that_replaces(Offset offset) {
     QT_TRY_ASSIGN(const Listing listing, list_files());
-    for (size_t i = listing.snapshots.size(); i-- > 1;) {
-        const Offset taken_at = listing.snapshots[i];
-        if (taken_at > offset) {
-            continue;
-        }
-        QT_TRY_ASSIGN(const std::optional<Snapshot> snapshot, read_snapshot(taken_at));
-        if (snapshot) {
-            return std::optional<Offset>(taken_at);
-        }
+    if (listing.snapshots.size() < 2) {
+        return std::optional<Offset>();
     }
-    return std::optional<Offset>();
+    QT_TRY_ASSIGN(const std::optional<Snapshot> kept,
+                  newest_snapshot(listing, listing.snapshots[1], offset));
+    return kept ? std::optional<Offset>(kept->taken_at) : std::nullopt;
 }
 
 // Those older than a durable one, if that is still there (compaction removes some). What cannot be
@@ -124,20 +119,27 @@ Result<std::optional<Log::Snapshot>> Log::read_snapshot(Offset taken_at) {
     return std::optional<Snapshot>(Snapshot{*std::move(state), taken_at});
 }
 
-// The latest that can be read at or below `at_most`; else the state of an empty log, at its front.
-Result<Log::Snapshot> Log::latest_snapshot(const Listing& listing, Offset at_most) {
-    const Offset front = hot_->segments.empty() ? at_most : hot_->segments.front().base_offset();
+// Of those taken from `from` to `to`, both included, the newest that can be read.
+Result<std::optional<Log::Snapshot>> Log::newest_snapshot(const Listing& listing, Offset from,
+                                                          Offset to) {
     for (size_t i = listing.snapshots.size(); i-- > 0;) {
         const Offset taken_at = listing.snapshots[i];
-        if (taken_at > at_most || taken_at < front) {
+        if (taken_at > to || taken_at < from) {
             continue;
         }
         QT_TRY_ASSIGN(std::optional<Snapshot> snapshot, read_snapshot(taken_at));
         if (snapshot) {
-            return *std::move(snapshot);
+            return snapshot;
         }
     }
-    return Snapshot{{}, front};
+    return std::optional<Snapshot>();
+}
+
+// The latest at or below `at_most`; else the state of an empty log, at its front.
+Result<Log::Snapshot> Log::latest_snapshot(const Listing& listing, Offset at_most) {
+    const Offset front = hot_->segments.empty() ? at_most : hot_->segments.front().base_offset();
+    QT_TRY_ASSIGN(std::optional<Snapshot> found, newest_snapshot(listing, front, at_most));
+    return found ? *std::move(found) : Snapshot{{}, front};
 }
 
 // At or below the high watermark where there is one, since a snapshot knows nothing of markers that
