@@ -2,17 +2,29 @@
 
 #include "lib/base/assert.h"
 
+#include <utility>
+
 namespace qtool::broker {
 
 ConnectionSlot& ConnectionTable::open(Token token) {
+    return put(token, std::make_unique<ConnectionSlot>());
+}
+
+ConnectionSlot& ConnectionTable::put(Token token, std::unique_ptr<ConnectionSlot> connection) {
     if (slots_.size() <= token.slot) {
         slots_.resize(size_t{token.slot} + 1);
     }
     QT_ASSERT(slots_[token.slot] == nullptr); // the net port reuses a slot only after its end
-    slots_[token.slot] = std::make_unique<ConnectionSlot>();
-    slots_[token.slot]->token = token;
+    connection->token = token;
+    slots_[token.slot] = std::move(connection);
     size_++;
     return *slots_[token.slot];
+}
+
+std::unique_ptr<ConnectionSlot> ConnectionTable::take(Token token) {
+    QT_ASSERT(find(token) != nullptr);
+    size_--;
+    return std::move(slots_[token.slot]);
 }
 
 ConnectionSlot* ConnectionTable::find(Token token) {
@@ -24,9 +36,7 @@ ConnectionSlot* ConnectionTable::find(Token token) {
 }
 
 void ConnectionTable::erase(Token token) {
-    QT_ASSERT(find(token) != nullptr);
-    slots_[token.slot].reset();
-    size_--;
+    take(token);
 }
 
 } // namespace qtool::broker

@@ -7,6 +7,7 @@
 
 #include "lib/base/slot_map.h"
 #include "lib/base/time.h"
+#include "server/broker/connection_home.h"
 #include "server/port/core_events.h"
 #include "server/request/door.h"
 
@@ -26,11 +27,16 @@ struct ConnectionSlot {
     std::vector<Token> pending;          // requests without an answer
     MonoTime last_active{};
     MonoTime send_began{}; // of what waits to be sent, the oldest
+    ConnectionHome home;
 };
 
 class ConnectionTable {
 public:
     ConnectionSlot& open(Token token);
+    /// Takes over what another core's table gave away.
+    ConnectionSlot& put(Token token, std::unique_ptr<ConnectionSlot> connection);
+    /// Gives the connection away.
+    std::unique_ptr<ConnectionSlot> take(Token token);
     /// nullptr when the connection is gone.
     [[nodiscard]] ConnectionSlot* find(Token token);
     void erase(Token token);

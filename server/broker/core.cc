@@ -378,6 +378,9 @@ void Core::on_mail(std::unique_ptr<port::Mail> mail) {
             partitions_.cancel_watch(broker_mail.from, item.request, item.partition);
         }
         return;
+    case MailKind::connection:
+        take_over(static_cast<ConnectionMail&>(broker_mail));
+        return;
     case MailKind::image:
         apply_image(static_cast<ImageMail&>(broker_mail));
         return;

@@ -66,7 +66,9 @@ public:
     [[nodiscard]] std::vector<replica::LogDirView> log_dirs() override;
     request::ProducerIdBlock& producer_ids() override { return producer_ids_; }
     quota::Meter& quotas() override { return *shared_.quotas; }
-    std::atomic<uint32_t>& fetch_session_count() override { return shared_.fetch_sessions_open; }
+    const std::shared_ptr<std::atomic<uint32_t>>& fetch_session_count() override {
+        return shared_.fetch_sessions_open;
+    }
     void submit(std::vector<replica::PartitionRequest> requests) override;
     void submit_to_leaders(std::vector<replica::PartitionRequest> requests) override;
     void cancel_watches(Token request, const std::vector<PartitionKey>& partitions) override;
@@ -94,6 +96,8 @@ private:
     [[nodiscard]] bool is_output_full(Token connection) const;
     void close_connection(Token connection, std::string_view reason);
     void drop_connection(Token connection);
+    bool move_connection(ConnectionSlot& connection);
+    void take_over(ConnectionMail& mail);
     void add_pending(ConnectionSlot& connection, std::unique_ptr<request::Pending> pending,
                      uint64_t slot);
     void add_internal(std::unique_ptr<request::Pending> pending);

@@ -67,13 +67,59 @@ void Core::on_received(Token token, size_t size) {
     }
     counters_.bytes_received.add(size);
     connection->in.commit(size);
+    connection->home.on_bytes(size);
     connection->last_active = now();
     if (connection->closing || life_ > Life::serving) {
         connection->in.consume(connection->in.unread().size());
         connection->in.settle(0);
         return;
     }
-    feed(*connection);
+    if (!move_connection(*connection)) {
+        feed(*connection);
+    }
+}
+
+// Takes the request that just came along, so that nothing has to wait for it.
+bool Core::move_connection(ConnectionSlot& connection) {
+    const std::optional<CoreId> to = connection.home.better();
+    if (!to || life_ != Life::serving || !connection.pending.empty() ||
+        !connection.door->is_idle() || ports_.net->queued_bytes(connection.token) > 0 ||
+        shared_.counters[to->value()]->connections_open.value() >
+            connections_.size() + kConnectionsAheadMax) {
+        return false;
+    }
+    connection.in.settle(0);
+    connection.home.on_moved();
+    std::unique_ptr<port::DetachedConnection> socket = ports_.net->detach(connection.token);
+    ports_.mailbox->post(*to,
+                         std::make_unique<ConnectionMail>(ports_.id, std::move(socket),
+                                                          connections_.take(connection.token)));
+    counters_.connections_moved.add();
+    counters_.connections_open.set(connections_.size());
+    return true;
+}
+
+void Core::take_over(ConnectionMail& mail) {
+    const Token token = ports_.net->attach(std::move(mail.socket));
+    if (!token) { // the port has said why
+        counters_.connections_closed.add();
+        shared_.connections_open.fetch_sub(1, std::memory_order_relaxed);
+        return;
+    }
+    ConnectionSlot& connection = connections_.put(token, std::move(mail.connection));
+    counters_.connections_open.set(connections_.size());
+    if (tick_at_ == kMonoNever) {
+        tick_at_ = now() + kTickInterval;
+    }
+    if (life_ > Life::serving) {
+        ports_.net->close(token);
+        drop_connection(token);
+    } else if (life_ == Life::starting) {
+        connection.is_read = false;
+        ports_.net->set_reading(token, false);
+    } else {
+        feed(connection);
+    }
 }
 
 void Core::feed(ConnectionSlot& connection) {

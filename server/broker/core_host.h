@@ -19,6 +19,7 @@ public:
     void send(std::vector<port::Piece> pieces) override {
         for (const port::Piece& piece : pieces) {
             core_.counters_.bytes_sent.add(port::piece_size(piece));
+            connection_.home.on_bytes(port::piece_size(piece));
         }
         if (core_.ports_.net->queued_bytes(connection_.token) == 0) {
             connection_.send_began = core_.now();

@@ -58,8 +58,15 @@ std::unique_ptr<request::Pending> Core::take_pending(Token request) {
 }
 
 void Core::submit(std::vector<replica::PartitionRequest> requests) {
+    ConnectionSlot* connection = nullptr;
+    if (const PendingSlot* slot = requests.empty() ? nullptr : pending_.find(requests[0].request)) {
+        connection = connections_.find(slot->connection);
+    }
     for (replica::PartitionRequest& request : requests) {
         const CoreId owner = shared_.owner(request.key);
+        if (connection != nullptr) {
+            connection->home.on_asked(owner);
+        }
         if (owner == ports_.id) {
             local_requests_.push_back(std::move(request));
         } else {
@@ -127,6 +134,9 @@ void Core::finish(Token request, std::vector<port::Piece> pieces) {
         Host host(*this, *connection);
         connection->door->on_answer(reply_slot, std::move(pieces), host);
         refresh_.push_back(token);
+    }
+    if (connection->pending.empty()) {
+        connection->home.on_idle(ports_.id);
     }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "lib/base/ids.h"
+#include "server/broker/connection_table.h"
 #include "server/metadata/image.h"
 #include "server/peer/call.h"
 #include "server/port/mailbox.h"
@@ -10,6 +11,8 @@
 #include "server/replica/requests.h"
 #include "server/storage/log_dirs.h"
 
+#include <memory>
+#include <utility>
 #include <vector>
 
 namespace qtool::broker {
@@ -18,6 +21,7 @@ enum class MailKind : uint8_t {
     partition_requests, // asking core -> owning core
     partition_replies,  // owning core -> asking core: answers and wakes
     cancel_watches,     // asking core -> owning core
+    connection,         // core -> the core where that connection is better off
     image,              // metadata core -> every core
     image_applied,      // core -> metadata core
     commit,             // core -> metadata core
@@ -56,6 +60,16 @@ struct CancelWatchesMail : BrokerMail {
         PartitionKey partition;
     };
     std::vector<Item> items;
+};
+
+struct ConnectionMail : BrokerMail {
+    ConnectionMail(CoreId f, std::unique_ptr<port::DetachedConnection> s,
+                   std::unique_ptr<ConnectionSlot> c)
+        : BrokerMail(MailKind::connection, f),
+          socket(std::move(s)),
+          connection(std::move(c)) {}
+    std::unique_ptr<port::DetachedConnection> socket;
+    std::unique_ptr<ConnectionSlot> connection; // idle; received bytes may wait in it
 };
 
 struct ImageMail : BrokerMail {

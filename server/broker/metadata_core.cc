@@ -493,6 +493,7 @@ void MetadataCore::on_mail(std::unique_ptr<port::Mail> mail) {
     case MailKind::partition_requests:
     case MailKind::partition_replies:
     case MailKind::cancel_watches:
+    case MailKind::connection:
     case MailKind::image:
     case MailKind::committed:
     case MailKind::serve:

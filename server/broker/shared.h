@@ -28,7 +28,8 @@ struct Shared {
     size_t store_writes_max = SIZE_MAX;        // of one transaction of the metadata store
     std::unique_ptr<quota::Meter> quotas;      // made before the cores start
     std::atomic<uint64_t> connections_open{0}; // for max.connections over all cores
-    std::atomic<uint32_t> fetch_sessions_open{0};
+    const std::shared_ptr<std::atomic<uint32_t>> fetch_sessions_open =
+        std::make_shared<std::atomic<uint32_t>>(0);
     std::atomic<bool> serving{false}; // what /healthz says
     /// Until when the session with the metadata store holds for sure, as MonoTime in its ticks; set
     /// by the metadata core. Never ends on a store of this process alone.

@@ -44,16 +44,17 @@ FetchSessions::~FetchSessions() {
     }
 }
 
-FetchSession* FetchSessions::open(int32_t id, bool by_id, std::atomic<uint32_t>& open_count,
+FetchSession* FetchSessions::open(int32_t id, bool by_id,
+                                  const std::shared_ptr<std::atomic<uint32_t>>& open_count,
                                   uint32_t slots_max) {
     if (sessions_.size() == kFetchSessionsPerConnectionMax) {
         close(sessions_.front().id());
     }
-    if (open_count.fetch_add(1, std::memory_order_relaxed) >= slots_max) {
-        open_count.fetch_sub(1, std::memory_order_relaxed);
+    if (open_count->fetch_add(1, std::memory_order_relaxed) >= slots_max) {
+        open_count->fetch_sub(1, std::memory_order_relaxed);
         return nullptr;
     }
-    open_count_ = &open_count;
+    open_count_ = open_count;
     sessions_.emplace_back(id, by_id);
     return &sessions_.back();
 }

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <list>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -76,14 +77,15 @@ public:
     FetchSessions& operator=(const FetchSessions&) = delete;
 
     /// nullptr when no slot is free. `open_count` counts the sessions of the whole broker.
-    FetchSession* open(int32_t id, bool by_id, std::atomic<uint32_t>& open_count,
+    FetchSession* open(int32_t id, bool by_id,
+                       const std::shared_ptr<std::atomic<uint32_t>>& open_count,
                        uint32_t slots_max);
     FetchSession* find(int32_t id);
     void close(int32_t id);
 
 private:
     std::list<FetchSession> sessions_; // oldest first
-    std::atomic<uint32_t>* open_count_ = nullptr;
+    std::shared_ptr<std::atomic<uint32_t>> open_count_;
 };
 
 } // namespace qtool::kafka

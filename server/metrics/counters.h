@@ -49,6 +49,7 @@ struct CoreCounters {
     Counter connections_opened;
     Counter connections_closed;
     Counter connections_refused; // max.connections reached
+    Counter connections_moved;   // to the core of the partitions they ask for
     Counter connections_idle;    // closed after connections.max.idle.ms
     Counter protocol_unknown;    // first byte is of no protocol we speak
     Counter frames_oversized;

@@ -28,6 +28,8 @@ constexpr Row kRows[] = {
     {"connections_closed_total", "connections ended", false, &CoreCounters::connections_closed},
     {"connections_refused_total", "connections over max.connections", false,
      &CoreCounters::connections_refused},
+    {"connections_moved_total", "connections given to the core of the partitions they ask for",
+     false, &CoreCounters::connections_moved},
     {"connections_idle_closed_total", "connections closed by connections.max.idle.ms", false,
      &CoreCounters::connections_idle},
     {"peer_connections_open", "connections to other brokers open now", true,

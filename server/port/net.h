@@ -1,4 +1,4 @@
-// Byte streams as a core sees them. A connection belongs to one core for life.
+// Byte streams as a core sees them. A connection belongs to one core; another one may take it over.
 #pragma once
 
 #include "lib/base/bytes.h"
@@ -8,6 +8,7 @@
 #include "server/port/disk.h"
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
@@ -30,6 +31,16 @@ struct SocketAddress {
     uint16_t port = 0;
 
     bool operator==(const SocketAddress&) const = default;
+};
+
+/// A connection that has left its core and is not with the next one yet. Destroyed before that, it
+/// closes.
+class DetachedConnection {
+public:
+    DetachedConnection() = default;
+    virtual ~DetachedConnection() = default;
+    DetachedConnection(const DetachedConnection&) = delete;
+    DetachedConnection& operator=(const DetachedConnection&) = delete;
 };
 
 class Net {
@@ -61,6 +72,14 @@ public:
     virtual void close_when_sent(Token connection, uint32_t deadline_ms) = 0;
     /// Closes now and drops the queue. No on_closed follows. The token is dead at once.
     virtual void close(Token connection) = 0;
+
+    /// Takes an open connection with an empty queue out of this core. The token is dead at once, no
+    /// event follows; what the peer sends waits.
+    virtual std::unique_ptr<DetachedConnection> detach(Token connection) = 0;
+    /// Takes over what a core of the same world detached; reading is on. That the peer is gone
+    /// meanwhile comes as on_closed. Token{}: this core takes no more, and the connection is
+    /// closed.
+    virtual Token attach(std::unique_ptr<DetachedConnection> connection) = 0;
 };
 
 } // namespace qtool::port

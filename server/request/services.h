@@ -55,8 +55,9 @@ public:
     virtual ProducerIdBlock& producer_ids() = 0;
     /// Client quotas and what was used of them, of all cores together.
     virtual quota::Meter& quotas() = 0;
-    /// Fetch sessions open on all cores together.
-    virtual std::atomic<uint32_t>& fetch_session_count() = 0;
+    /// Fetch sessions open on all cores together. Shared, since the sessions of a connection
+    /// between two cores may end after the broker.
+    virtual const std::shared_ptr<std::atomic<uint32_t>>& fetch_session_count() = 0;
 
     /// Sends each request to the core that owns its partition, in this order per core; every one is
     /// answered by Pending::on_partition_reply, in no promised order.

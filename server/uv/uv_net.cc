@@ -58,6 +58,20 @@ ByteView bytes_of(const port::Piece& piece) {
     return std::get<port::ChunkPiece>(piece).bytes;
 }
 
+class DetachedSocket final : public port::DetachedConnection {
+public:
+    explicit DetachedSocket(int fd) : fd_(fd) {}
+    ~DetachedSocket() override {
+        if (fd_ >= 0) {
+            ::close(fd_);
+        }
+    }
+    int take() { return std::exchange(fd_, -1); }
+
+private:
+    int fd_;
+};
+
 } // namespace
 
 UvNet::UvNet(CoreContext& context, ReadIn& read_in, std::function<void(AcceptedSocket)> deal)
@@ -75,20 +89,27 @@ UvNet::~UvNet() {
     QT_ASSERT(streams_.size() == 0);
 }
 
-void UvNet::adopt(AcceptedSocket socket) {
+// Token{}: the loop takes no more sockets, and this one is closed.
+Token UvNet::take_over(int fd) {
     const Token token = streams_.emplace();
     Stream& stream = *streams_.find(token);
     stream.net = this;
     stream.token = token;
-    stream.fd = socket.fd;
+    stream.fd = fd;
     stream.phase = Phase::open;
     if (!open_poll(stream)) {
         erase(stream);
-        return;
+        return {};
     }
     arm(stream);
-    context_.turn_open = true;
-    context_.events->on_accept(token, socket.listener, socket.peer);
+    return token;
+}
+
+void UvNet::adopt(AcceptedSocket socket) {
+    if (const Token token = take_over(socket.fd)) {
+        context_.turn_open = true;
+        context_.events->on_accept(token, socket.listener, socket.peer);
+    }
 }
 
 bool UvNet::open_poll(Stream& stream) {
@@ -190,6 +211,19 @@ void UvNet::close(Token connection) {
     if (Stream* stream = streams_.find(connection)) {
         erase(*stream);
     }
+}
+
+std::unique_ptr<port::DetachedConnection> UvNet::detach(Token connection) {
+    Stream* stream = streams_.find(connection);
+    QT_ASSERT(stream != nullptr && stream->phase == Phase::open && stream->queue.empty());
+    auto detached = std::make_unique<DetachedSocket>(stream->fd);
+    stream->poll.close(); // which takes the socket out of this loop at once
+    streams_.erase(connection);
+    return detached;
+}
+
+Token UvNet::attach(std::unique_ptr<port::DetachedConnection> connection) {
+    return take_over(static_cast<DetachedSocket&>(*connection).take());
 }
 
 void UvNet::mark_dirty(Stream& stream) {

@@ -14,6 +14,7 @@
 //   connecting --connected--> open
 //   open --close_when_sent--> flushing --all sent--> lingering --peer closed, or deadline--> gone
 //   open --close, peer closed, error--> gone
+//   open --detach--> with no core --attach--> open, on another one
 #pragma once
 
 #include "lib/base/slot_map.h"
@@ -55,6 +56,8 @@ public:
     void set_reading(Token connection, bool on) override;
     void close_when_sent(Token connection, uint32_t deadline_ms) override;
     void close(Token connection) override;
+    std::unique_ptr<port::DetachedConnection> detach(Token connection) override;
+    Token attach(std::unique_ptr<port::DetachedConnection> connection) override;
 
     /// Takes the socket over; CoreEvents::on_accept follows from within.
     void adopt(AcceptedSocket socket);
@@ -89,6 +92,7 @@ private:
         bool is_dirty = false;   // in dirty_
     };
 
+    Token take_over(int fd);
     void on_dialed(Token token, Result<int> socket);
     bool open_poll(Stream& stream);
     void on_ready(Stream& stream, int status, int events);

@@ -171,10 +171,20 @@ class Connection:
             return False
 
 
+def _produce_result_at(answer):
+    """Where the error code of the only partition in a Produce response v8 is."""
+    return 4 + 2 + struct.unpack(">h", answer[4:6])[0] + 4 + 4
+
+
+def produce_offset(answer):
+    """Base offset of the only partition in a Produce response v8."""
+    at = _produce_result_at(answer) + 2
+    return struct.unpack(">q", answer[at:at + 8])[0]
+
+
 def produce_error(answer):
     """Error code and text of the only partition in a Produce response v8."""
-    at = 4
-    at += 2 + struct.unpack(">h", answer[at:at + 2])[0] + 4 + 4
+    at = _produce_result_at(answer)
     code = struct.unpack(">h", answer[at:at + 2])[0]
     at += 2 + 8 + 8 + 8
     errors = struct.unpack(">i", answer[at:at + 4])[0]

@@ -371,6 +371,97 @@ TEST_CASE_TEMPLATE_DEFINE("net: stop_listening keeps who is there", World, net_s
     CHECK(world.violation() == "");
 }
 
+inline Token take_over(PortWorld& world, size_t core,
+                       std::unique_ptr<port::DetachedConnection> detached) {
+    Token token;
+    world.on_core(core, [&] {
+        token = net_of(world, core).attach(std::move(detached));
+        world.core(core).connections[token]; // known from here on
+    });
+    REQUIRE(token);
+    return token;
+}
+
+TEST_CASE_TEMPLATE_DEFINE("net: a core takes a connection over from another one", World,
+                          net_detach) {
+    constexpr size_t kMoves = 50;
+    World world(2);
+    const port::SocketAddress address = listen_on(world);
+    Conversation talk = converse(world, address); // on core 0
+    TestCore* here = &world.core(0);
+    std::string expected;
+    for (size_t i = 0; i < kMoves; i++) {
+        TestCore& there = world.core((i + 1) % 2);
+        const std::string text = pattern(1 + 700 * i, static_cast<uint32_t>(i));
+        expected += text;
+        std::unique_ptr<port::DetachedConnection> detached;
+        if (i % 2 == 0) { // while it is with no core
+            world.on_core(i % 2, [&] { detached = here->ports().net->detach(talk.token); });
+            talk.client->send(text);
+            world.wait_for(1ms);
+        } else { // with the first bytes, as soon as they are there
+            here->received = [&](Token token, std::string_view) {
+                if (!detached) {
+                    detached = here->ports().net->detach(token);
+                }
+            };
+            talk.client->send(text);
+            CHECK(world.wait_until([&] { return detached != nullptr; }));
+        }
+        const std::string before = here->connections[talk.token].received;
+        const Token token = take_over(world, (i + 1) % 2, std::move(detached));
+        CHECK(world.wait_until([&] {
+            return before.size() + there.connections[token].received.size() >= text.size();
+        }));
+        CHECK(before + there.connections[token].received == text);
+        CHECK(here->connections[talk.token].closed == 0);
+        world.on_core((i + 1) % 2,
+                      [&] { there.ports().net->send(token, one_piece(own_bytes(text))); });
+        CHECK(world.wait_until([&] { return talk.client->received().size() >= expected.size(); }));
+        CHECK(world.wait_until([&] { return !there.turn_open; }));
+        here->received = nullptr;
+        here->connections[talk.token].received.clear();
+        there.connections[token].received.clear();
+        here = &there;
+        talk.token = token;
+    }
+    CHECK(talk.client->received() == expected);
+    talk.client->close();
+    CHECK(world.wait_until([&] { return here->connections[talk.token].closed == 1; }));
+    world.stop();
+    CHECK(world.violation() == "");
+}
+
+TEST_CASE_TEMPLATE_DEFINE("net: a connection that ends between two cores", World,
+                          net_detached_end) {
+    World world(2);
+    const port::SocketAddress address = listen_on(world);
+    Conversation talk = converse(world, address); // on core 0
+    std::unique_ptr<port::DetachedConnection> detached;
+    world.on_core(0, [&] { detached = net_of(world).detach(talk.token); });
+    SUBCASE("is told to the one that takes it over") {
+        bool is_reset = false;
+        SUBCASE("closed") {
+            talk.client->close();
+        }
+        SUBCASE("reset") {
+            is_reset = true;
+            talk.client->reset();
+        }
+        CAPTURE(is_reset);
+        world.wait_for(5ms);
+        const Token token = take_over(world, 1, std::move(detached));
+        CHECK(world.wait_until([&] { return world.core(1).connections[token].closed == 1; }));
+    }
+    SUBCASE("because nobody takes it over") {
+        world.on_core(0, [&] { detached.reset(); });
+        CHECK(world.wait_until([&] { return talk.client->has_ended(); }));
+    }
+    world.stop();
+    CHECK(world.core(0).connections[talk.token].closed == 0);
+    CHECK(world.violation() == "");
+}
+
 /// Both ends of a connection that `from` opens to what core 0 listens on.
 struct Link {
     Token near;

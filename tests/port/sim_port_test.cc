@@ -53,6 +53,8 @@ TEST_CASE_TEMPLATE_INVOKE(disk_sync, SimPortWorld);
 TEST_CASE_TEMPLATE_INVOKE(disk_read_in, SimPortWorld);
 TEST_CASE_TEMPLATE_INVOKE(net_echo, SimPortWorld);
 TEST_CASE_TEMPLATE_INVOKE(net_dealing, SimPortWorld);
+TEST_CASE_TEMPLATE_INVOKE(net_detach, SimPortWorld);
+TEST_CASE_TEMPLATE_INVOKE(net_detached_end, SimPortWorld);
 TEST_CASE_TEMPLATE_INVOKE(net_backpressure, SimPortWorld);
 TEST_CASE_TEMPLATE_INVOKE(net_pieces, SimPortWorld);
 TEST_CASE_TEMPLATE_INVOKE(net_large_file, SimPortWorld);

@@ -102,6 +102,8 @@ TEST_CASE_TEMPLATE_INVOKE(mailbox_wakes, UvPortWorld);
 TEST_CASE_TEMPLATE_INVOKE(mailbox_freed, UvPortWorld);
 TEST_CASE_TEMPLATE_INVOKE(net_echo, UvPortWorld);
 TEST_CASE_TEMPLATE_INVOKE(net_dealing, UvPortWorld);
+TEST_CASE_TEMPLATE_INVOKE(net_detach, UvPortWorld);
+TEST_CASE_TEMPLATE_INVOKE(net_detached_end, UvPortWorld);
 TEST_CASE_TEMPLATE_INVOKE(net_backpressure, UvPortWorld);
 TEST_CASE_TEMPLATE_INVOKE(net_pieces, UvPortWorld);
 TEST_CASE_TEMPLATE_INVOKE(net_large_file, UvPortWorld);

@@ -263,12 +263,12 @@ void Network::tell_end(const Stream& stream, StreamId id, Side side) {
                [client = told.client, id] { client->on_end(id); });
         return;
     }
-    if (!is_attached(told)) {
+    if (!is_attached(told) || !told.token) { // who is on his way to a core hears when he is there
         return;
     }
     auto hear = [this, core = told.core, token = told.token, server = told.server,
                  alive = told.alive, host = told.host] {
-        if (*alive) {
+        if (*alive && hosts_[host].tokens[core.value()].find(token) != nullptr) {
             hosts_[host].tokens[core.value()].erase(token);
             server->deliver(core, [token](port::CoreEvents& events) { events.on_closed(token); });
         }
@@ -502,7 +502,8 @@ void Network::arrive_bytes(StreamId id, Side side, const std::vector<std::byte>&
 }
 
 bool Network::can_pump(const End& end) {
-    return end.reading && !end.inbox.empty() && is_attached(end) && !end.server->is_paused;
+    return end.reading && !end.inbox.empty() && is_attached(end) && end.token &&
+           !end.server->is_paused;
 }
 
 void Network::schedule_pump(StreamId id, Side side) {
@@ -622,6 +623,68 @@ void Network::server_close(HostId host, CoreId core, Token token) {
     if (const Place* place = find(host, core, token)) {
         end(place->stream, tell_other(place->side));
     }
+}
+
+class Network::Detached final : public port::DetachedConnection {
+public:
+    Detached(Network& network, Place place, std::shared_ptr<const bool> alive)
+        : network_(network),
+          place_(place),
+          alive_(std::move(alive)) {}
+    ~Detached() override {
+        if (!is_taken_ && *alive_) {
+            network_.end(place_.stream, tell_other(place_.side));
+        }
+    }
+    Place take() {
+        is_taken_ = true;
+        return place_;
+    }
+
+private:
+    Network& network_;
+    Place place_;
+    std::shared_ptr<const bool> alive_;
+    bool is_taken_ = false;
+};
+
+std::unique_ptr<port::DetachedConnection> Network::server_detach(const ServerSide& server,
+                                                                 CoreId core, Token token) {
+    SlotMap<Place>& tokens = hosts_[server.host].tokens[core.value()];
+    QT_ASSERT(tokens.find(token) != nullptr);
+    const Place place = *tokens.find(token);
+    tokens.erase(token);
+    world_.trace("detach", place.stream, core.value());
+    if (Stream* stream = find(place.stream)) { // else it ended, and nobody has heard of that yet
+        End& leaving = stream->ends[place.side];
+        QT_ASSERT(stream->is_open && leaving.queued == 0 && !leaving.finishing);
+        leaving.token = Token{};
+    }
+    return std::make_unique<Detached>(*this, place, server.alive);
+}
+
+Token Network::server_attach(ServerSide& server, CoreId core,
+                             std::unique_ptr<port::DetachedConnection> connection) {
+    const Place place = static_cast<Detached&>(*connection).take();
+    SlotMap<Place>& tokens = hosts_[server.host].tokens[core.value()];
+    const Token token = tokens.emplace(place);
+    world_.trace("attach", place.stream, core.value());
+    if (find(place.stream) == nullptr) { // ended on the way
+        world_.after(latency(), [this, &server, alive = server.alive, core, token] {
+            if (*alive) {
+                hosts_[server.host].tokens[core.value()].erase(token);
+                server.deliver(core,
+                               [token](port::CoreEvents& events) { events.on_closed(token); });
+            }
+        });
+        return token;
+    }
+    End& arriving = find(place.stream)->ends[place.side];
+    arriving.core = core;
+    arriving.token = token;
+    arriving.reading = true;
+    schedule_pump(place.stream, place.side);
+    return token;
 }
 
 } // namespace qtool::sim

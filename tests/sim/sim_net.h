@@ -97,8 +97,13 @@ public:
     void server_set_reading(HostId host, CoreId core, Token token, bool on);
     void server_close_when_sent(HostId host, CoreId core, Token token, uint32_t deadline_ms);
     void server_close(HostId host, CoreId core, Token token);
+    std::unique_ptr<port::DetachedConnection> server_detach(const ServerSide& server, CoreId core,
+                                                            Token token);
+    Token server_attach(ServerSide& server, CoreId core,
+                        std::unique_ptr<port::DetachedConnection> connection);
 
 private:
+    class Detached;
     /// The two ends of a stream: who opened it, and who was asked.
     enum Side : uint8_t { opener, acceptor };
     struct End {
@@ -107,7 +112,7 @@ private:
         ServerSide* server = nullptr;      // neither of them: not accepted, or gone
         std::shared_ptr<const bool> alive; // of the server's process
         CoreId core;
-        Token token;
+        Token token;                    // no generation: of no core, or on its way to another one
         std::deque<port::Piece> pieces; // to be sent
         uint64_t piece_done = 0;        // bytes of the first piece that left
         uint64_t queued = 0;
@@ -234,6 +239,13 @@ public:
         if (*server_.alive) {
             network_.server_close(server_.host, core_, connection);
         }
+    }
+    std::unique_ptr<port::DetachedConnection> detach(Token connection) override {
+        return *server_.alive ? network_.server_detach(server_, core_, connection) : nullptr;
+    }
+    Token attach(std::unique_ptr<port::DetachedConnection> connection) override {
+        return *server_.alive ? network_.server_attach(server_, core_, std::move(connection))
+                              : Token{};
     }
 
 private:

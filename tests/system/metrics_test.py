@@ -155,6 +155,29 @@ class MetricsTest(unittest.TestCase):
         self.assertGreater(grown("log_size_bytes"), 0)
         self.assertGreater(grown("received_bytes_total"), 0)
 
+    def test_connections_move_to_the_core_they_ask(self):
+        self.broker.create_topic("moved")
+        before = scrape(self.broker)
+        asks = 40
+        offsets = []
+        # Dealt in turn: one is where the partition is, the other one is not.
+        with wire.Connection(self.broker.port) as one, wire.Connection(self.broker.port) as other:
+            for i in range(asks):
+                for connection in (one, other):
+                    request = wire.produce("moved", 0, wire.batch([wire.record(b"%d" % i)]),
+                                           correlation=i)
+                    cut = i * len(request) // asks  # requests that come in two parts move, too
+                    connection.send(request[:cut])
+                    time.sleep(0.002)
+                    connection.send(request[cut:])
+                    correlation, answer = connection.answer()
+                    self.assertEqual(correlation, i)
+                    self.assertEqual(wire.produce_error(answer)[0], 0)
+                    offsets.append(wire.produce_offset(answer))
+            during = scrape(self.broker)
+        self.assertEqual(offsets, list(range(2 * asks)))
+        self.assertEqual(during.sum("connections_moved_total") - before.sum("connections_moved_total"), 1)
+
     def test_lag_in_records_and_seconds(self):
         self.broker.create_topic("lagging", partitions=2)
         before = time.time()

@@ -192,7 +192,9 @@ public:
     [[nodiscard]] std::vector<replica::LogDirView> log_dirs() override { return log_dirs_; }
     request::ProducerIdBlock& producer_ids() override { return producer_ids_; }
     quota::Meter& quotas() override { return quotas_; }
-    std::atomic<uint32_t>& fetch_session_count() override { return fetch_sessions_; }
+    const std::shared_ptr<std::atomic<uint32_t>>& fetch_session_count() override {
+        return fetch_sessions_;
+    }
     void submit(std::vector<replica::PartitionRequest> requests) override {
         std::move(requests.begin(), requests.end(), std::back_inserter(submitted));
     }
@@ -246,7 +248,8 @@ private:
 
     CountingRandom random_;
     quota::Meter quotas_{config::BrokerConfig{}};
-    std::atomic<uint32_t> fetch_sessions_{0};
+    std::shared_ptr<std::atomic<uint32_t>> fetch_sessions_ =
+        std::make_shared<std::atomic<uint32_t>>(0);
     SlotMap<std::unique_ptr<request::Pending>> pending_;
     std::deque<Token> unwritten_;
     std::vector<std::unique_ptr<request::Pending>> graveyard_;
