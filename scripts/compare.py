@@ -51,6 +51,12 @@ def gives_memory_back():
     return order.exists() and 0 <= int(order.read_text()) <= BUDDY_ORDER_MAX
 
 
+def congestion_control():
+    """What sockets have that do not choose: Kafka's. One that paces (bbr) costs CPU time and rate."""
+    chosen = pathlib.Path("/proc/sys/net/ipv4/tcp_congestion_control")
+    return chosen.read_text().strip() if chosen.exists() else "unknown"
+
+
 def describe_machine():
     """What the figures hang on, as (name, value) pairs."""
     model = re.search(r"^model name\s*:\s*(.*)$", pathlib.Path("/proc/cpuinfo").read_text(), re.M)
@@ -62,6 +68,7 @@ def describe_machine():
                 f"{len(os.sched_getaffinity(0))} core(s) usable"),
         ("memory", f"{int(memory.group(1)) / 2**20:.1f} GiB"),
         ("system", f"{platform.system()} {platform.release()}"),
+        ("tcp", f"{congestion_control()}; qbroker and qtool send unpaced within a machine"),
         ("free memory", "goes back to the host: the first use of a page costs as much as copying it"
          if gives_memory_back() else "is kept"),
         ("data on", output_of("stat", "-f", "-c", "%T", tempfile.gettempdir())),

@@ -3,6 +3,7 @@
 #include "lib/base/assert.h"
 #include "lib/base/units.h"
 #include "lib/net/handle.h"
+#include "lib/net/local_path.h"
 #include "lib/net/resolve.h"
 #include "lib/net/timer.h"
 
@@ -115,15 +116,21 @@ private:
         drop_socket();
         int status = UV_EADDRNOTAVAIL;
         while (next_address_ < addresses_.size()) {
-            const Address& address = addresses_[next_address_++];
-            socket_ = new Socket;
+            const auto& address =
+                reinterpret_cast<const sockaddr&>(addresses_[next_address_++].storage);
+            auto made = std::make_unique<Socket>();
+            status = uv_tcp_init_ex(loop_.get(), &made->tcp, address.sa_family);
+            if (status != 0) {
+                continue; // the loop does not know it
+            }
+            socket_ = made.release(); // freed by drop_socket
             socket_->tcp.data = socket_;
             socket_->connect.data = socket_;
             socket_->stream = shared_from_this();
-            uv_tcp_init(loop_.get(), &socket_->tcp); // cannot fail without flags
-            status =
-                uv_tcp_connect(&socket_->connect, &socket_->tcp,
-                               reinterpret_cast<const sockaddr*>(&address.storage), &on_connect);
+            uv_os_fd_t fd = -1;
+            uv_fileno(reinterpret_cast<const uv_handle_t*>(&socket_->tcp), &fd);
+            unpace_local(fd, address);
+            status = uv_tcp_connect(&socket_->connect, &socket_->tcp, &address, &on_connect);
             if (status == 0) {
                 return; // on_connect follows
             }

@@ -1,6 +1,7 @@
 #include "server/uv/uv_dialer.h"
 
 #include "lib/base/assert.h"
+#include "lib/net/local_path.h"
 #include "server/uv/uv_timer.h"
 
 #include <netdb.h>
@@ -127,8 +128,9 @@ void UvDialer::try_next_address(Attempt& attempt) {
         }
         const int on = 1;
         ::setsockopt(attempt.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        const int status = ::connect(
-            attempt.fd, reinterpret_cast<const sockaddr*>(&address.storage), address.size);
+        const auto& peer = reinterpret_cast<const sockaddr&>(address.storage);
+        net::unpace_local(attempt.fd, peer);
+        const int status = ::connect(attempt.fd, &peer, address.size);
         reason = status == 0 || errno == EINPROGRESS ? 0 : errno;
         if (reason == 0) { // connected already or not yet: the socket becomes writable
             reason = -attempt.poll.open(&attempt, [&](uv_poll_t* poll) {

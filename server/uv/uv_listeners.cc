@@ -2,6 +2,7 @@
 
 #include "lib/base/assert.h"
 #include "lib/base/log.h"
+#include "lib/net/local_path.h"
 
 #include <fcntl.h>
 #include <netdb.h>
@@ -170,6 +171,7 @@ void UvListeners::on_ready(const Listener& listener) {
         if (fd >= 0) {
             const int on = 1;
             ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+            net::unpace_local(fd, reinterpret_cast<const sockaddr&>(peer));
             deal_(AcceptedSocket{fd, listener.tag, to_address(peer, size)});
             if (listeners_.empty()) {
                 return; // stopped from within; `listener` is gone

@@ -1,14 +1,20 @@
-// What one request and its reply take on this machine when nobody does anything with them: the
-// floor under 'one record in flight'. Two processes on a loopback connection, each asleep in
-// epoll_wait until the other has sent; the one that answers may write what it got to a file, and
-// sync that.
-//   floor [FOLDER]     of the file (default: the system's temporary one)
+// What this machine takes when nobody does anything with the bytes: the floor under figures of
+// scripts/compare.sh. Two processes on a loopback connection.
+//
+// One record in flight: each is asleep in epoll_wait until the other has sent; the one that answers
+// may write what it got to a file, and sync that. Produce: one receives and writes to a file.
+// Consume: one sends a file from memory. Of the last two, the CPU time of the broker's side.
+//   floor [FOLDER]     of the files (default: the system's temporary one)
 #include "lib/base/assert.h"
+#include "lib/base/units.h"
+#include "lib/net/local_path.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,15 +24,58 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
 namespace {
 
+using namespace qtool;
+
 // Of a produce with one record of 100 bytes, and of its answer.
 constexpr size_t kRequestSize = 260;
 constexpr size_t kReplySize = 80;
 constexpr size_t kBatchSize = 180;
+
+constexpr size_t kFileSize = 1 * GiB;
+constexpr size_t kReadSize = 256 * KiB;
+
+double seconds_since(std::chrono::steady_clock::time_point begun) {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+}
+
+/// Runs `broker` with one end of a connection in a process of its own, `client` with the other in
+/// this one. Returns the CPU seconds of the broker.
+double converse(const std::function<void(int)>& broker, const std::function<void(int)>& client) {
+    const int listener = ::socket(AF_INET, SOCK_STREAM, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    auto* any = reinterpret_cast<sockaddr*>(&address);
+    socklen_t size = sizeof address;
+    QT_ASSERT(::bind(listener, any, size) == 0 && ::listen(listener, 1) == 0);
+    QT_ASSERT(::getsockname(listener, any, &size) == 0);
+    const pid_t child = ::fork();
+    QT_ASSERT(child >= 0);
+    if (child == 0) {
+        const int accepted = ::accept(listener, nullptr, nullptr);
+        net::unpace_local(accepted, *any);
+        broker(accepted);
+        ::_exit(0);
+    }
+    const int connected = ::socket(AF_INET, SOCK_STREAM, 0);
+    net::unpace_local(connected, *any);
+    QT_ASSERT(::connect(connected, any, size) == 0);
+    client(connected);
+    ::close(connected);
+    rusage used{};
+    QT_ASSERT(::wait4(child, nullptr, 0, &used) == child);
+    ::close(listener);
+    return static_cast<double>(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+           static_cast<double>(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
+}
+
+// ---- one record in flight -----------------------------------------------------------------------
 
 enum class Work { none, write, sync };
 
@@ -43,6 +92,10 @@ struct Peer {
         event.events = EPOLLIN;
         QT_ASSERT(::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0);
     }
+    ~Peer() { ::close(epoll); }
+    Peer(const Peer&) = delete;
+    Peer& operator=(const Peer&) = delete;
+
     void send(size_t size) const {
         const std::array<char, kRequestSize> bytes{};
         QT_ASSERT(::send(fd, bytes.data(), size, MSG_NOSIGNAL) == static_cast<ssize_t>(size));
@@ -59,11 +112,17 @@ struct Peer {
     }
 };
 
-void answer(int listener, Work work, const std::string& path) {
-    const Peer peer(::accept(listener, nullptr, nullptr));
-    const int file = ::open(path.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
+/// An empty file without a name.
+int open_scratch(const std::string& path) {
+    const int file = ::open(path.c_str(), O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600);
     QT_ASSERT(file >= 0);
     static_cast<void>(::unlink(path.c_str()));
+    return file;
+}
+
+void answer(int connected, Work work, const std::string& path) {
+    const Peer peer(connected);
+    const int file = open_scratch(path);
     const std::array<char, kBatchSize> batch{};
     for (off_t at = 0; peer.receive(kRequestSize); at += kBatchSize) {
         if (work != Work::none) {
@@ -76,40 +135,66 @@ void answer(int listener, Work work, const std::string& path) {
     }
 }
 
-void measure(const char* name, Work work, const std::string& path) {
-    const int listener = ::socket(AF_INET, SOCK_STREAM, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    auto* any = reinterpret_cast<sockaddr*>(&address);
-    socklen_t size = sizeof address;
-    QT_ASSERT(::bind(listener, any, size) == 0 && ::listen(listener, 1) == 0);
-    QT_ASSERT(::getsockname(listener, any, &size) == 0);
-    const pid_t child = ::fork();
-    QT_ASSERT(child >= 0);
-    if (child == 0) {
-        answer(listener, work, path);
-        ::_exit(0);
-    }
-    const int connected = ::socket(AF_INET, SOCK_STREAM, 0);
-    QT_ASSERT(::connect(connected, any, size) == 0);
-    const Peer peer(connected);
+void one_in_flight(const char* name, Work work, const std::string& path) {
     std::vector<double> times_us(work == Work::sync ? 5000 : 20'000);
-    for (double& time : times_us) {
-        const auto begun = std::chrono::steady_clock::now();
-        peer.send(kRequestSize);
-        QT_ASSERT(peer.receive(kReplySize));
-        time = std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begun)
-                   .count();
-    }
-    ::close(connected);
-    QT_ASSERT(::waitpid(child, nullptr, 0) == child);
-    ::close(listener);
-    ::close(peer.epoll);
+    converse([&](int connected) { answer(connected, work, path); },
+             [&](int connected) {
+                 const Peer peer(connected);
+                 for (double& time : times_us) {
+                     const auto begun = std::chrono::steady_clock::now();
+                     peer.send(kRequestSize);
+                     QT_ASSERT(peer.receive(kReplySize));
+                     time = seconds_since(begun) * 1e6;
+                 }
+             });
     std::sort(times_us.begin(), times_us.end());
     std::printf("%-28s p50 %6.1f us, p99 %6.1f us\n", name, times_us[times_us.size() / 2],
                 times_us[times_us.size() * 99 / 100]);
     std::fflush(stdout);
+}
+
+// ---- produce, consume ---------------------------------------------------------------------------
+
+void stream(const char* name, const std::function<void(int)>& broker,
+            const std::function<void(int)>& client) {
+    const auto begun = std::chrono::steady_clock::now();
+    const double cpu_s = converse(broker, client);
+    constexpr double kGb = kFileSize / 1e9;
+    std::printf("%-28s %6.2f CPU-s/GB, %6.0f MB/s\n", name, cpu_s / kGb,
+                1e3 * kGb / seconds_since(begun));
+    std::fflush(stdout);
+}
+
+void receive_and_write(int connected, int file) {
+    std::vector<char> bytes(kReadSize);
+    for (ssize_t got = 0; (got = ::recv(connected, bytes.data(), bytes.size(), 0)) > 0;) {
+        QT_ASSERT(::write(file, bytes.data(), static_cast<size_t>(got)) == got);
+    }
+}
+
+void send_all(int connected) {
+    const std::vector<char> bytes(kReadSize);
+    for (size_t left = kFileSize; left > 0; left -= bytes.size()) {
+        for (size_t sent = 0; sent < bytes.size();) {
+            const ssize_t now =
+                ::send(connected, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
+            QT_ASSERT(now > 0);
+            sent += static_cast<size_t>(now);
+        }
+    }
+}
+
+void send_file(int connected, int file, size_t part) {
+    for (off_t at = 0; static_cast<size_t>(at) < kFileSize;) {
+        QT_ASSERT(::sendfile(connected, file, &at, std::min(part, kFileSize - at)) > 0);
+    }
+    ::shutdown(connected, SHUT_WR);
+}
+
+void receive_all(int connected) {
+    std::vector<char> bytes(kReadSize);
+    while (::recv(connected, bytes.data(), bytes.size(), 0) > 0) {
+    }
 }
 
 } // namespace
@@ -118,8 +203,17 @@ int main(int count, char** arguments) {
     const std::filesystem::path folder =
         count > 1 ? arguments[1] : std::filesystem::temp_directory_path();
     const std::string path = folder / ("floor-" + std::to_string(::getpid()));
-    measure("there and back", Work::none, path);
-    measure("with a write", Work::write, path);
-    measure("with a write and fdatasync", Work::sync, path);
+    one_in_flight("there and back", Work::none, path);
+    one_in_flight("with a write", Work::write, path);
+    one_in_flight("with a write and fdatasync", Work::sync, path);
+    const int file = open_scratch(path);
+    stream(
+        "receive and write", [&](int connected) { receive_and_write(connected, file); }, send_all);
+    for (const size_t part : {128 * KiB, 1 * MiB}) {
+        stream(
+            part == 1 * MiB ? "send a file, by 1 MiB" : "send a file, by 128 KiB",
+            [&](int connected) { send_file(connected, file, part); }, receive_all);
+    }
+    ::close(file);
     return 0;
 }
