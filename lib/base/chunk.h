@@ -1,5 +1,6 @@
 // Chunk: a reference-counted block of received bytes. The count is not atomic: a chunk belongs to
-// the core that received it; another core may borrow its bytes while the owner keeps a ChunkRef.
+// the core that received it; another core may borrow its bytes while the owner keeps a ChunkRef. It
+// goes to another core only while nobody else refers to it.
 #pragma once
 
 #include "lib/base/assert.h"

@@ -15,6 +15,7 @@ Broker::Broker(Setup setup) : log_dirs_(std::move(setup.log_dirs)), store_(std::
     shared_.started_at = setup.ports.back().clock->wall();
     for (uint16_t i = 0; i < shared_.core_count; i++) {
         shared_.counters.push_back(std::make_unique<metrics::CoreCounters>());
+        shared_.cores.push_back(std::make_unique<CoreStatus>());
     }
     for (uint16_t i = 0; i < shared_.core_count; i++) {
         QT_ASSERT(setup.ports[i].id == CoreId(i));

@@ -15,7 +15,7 @@ void ConnectionHome::on_idle(CoreId here) {
     const std::optional<CoreId> asked = std::exchange(asked_, std::nullopt);
     const bool asked_several = std::exchange(asked_several_, false);
     if (!asked) {
-        return; // metadata, a heartbeat: any core is good for that
+        return; // metadata and the like: any core is good for that
     }
     if (asked_several || *asked == here || bytes > kLightExchangeMax) {
         exchanges_ = 0;

@@ -28,6 +28,12 @@ struct ConnectionSlot {
     MonoTime last_active{};
     MonoTime send_began{}; // of what waits to be sent, the oldest
     ConnectionHome home;
+
+    /// Between two requests, with nothing that holds it here.
+    [[nodiscard]] bool can_move() const {
+        return !closing && is_read && pending.empty() && door && door->is_idle() &&
+               door->wants_bytes();
+    }
 };
 
 class ConnectionTable {

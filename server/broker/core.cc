@@ -411,6 +411,8 @@ void Core::on_mail(std::unique_ptr<port::Mail> mail) {
 
 void Core::apply_image(ImageMail& mail) {
     image_ = std::move(mail.image);
+    shared_.cores[ports_.id.value()]->revision.store(image_->revision.value(),
+                                                     std::memory_order_release);
     if (life_ < Life::drained) {
         peers_.apply(*image_, now());
         replica::Outbox out;

@@ -98,6 +98,7 @@ private:
     void drop_connection(Token connection);
     bool move_connection(ConnectionSlot& connection);
     void take_over(ConnectionMail& mail);
+    void count_closed();
     void add_pending(ConnectionSlot& connection, std::unique_ptr<request::Pending> pending,
                      uint64_t slot);
     void add_internal(std::unique_ptr<request::Pending> pending);

@@ -30,6 +30,7 @@ void Core::on_accept(Token token, uint8_t listener, const port::SocketAddress& p
         return;
     }
     shared_.connections_open.fetch_add(1, std::memory_order_relaxed);
+    shared_.cores[ports_.id.value()]->connections.fetch_add(1, std::memory_order_relaxed);
     counters_.connections_opened.add();
     ConnectionSlot& connection = connections_.open(token);
     counters_.connections_open.set(connections_.size());
@@ -82,13 +83,21 @@ void Core::on_received(Token token, size_t size) {
 // Takes the request that just came along, so that nothing has to wait for it.
 bool Core::move_connection(ConnectionSlot& connection) {
     const std::optional<CoreId> to = connection.home.better();
-    if (!to || life_ != Life::serving || !connection.pending.empty() ||
-        !connection.door->is_idle() || ports_.net->queued_bytes(connection.token) > 0 ||
-        shared_.counters[to->value()]->connections_open.value() >
-            connections_.size() + kConnectionsAheadMax) {
+    if (!to || !connection.can_move() || ports_.net->queued_bytes(connection.token) > 0) {
         return false;
     }
-    connection.in.settle(0);
+    CoreStatus& here = *shared_.cores[ports_.id.value()];
+    CoreStatus& there = *shared_.cores[to->value()];
+    if (there.connections.load(std::memory_order_relaxed) >
+            here.connections.load(std::memory_order_relaxed) + kConnectionsAheadMax ||
+        // What a client was told of topics is not taken back by a core that is behind.
+        there.revision.load(std::memory_order_acquire) < image_->revision.value()) {
+        connection.home.on_refused();
+        return false;
+    }
+    here.connections.fetch_sub(1, std::memory_order_relaxed);
+    there.connections.fetch_add(1, std::memory_order_relaxed);
+    connection.in.leave_core();
     connection.home.on_moved();
     std::unique_ptr<port::DetachedConnection> socket = ports_.net->detach(connection.token);
     ports_.mailbox->post(*to,
@@ -102,8 +111,7 @@ bool Core::move_connection(ConnectionSlot& connection) {
 void Core::take_over(ConnectionMail& mail) {
     const Token token = ports_.net->attach(std::move(mail.socket));
     if (!token) { // the port has said why
-        counters_.connections_closed.add();
-        shared_.connections_open.fetch_sub(1, std::memory_order_relaxed);
+        count_closed();
         return;
     }
     ConnectionSlot& connection = connections_.put(token, std::move(mail.connection));
@@ -112,8 +120,9 @@ void Core::take_over(ConnectionMail& mail) {
         tick_at_ = now() + kTickInterval;
     }
     if (life_ > Life::serving) {
-        ports_.net->close(token);
-        drop_connection(token);
+        connection.in.consume(connection.in.unread().size());
+        connection.in.settle(0);
+        close_connection(token, "the broker stops");
     } else if (life_ == Life::starting) {
         connection.is_read = false;
         ports_.net->set_reading(token, false);
@@ -148,6 +157,9 @@ void Core::feed(ConnectionSlot& connection) {
     }
     Host host(*this, connection);
     connection.door->on_bytes(connection.in, host);
+    if (connection.pending.empty() && connection.in.unread().empty()) {
+        connection.home.on_idle(ports_.id); // all was answered at once
+    }
     refresh_reading(token);
 }
 
@@ -222,9 +234,14 @@ void Core::drop_connection(Token token) {
         }
     }
     connections_.erase(token);
-    counters_.connections_closed.add();
     counters_.connections_open.set(connections_.size());
+    count_closed();
+}
+
+void Core::count_closed() {
+    counters_.connections_closed.add();
     shared_.connections_open.fetch_sub(1, std::memory_order_relaxed);
+    shared_.cores[ports_.id.value()]->connections.fetch_sub(1, std::memory_order_relaxed);
 }
 
 void Core::tick_connections(MonoTime at) {

@@ -135,7 +135,7 @@ void Core::finish(Token request, std::vector<port::Piece> pieces) {
         connection->door->on_answer(reply_slot, std::move(pieces), host);
         refresh_.push_back(token);
     }
-    if (connection->pending.empty()) {
+    if (connection->pending.empty() && connection->in.unread().empty()) {
         connection->home.on_idle(ports_.id);
     }
 }

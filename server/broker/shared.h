@@ -19,10 +19,17 @@ namespace qtool::broker {
 /// What a listener accepts; the tag that Net::listen carries.
 enum class ListenerKind : uint8_t { kafka_and_http, kafka_only, http_only };
 
+/// What a core tells the others of itself.
+struct CoreStatus {
+    std::atomic<uint64_t> connections{0};   // open, and on their way to it
+    std::atomic<Revision::rep> revision{0}; // of the image it has applied
+};
+
 struct Shared {
     config::BrokerConfig config; // of the start; what was set since is in the image
     uint16_t core_count = 1;     // data cores; the metadata core has this number as its CoreId
     std::vector<std::unique_ptr<metrics::CoreCounters>> counters; // one per data core
+    std::vector<std::unique_ptr<CoreStatus>> cores;               // one per data core
     storage::LogDirs* log_dirs = nullptr;
     const metrics::StoreCounters* store_counters = nullptr; // nullptr: it does not count
     size_t store_writes_max = SIZE_MAX;        // of one transaction of the metadata store

@@ -1,7 +1,7 @@
 // Connection: the Kafka door of one connection. Cuts frames, reads request headers, calls the
 // handler, keeps answers in request order. Requests are pipelined: the next one is handled while
 // earlier ones wait, up to connection.inflight.requests.max; then the socket is not read.
-// Sans-IO; lives on the core that accepted the connection, owned by it.
+// Sans-IO; lives on the core of its connection, owned by it.
 #pragma once
 
 #include "server/kafka/context.h"

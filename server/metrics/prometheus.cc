@@ -138,7 +138,8 @@ constexpr Row kRows[] = {
     {"partitions_offline", "partitions damaged or failed", true, &CoreCounters::partitions_offline},
     {"partitions_uncleanable", "partitions not compacted because of damage", true,
      &CoreCounters::partitions_uncleanable},
-    {"mails_total", "messages sent to other cores", false, &CoreCounters::mails},
+    {"mails_total", "requests, answers and wakes sent to other cores, by the batch", false,
+     &CoreCounters::mails},
 };
 
 constexpr std::string_view kStageNames[] = {"handler",    "mailbox",  "partition", "flush_wait",

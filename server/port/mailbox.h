@@ -21,7 +21,8 @@ class Mailbox {
 public:
     virtual ~Mailbox() = default;
     /// Delivered as CoreEvents::on_mail on core `to`; never from within. The queue is bounded by
-    /// what the sender may have outstanding (requests in flight), so posting cannot fail.
+    /// what the sender may have outstanding (requests in flight, connections), so posting cannot
+    /// fail.
     virtual void post(CoreId to, std::unique_ptr<Mail> mail) = 0;
 };
 

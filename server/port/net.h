@@ -73,8 +73,8 @@ public:
     /// Closes now and drops the queue. No on_closed follows. The token is dead at once.
     virtual void close(Token connection) = 0;
 
-    /// Takes an open connection with an empty queue out of this core. The token is dead at once, no
-    /// event follows; what the peer sends waits.
+    /// Takes an open connection with an empty queue out of this core, also from within on_received.
+    /// The token is dead at once, no event follows; what the peer sends waits.
     virtual std::unique_ptr<DetachedConnection> detach(Token connection) = 0;
     /// Takes over what a core of the same world detached; reading is on. That the peer is gone
     /// meanwhile comes as on_closed. Token{}: this core takes no more, and the connection is

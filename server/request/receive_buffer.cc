@@ -1,5 +1,7 @@
 #include "server/request/receive_buffer.h"
 
+#include "lib/base/assert.h"
+
 #include <algorithm>
 #include <cstring>
 
@@ -84,6 +86,11 @@ void ReceiveBuffer::settle(size_t frame_size) {
     on_scratch_ = false;
     begin_ = 0;
     end_ = left;
+}
+
+void ReceiveBuffer::leave_core() {
+    settle(0);
+    QT_ASSERT(!chunk_ || (!on_scratch_ && chunk_.is_unique()));
 }
 
 } // namespace qtool::request

@@ -51,6 +51,8 @@ public:
     /// Called after parsing. `frame_size` is how many unread bytes the next frame will have in all
     /// (0: not known yet); leftovers move to a chunk with room for it.
     void settle(size_t frame_size);
+    /// Lets the buffer go to another core, with what is unread: it refers to nothing of this one.
+    void leave_core();
 
 private:
     ChunkRef chunk_;                   // the scratch during a read, else our own or none

@@ -34,6 +34,7 @@ enum class Fault : uint8_t {
     stop_interrupted,   // a graceful stop that a kill ended
     start_interrupted,  // a kill before the broker served
     move_interrupted,   // a connection ended while a partition was on its way to a log directory
+    connection_moved,   // no fault, but a chance for one: a connection went to another core
     // Of clusters alone.
     session_expired, // the store ended a session that was not renewed
     session_revoked, // ... one that was
@@ -50,8 +51,8 @@ enum class Fault : uint8_t {
     reassignment,    // replicas of a partition were asked to move
     bit_rot,         // a bit of what is stored flipped
 };
-inline constexpr size_t kFaultCount = 38;
-inline constexpr size_t kOneBrokerFaultCount = 24; // the first ones
+inline constexpr size_t kFaultCount = 39;
+inline constexpr size_t kOneBrokerFaultCount = 25; // the first ones
 
 inline constexpr std::array<std::string_view, kFaultCount> kFaultNames = {"power_loss",
                                                                           "kill",
@@ -77,6 +78,7 @@ inline constexpr std::array<std::string_view, kFaultCount> kFaultNames = {"power
                                                                           "stop_interrupted",
                                                                           "start_interrupted",
                                                                           "move_interrupted",
+                                                                          "connection_moved",
                                                                           "session_expired",
                                                                           "session_revoked",
                                                                           "commit_in_doubt",

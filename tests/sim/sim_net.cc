@@ -326,7 +326,7 @@ void Network::drop_server(HostId host, bool silently) {
 void Network::reset_some() {
     std::vector<StreamId> chosen;
     for (auto& [id, stream] : streams_) {
-        if (stream.ends[acceptor].token && world_.chance_percent(50)) {
+        if (stream.ends[acceptor].server != nullptr && world_.chance_percent(50)) {
             chosen.push_back(id);
         }
     }
@@ -655,6 +655,7 @@ std::unique_ptr<port::DetachedConnection> Network::server_detach(const ServerSid
     const Place place = *tokens.find(token);
     tokens.erase(token);
     world_.trace("detach", place.stream, core.value());
+    world_.hit(Fault::connection_moved);
     if (Stream* stream = find(place.stream)) { // else it ended, and nobody has heard of that yet
         End& leaving = stream->ends[place.side];
         QT_ASSERT(stream->is_open && leaving.queued == 0 && !leaving.finishing);

@@ -73,6 +73,26 @@ TEST_CASE("connection home: what asks no core does not count") {
     CHECK(home.better() == kThere);
 }
 
+TEST_CASE("connection home: a large request that comes along does not move") {
+    ConnectionHome home = almost_moving();
+    exchange(home, kThere);
+    home.on_bytes(kLightExchangeMax + 1);
+    CHECK(!home.better());
+}
+
+TEST_CASE("connection home: who is refused begins anew") {
+    ConnectionHome home = almost_moving();
+    exchange(home, kThere);
+    CHECK(home.better());
+    home.on_refused();
+    for (uint32_t i = 1; i < kExchangesBeforeMove; i++) {
+        exchange(home, kThere);
+        CHECK(!home.better());
+    }
+    exchange(home, kThere);
+    CHECK(home.better());
+}
+
 TEST_CASE("connection home: each move makes the next one harder") {
     ConnectionHome home;
     uint32_t wanted = kExchangesBeforeMove;
