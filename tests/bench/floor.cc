@@ -2,8 +2,9 @@
 // scripts/compare.sh. Two processes on a loopback connection.
 //
 // One record in flight: each is asleep in epoll_wait until the other has sent; the one that answers
-// may write what it got to a file, and sync that. Produce: one receives and writes to a file.
-// Consume: one sends a file from memory. Of the last two, the CPU time of the broker's side.
+// may write what it got to a file, and sync that. At a rate: the same, but each is due at its time,
+// and late when the one before was. Produce: one receives and writes to a file. Consume: one sends
+// a file from memory. Of the last two, the CPU time of the broker's side.
 //   floor [FOLDER]     of the files (default: the system's temporary one)
 #include "lib/base/assert.h"
 #include "lib/base/units.h"
@@ -26,6 +27,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -135,21 +137,29 @@ void answer(int connected, Work work, const std::string& path) {
     }
 }
 
-void one_in_flight(const char* name, Work work, const std::string& path) {
+/// `rate`: a second; 0: each as soon as the one before was answered.
+void one_in_flight(const char* name, Work work, const std::string& path, int rate = 0) {
     std::vector<double> times_us(work == Work::sync ? 5000 : 20'000);
     converse([&](int connected) { answer(connected, work, path); },
              [&](int connected) {
                  const Peer peer(connected);
+                 auto begun = std::chrono::steady_clock::now();
                  for (double& time : times_us) {
-                     const auto begun = std::chrono::steady_clock::now();
+                     if (rate > 0) {
+                         begun += std::chrono::nanoseconds(std::chrono::seconds(1)) / rate;
+                         std::this_thread::sleep_until(begun);
+                     } else {
+                         begun = std::chrono::steady_clock::now();
+                     }
                      peer.send(kRequestSize);
                      QT_ASSERT(peer.receive(kReplySize));
                      time = seconds_since(begun) * 1e6;
                  }
              });
     std::sort(times_us.begin(), times_us.end());
-    std::printf("%-28s p50 %6.1f us, p99 %6.1f us\n", name, times_us[times_us.size() / 2],
-                times_us[times_us.size() * 99 / 100]);
+    std::printf("%-28s p50 %6.1f us, p99 %6.1f us, p99.9 %7.1f us\n", name,
+                times_us[times_us.size() / 2], times_us[times_us.size() * 99 / 100],
+                times_us[times_us.size() * 999 / 1000]);
     std::fflush(stdout);
 }
 
@@ -206,6 +216,7 @@ int main(int count, char** arguments) {
     one_in_flight("there and back", Work::none, path);
     one_in_flight("with a write", Work::write, path);
     one_in_flight("with a write and fdatasync", Work::sync, path);
+    one_in_flight("at 2,000/s", Work::write, path, 2000);
     const int file = open_scratch(path);
     stream(
         "receive and write", [&](int connected) { receive_and_write(connected, file); }, send_all);
