@@ -58,6 +58,11 @@ void Manager::apply(const metadata::Image& image, const metadata::Delta& delta, 
         remove_topic(id, out);
     }
     const auto take = [&](const metadata::TopicImage& topic) {
+        if (topic.effective.cleanup_compact) {
+            compacted_topics_.insert(topic.id);
+        } else {
+            compacted_topics_.erase(topic.id);
+        }
         for (size_t i = 0; i < topic.partitions.size(); i++) {
             const PartitionIndex index(static_cast<int32_t>(i));
             if (!setup_.is_mine(PartitionKey{topic.id, index})) {
@@ -192,6 +197,7 @@ void Manager::remove_topic(const TopicId& id, Outbox& out) {
     while (at != partitions_.end() && at->first.topic_id == id) {
         at = remove_partition(at, Code::unknown_topic, out);
     }
+    compacted_topics_.erase(id);
     left_.erase(left_.lower_bound(PartitionKey{id, PartitionIndex(0)}),
                 left_.upper_bound(PartitionKey{id, PartitionIndex(INT32_MAX)}));
 }

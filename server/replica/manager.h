@@ -199,7 +199,8 @@ private:
     /// Where the logs of replicas ended that went elsewhere: recovery points still tell of them.
     std::map<PartitionKey, Offset> left_;
     SlotMap<Flush> flushes_;
-    SlotMap<ColdRead> cold_reads_; // bound: partitions of requests under way on all cores
+    SlotMap<ColdRead> cold_reads_;       // bound: partitions of requests under way on all cores
+    std::set<TopicId> compacted_topics_; // with partitions here or not
     Compactor compactor_;
     std::vector<PartitionKey> moved_;
     Mover mover_;

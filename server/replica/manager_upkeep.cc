@@ -41,14 +41,16 @@ void Manager::compact(Outbox& out) {
     const WallTime wall = setup_.ports.clock->wall();
     const MonoTime now = setup_.ports.clock->mono();
     if (!compactor_.current()) {
-        std::vector<Partition*> all;
-        all.reserve(partitions_.size());
-        for (auto& [key, entry] : partitions_) {
-            if (!mover_.is_copying(key)) { // a move needs files that stay
-                all.push_back(entry.partition.get());
+        std::vector<Partition*> candidates;
+        for (const TopicId& topic : compacted_topics_) {
+            for (auto at = partitions_.lower_bound({topic, PartitionIndex(0)});
+                 at != partitions_.end() && at->first.topic_id == topic; ++at) {
+                if (!mover_.is_copying(at->first)) { // a move needs files that stay
+                    candidates.push_back(at->second.partition.get());
+                }
             }
         }
-        compactor_.choose(all, wall, now);
+        compactor_.choose(candidates, wall, now);
         return;
     }
     Partition* partition = find(*compactor_.current());
