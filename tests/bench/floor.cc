@@ -2,9 +2,10 @@
 // scripts/compare.sh. Two processes on a loopback connection.
 //
 // One record in flight: each is asleep in epoll_wait until the other has sent; the one that answers
-// may write what it got to a file, and sync that. At a rate: the same, but each is due at its time,
-// and late when the one before was. Produce: one receives and writes to a file. Consume: one sends
-// a file from memory. Of the last two, the CPU time of the broker's side.
+// may write what it got to a file, and sync that. End to end: a thread sends at a rate, a process
+// writes each to a file, answers and hands it on, another thread receives; each is timed from when
+// it was due. Produce: one receives and writes to a file. Consume: one sends a file from memory. Of
+// the last two, the CPU time of the broker's side.
 //   floor [FOLDER]     of the files (default: the system's temporary one)
 #include "lib/base/assert.h"
 #include "lib/base/units.h"
@@ -46,9 +47,8 @@ double seconds_since(std::chrono::steady_clock::time_point begun) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
 }
 
-/// Runs `broker` with one end of a connection in a process of its own, `client` with the other in
-/// this one. Returns the CPU seconds of the broker.
-double converse(const std::function<void(int)>& broker, const std::function<void(int)>& client) {
+/// Both ends of a loopback connection.
+std::array<int, 2> connect_pair() {
     const int listener = ::socket(AF_INET, SOCK_STREAM, 0);
     sockaddr_in address{};
     address.sin_family = AF_INET;
@@ -57,24 +57,42 @@ double converse(const std::function<void(int)>& broker, const std::function<void
     socklen_t size = sizeof address;
     QT_ASSERT(::bind(listener, any, size) == 0 && ::listen(listener, 1) == 0);
     QT_ASSERT(::getsockname(listener, any, &size) == 0);
+    std::array<int, 2> ends{};
+    ends[0] = ::socket(AF_INET, SOCK_STREAM, 0);
+    net::unpace_local(ends[0], *any);
+    QT_ASSERT(::connect(ends[0], any, size) == 0);
+    ends[1] = ::accept(listener, nullptr, nullptr);
+    net::unpace_local(ends[1], *any);
+    ::close(listener);
+    return ends;
+}
+
+/// Runs `broker` with one end of a connection in a process of its own, `client` with the other in
+/// this one. Returns the CPU seconds of the broker.
+double converse(const std::function<void(int)>& broker, const std::function<void(int)>& client) {
+    const std::array<int, 2> ends = connect_pair();
     const pid_t child = ::fork();
     QT_ASSERT(child >= 0);
     if (child == 0) {
-        const int accepted = ::accept(listener, nullptr, nullptr);
-        net::unpace_local(accepted, *any);
-        broker(accepted);
+        ::close(ends[0]);
+        broker(ends[1]);
         ::_exit(0);
     }
-    const int connected = ::socket(AF_INET, SOCK_STREAM, 0);
-    net::unpace_local(connected, *any);
-    QT_ASSERT(::connect(connected, any, size) == 0);
-    client(connected);
-    ::close(connected);
+    ::close(ends[1]);
+    client(ends[0]);
+    ::close(ends[0]);
     rusage used{};
     QT_ASSERT(::wait4(child, nullptr, 0, &used) == child);
-    ::close(listener);
     return static_cast<double>(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
            static_cast<double>(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
+}
+
+void print_latencies(const char* name, std::vector<double>& times_us) {
+    std::sort(times_us.begin(), times_us.end());
+    std::printf("%-28s p50 %6.1f us, p99 %6.1f us, p99.9 %7.1f us\n", name,
+                times_us[times_us.size() / 2], times_us[times_us.size() * 99 / 100],
+                times_us[times_us.size() * 999 / 1000]);
+    std::fflush(stdout);
 }
 
 // ---- one record in flight -----------------------------------------------------------------------
@@ -137,30 +155,100 @@ void answer(int connected, Work work, const std::string& path) {
     }
 }
 
-/// `rate`: a second; 0: each as soon as the one before was answered.
-void one_in_flight(const char* name, Work work, const std::string& path, int rate = 0) {
+void one_in_flight(const char* name, Work work, const std::string& path) {
     std::vector<double> times_us(work == Work::sync ? 5000 : 20'000);
     converse([&](int connected) { answer(connected, work, path); },
              [&](int connected) {
                  const Peer peer(connected);
-                 auto begun = std::chrono::steady_clock::now();
                  for (double& time : times_us) {
-                     if (rate > 0) {
-                         begun += std::chrono::nanoseconds(std::chrono::seconds(1)) / rate;
-                         std::this_thread::sleep_until(begun);
-                     } else {
-                         begun = std::chrono::steady_clock::now();
-                     }
+                     const auto begun = std::chrono::steady_clock::now();
                      peer.send(kRequestSize);
                      QT_ASSERT(peer.receive(kReplySize));
                      time = seconds_since(begun) * 1e6;
                  }
              });
-    std::sort(times_us.begin(), times_us.end());
-    std::printf("%-28s p50 %6.1f us, p99 %6.1f us, p99.9 %7.1f us\n", name,
-                times_us[times_us.size() / 2], times_us[times_us.size() * 99 / 100],
-                times_us[times_us.size() * 999 / 1000]);
-    std::fflush(stdout);
+    print_latencies(name, times_us);
+}
+
+// ---- end to end ---------------------------------------------------------------------------------
+
+/// Waits for messages of one size; returns how many came whole. 0: the other one is gone.
+size_t receive_some(const Peer& peer, size_t size, size_t& left_over) {
+    std::array<char, 64 * kRequestSize> bytes{};
+    do {
+        epoll_event event{};
+        while (::epoll_wait(peer.epoll, &event, 1, -1) < 1) {
+        }
+        const ssize_t got = ::recv(peer.fd, bytes.data(), bytes.size(), 0);
+        if (got <= 0) {
+            return 0;
+        }
+        left_over += static_cast<size_t>(got);
+    } while (left_over < size);
+    const size_t count = left_over / size;
+    left_over %= size;
+    return count;
+}
+
+void hand_on(int producer, int consumer, int file) {
+    const Peer from(producer);
+    const Peer to(consumer);
+    const std::array<char, kBatchSize> batch{};
+    size_t left_over = 0;
+    for (off_t at = 0; size_t count = receive_some(from, kRequestSize, left_over);) {
+        for (; count > 0; count--, at += kBatchSize) {
+            QT_ASSERT(::pwrite(file, batch.data(), batch.size(), at) == kBatchSize);
+            from.send(kReplySize);
+            to.send(kRequestSize);
+        }
+    }
+}
+
+void end_to_end(const char* name, const std::string& path, int rate) {
+    constexpr int kSeconds = 8;
+    std::vector<double> times_us(static_cast<size_t>(rate) * kSeconds);
+    const int file = open_scratch(path);
+    const std::array<int, 2> produced = connect_pair();
+    const std::array<int, 2> consumed = connect_pair();
+    const pid_t child = ::fork();
+    QT_ASSERT(child >= 0);
+    if (child == 0) {
+        ::close(produced[0]);
+        ::close(consumed[0]);
+        hand_on(produced[1], consumed[1], file);
+        ::_exit(0);
+    }
+    ::close(produced[1]);
+    ::close(consumed[1]);
+    const auto begun = std::chrono::steady_clock::now() + std::chrono::milliseconds(10);
+    const auto due = [&](size_t i) {
+        return begun + std::chrono::nanoseconds(std::chrono::seconds(1)) * i / rate;
+    };
+    std::thread consumer([&] {
+        const Peer peer(consumed[0]);
+        size_t left_over = 0;
+        for (size_t i = 0; i < times_us.size();) {
+            size_t count = receive_some(peer, kRequestSize, left_over);
+            QT_ASSERT(count > 0);
+            for (; count > 0; count--, i++) {
+                times_us[i] = 1e6 * seconds_since(due(i));
+            }
+        }
+    });
+    const Peer producer(produced[0]);
+    std::array<char, 64 * kReplySize> answers{};
+    for (size_t i = 0; i < times_us.size(); i++) {
+        std::this_thread::sleep_until(due(i));
+        producer.send(kRequestSize);
+        while (::recv(producer.fd, answers.data(), answers.size(), MSG_DONTWAIT) > 0) {
+        }
+    }
+    consumer.join();
+    ::close(produced[0]);
+    ::close(consumed[0]);
+    ::close(file);
+    QT_ASSERT(::waitpid(child, nullptr, 0) == child);
+    print_latencies(name, times_us);
 }
 
 // ---- produce, consume ---------------------------------------------------------------------------
@@ -216,7 +304,8 @@ int main(int count, char** arguments) {
     one_in_flight("there and back", Work::none, path);
     one_in_flight("with a write", Work::write, path);
     one_in_flight("with a write and fdatasync", Work::sync, path);
-    one_in_flight("at 2,000/s", Work::write, path, 2000);
+    end_to_end("end to end at 2,000/s", path, 2000);
+    end_to_end("end to end at 10,000/s", path, 10'000);
     const int file = open_scratch(path);
     stream(
         "receive and write", [&](int connected) { receive_and_write(connected, file); }, send_all);

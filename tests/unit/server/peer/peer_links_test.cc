@@ -1,5 +1,6 @@
 // Proves that calls to other brokers are answered exactly once, whatever happens to connections:
 // order, bounds, deadlines, back-off, refusals, a broker that comes back as another process.
+#include "lib/base/assert.h"
 #include "lib/base/byte_writer.h"
 #include "lib/protocol/header.h"
 #include "server/peer/peer_links.h"
@@ -47,6 +48,9 @@ public:
     void set_reading(Token, bool) override {}
     void close_when_sent(Token, uint32_t) override {}
     void close(Token connection) override { connections.at(connection.slot).is_closed = true; }
+    // Links stay on the core that made them.
+    std::unique_ptr<port::DetachedConnection> detach(Token) override { QT_UNREACHABLE(); }
+    Token attach(std::unique_ptr<port::DetachedConnection>) override { QT_UNREACHABLE(); }
 };
 
 class FakeRandom final : public port::Random {
