@@ -69,6 +69,9 @@ public:
     void close_all();
 
 private:
+    // Ranges with nothing to read behind them until a stream counts as a reader of memory.
+    static constexpr uint32_t kAheadsWithoutNeed = 64;
+
     enum class Phase : uint8_t { connecting, open, flushing, lingering };
     struct Stream {
         UvNet* net = nullptr;
