@@ -96,6 +96,7 @@ private:
     [[nodiscard]] bool is_output_full(Token connection) const;
     void close_connection(Token connection, std::string_view reason);
     void drop_connection(Token connection);
+    void begin_connection(ConnectionSlot& connection);
     bool move_connection(ConnectionSlot& connection);
     void take_over(ConnectionMail& mail);
     void count_closed();

@@ -33,16 +33,21 @@ void Core::on_accept(Token token, uint8_t listener, const port::SocketAddress& p
     shared_.cores[ports_.id.value()]->connections.fetch_add(1, std::memory_order_relaxed);
     counters_.connections_opened.add();
     ConnectionSlot& connection = connections_.open(token);
-    counters_.connections_open.set(connections_.size());
     connection.listener = listener;
     connection.peer = peer;
     connection.last_active = now();
-    if (life_ == Life::starting) {
-        connection.is_read = false;
-        ports_.net->set_reading(token, false);
-    }
+    begin_connection(connection);
+}
+
+// One that is new in the table; serve() reads those that come before it.
+void Core::begin_connection(ConnectionSlot& connection) {
+    counters_.connections_open.set(connections_.size());
     if (tick_at_ == kMonoNever) {
         tick_at_ = now() + kTickInterval;
+    }
+    if (life_ == Life::starting) {
+        connection.is_read = false;
+        ports_.net->set_reading(connection.token, false);
     }
 }
 
@@ -115,18 +120,12 @@ void Core::take_over(ConnectionMail& mail) {
         return;
     }
     ConnectionSlot& connection = connections_.put(token, std::move(mail.connection));
-    counters_.connections_open.set(connections_.size());
-    if (tick_at_ == kMonoNever) {
-        tick_at_ = now() + kTickInterval;
-    }
+    begin_connection(connection);
     if (life_ > Life::serving) {
         connection.in.consume(connection.in.unread().size());
         connection.in.settle(0);
         close_connection(token, "the broker stops");
-    } else if (life_ == Life::starting) {
-        connection.is_read = false;
-        ports_.net->set_reading(token, false);
-    } else {
+    } else if (life_ == Life::serving) {
         feed(connection);
     }
 }
