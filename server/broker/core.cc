@@ -212,6 +212,7 @@ void Core::propose_isrs() {
             proposal.leader_epoch = wanted.leader_epoch;
             proposal.partition_epoch = wanted.partition_epoch;
             proposal.is_copy_lost = wanted.is_copy_lost;
+            proposal.is_settling = wanted.is_settling;
             for (const replica::IsrProposal::Member& member : wanted.isr) {
                 proposal.isr.push_back({member.id, member.broker_epoch});
             }
@@ -227,7 +228,7 @@ void Core::propose_isrs() {
                     partitions_.on_copy_loss_ended(proposal.partition, result);
                 } else {
                     partitions_.on_isr_proposal_ended(proposal.partition, proposal.leader_epoch,
-                                                      result, out);
+                                                      proposal.partition_epoch, result, out);
                 }
                 deliver(out);
             }));

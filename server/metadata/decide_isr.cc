@@ -48,23 +48,15 @@ port::StoreTransaction ChangeIsr::decide(const Image& image, port::Random&) {
         change.renew_leader();
         return write(proposal.partition, now, *change.result());
     };
-    const auto propose = [&](const IsrProposal& proposal) {
-        const PartitionImage* now = image.partition(proposal.partition);
-        if (now != nullptr && proposal.is_copy_lost) {
-            return lose_copy(proposal, *now);
-        }
-        if (now == nullptr || now->leader != self_ || now->leader_epoch != proposal.leader_epoch ||
-            now->partition_epoch != proposal.partition_epoch) {
-            return IsrOutcome::fenced;
-        }
+    const auto change_isr = [&](const IsrProposal& proposal, const PartitionImage& now) {
         std::vector<BrokerId> wanted;
         for (const IsrMember& member : proposal.isr) {
             wanted.push_back(member.broker);
-            if (!contains(now->replicas, member.broker)) {
+            if (!contains(now.replicas, member.broker)) {
                 return IsrOutcome::ineligible;
             }
             const BrokerImage* broker = image.find_broker(member.broker);
-            if (!contains(now->isr, member.broker) &&
+            if (!contains(now.isr, member.broker) &&
                 (broker == nullptr || !broker->is_live() || broker->epoch != member.epoch)) {
                 return IsrOutcome::ineligible;
             }
@@ -73,14 +65,14 @@ port::StoreTransaction ChangeIsr::decide(const Image& image, port::Random&) {
         const auto may_lead = [&](BrokerId broker) {
             return broker != self_ && image.is_live(broker);
         };
-        if (resigns && std::none_of(now->isr.begin(), now->isr.end(), may_lead)) {
+        if (resigns && std::none_of(now.isr.begin(), now.isr.end(), may_lead)) {
             return IsrOutcome::ineligible; // nobody else has what is committed
         }
         // In assignment order, so that an ISR has one spelling.
         std::vector<BrokerId> isr;
-        std::copy_if(now->replicas.begin(), now->replicas.end(), std::back_inserter(isr),
+        std::copy_if(now.replicas.begin(), now.replicas.end(), std::back_inserter(isr),
                      [&](BrokerId broker) { return contains(wanted, broker); });
-        PartitionChange change(*image.topic(proposal.partition.topic_id), *now);
+        PartitionChange change(*image.topic(proposal.partition.topic_id), now);
         if (resigns) {
             change.leave_isr([&](BrokerId broker) { return broker != self_; });
             change.elect_clean(may_lead);
@@ -91,10 +83,27 @@ port::StoreTransaction ChangeIsr::decide(const Image& image, port::Random&) {
         if (!next) {
             return IsrOutcome::unchanged;
         }
-        write(proposal.partition, *now, *next);
+        write(proposal.partition, now, *next);
         std::copy_if(wanted.begin(), wanted.end(), std::inserter(added, added.end()),
-                     [&](BrokerId broker) { return !contains(now->isr, broker); });
+                     [&](BrokerId broker) { return !contains(now.isr, broker); });
         return IsrOutcome::committed;
+    };
+    const auto propose = [&](const IsrProposal& proposal) {
+        const PartitionImage* now = image.partition(proposal.partition);
+        if (now != nullptr && proposal.is_copy_lost) {
+            return lose_copy(proposal, *now);
+        }
+        if (now == nullptr || now->leader != self_ || now->leader_epoch != proposal.leader_epoch ||
+            now->partition_epoch != proposal.partition_epoch) {
+            return IsrOutcome::fenced;
+        }
+        const IsrOutcome outcome = change_isr(proposal, *now);
+        if (outcome == IsrOutcome::committed || !proposal.is_settling) {
+            return outcome;
+        }
+        PartitionChange change(*image.topic(proposal.partition.topic_id), *now);
+        change.renew();
+        return write(proposal.partition, *now, *change.result());
     };
     for (size_t i = 0; i < proposals_.size(); i++) {
         results_[i] = propose(proposals_[i]);

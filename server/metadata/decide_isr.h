@@ -35,11 +35,14 @@ struct IsrProposal {
     /// Instead, by any replica: what it holds is damaged. It counts for nothing from then on, and a
     /// new leader epoch makes void what the leader knows of it, fetches on their way with it.
     bool is_copy_lost = false;
+    /// An earlier proposal of this partition epoch may be on its way to the store yet. What is
+    /// refused begins a newer partition epoch instead, in which that one is void.
+    bool is_settling = false;
 };
 
 enum class IsrOutcome : uint8_t {
     unfinished, // the transaction failed; it may be committed all the same
-    committed,  // in the image, with the proposed ISR
+    committed,  // in the image: the proposed ISR, or at least a newer partition epoch (settling)
     unchanged,  // the ISR was so already
     fenced,     // another leader, leader epoch or partition epoch: look at the image again
     ineligible, // a broker to add is not live in that epoch, or no replica; nobody else can lead

@@ -214,7 +214,7 @@ bool PartitionChange::finish_reassignment() {
 }
 
 std::optional<PartitionImage> PartitionChange::result() const {
-    if (now_ == before_ && !is_new_term_) {
+    if (now_ == before_ && !is_new_term_ && !is_renewed_) {
         return std::nullopt;
     }
     PartitionImage after = now_;

@@ -62,6 +62,8 @@ public:
     void set_leader(BrokerId broker);
     /// A new term of the leader there is.
     void renew_leader();
+    /// A new partition epoch, though nothing else changes: what was decided in this one is void.
+    void renew() { is_renewed_ = true; }
 
     /// Wants these replicas in the end, in this order: not empty, each once. As before: cancels
     /// what is under way.
@@ -84,6 +86,7 @@ private:
     PartitionImage before_;
     PartitionImage now_;
     bool is_new_term_ = false;
+    bool is_renewed_ = false;
 };
 
 } // namespace qtool::metadata

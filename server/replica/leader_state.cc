@@ -182,10 +182,15 @@ std::optional<IsrProposal> LeaderState::propose(Offset log_start, Offset log_end
             follower->is_joining = !follower->is_in_sync;
         }
     }
+    begin(proposal);
+    return proposal;
+}
+
+void LeaderState::begin(IsrProposal& proposal) {
     proposal.leader_epoch = leader_epoch_;
     proposal.partition_epoch = partition_epoch_;
+    proposal.is_settling = change_ == Change::uncertain;
     change_ = Change::in_flight;
-    return proposal;
 }
 
 Offset LeaderState::low_watermark(Offset own_log_start) const {
@@ -213,18 +218,17 @@ std::optional<IsrProposal> LeaderState::propose_to_resign(MonoTime now) {
         return std::nullopt;
     }
     proposal.is_shrink = true;
-    proposal.leader_epoch = leader_epoch_;
-    proposal.partition_epoch = partition_epoch_;
-    change_ = Change::in_flight;
+    begin(proposal);
     return proposal;
 }
 
-void LeaderState::on_proposal_ended(const Result<void>& result, MonoTime now) {
-    if (change_ != Change::in_flight) {
-        return; // an image settled it
+void LeaderState::on_proposal_ended(int32_t partition_epoch, const Result<void>& result,
+                                    MonoTime now) {
+    if (change_ != Change::in_flight || partition_epoch != partition_epoch_) {
+        return; // an image settled it; another proposal may be in flight by now
     }
     propose_at_ = now + kProposalRest;
-    if (!result && result.error().code != Code::store_conflict) {
+    if (!result) {
         change_ = Change::uncertain; // it may be committed all the same
         return;
     }

@@ -5,8 +5,9 @@
 // Of an ISR change:   none  --propose-->  in flight  --image of a newer partition epoch-->  none
 //                     in flight  --refused-->  none (not again before kProposalRest)
 //                     in flight  --nobody knows (store away)-->  uncertain  --propose-->  in flight
-// Who may have become a member counts as one (the "maximal ISR" of KIP-497) until the metadata says
-// otherwise; who leaves counts until then, too.
+// Only an image ends what was uncertain once: the proposal after it is settling, and brings one of
+// a newer partition epoch whatever it finds. Who may have become a member counts as one (the
+// "maximal ISR" of KIP-497) until the metadata says otherwise; who leaves counts until then, too.
 #pragma once
 
 #include "lib/base/ids.h"
@@ -53,6 +54,9 @@ struct IsrProposal {
     std::vector<Member> isr; // in the order of the assignment
     bool is_expansion = false;
     bool is_shrink = false;
+    /// One of this partition epoch may be on its way to the store yet. Where this one is refused,
+    /// it is to begin a newer partition epoch all the same, so that the other is void.
+    bool is_settling = false;
     /// Instead of an ISR, by a replica that leads or not: its log is damaged (copy_loss.h).
     bool is_copy_lost = false;
 };
@@ -106,9 +110,10 @@ public:
     [[nodiscard]] Offset low_watermark(Offset own_log_start) const;
     /// The same for a leader whose log is broken: the ISR without it, if that has a member.
     std::optional<IsrProposal> propose_to_resign(MonoTime now);
-    /// The metadata said no or that there is nothing to change: success and store_conflict. Any
-    /// other error: nobody knows.
-    void on_proposal_ended(const Result<void>& result, MonoTime now);
+    /// The metadata said no or that there is nothing to change: success. Any error: nobody knows.
+    /// The answer may be late, and not that to the last proposal: `partition_epoch` is of the one
+    /// it is for.
+    void on_proposal_ended(int32_t partition_epoch, const Result<void>& result, MonoTime now);
 
     [[nodiscard]] Offset epoch_start() const { return epoch_start_; }
     [[nodiscard]] uint32_t isr_size() const { return isr_size_; }
@@ -123,6 +128,7 @@ public:
 private:
     enum class Change : uint8_t { none, in_flight, uncertain };
 
+    void begin(IsrProposal& proposal);
     [[nodiscard]] static bool is_caught_up(const FollowerProgress& follower, MonoTime now,
                                            Duration lag_max) {
         return follower.was_caught_up && now - follower.caught_up_at <= lag_max;

@@ -89,7 +89,7 @@ public:
     /// of followers and time bring new ones.
     std::vector<IsrProposal> take_isr_proposals();
     /// Errors: see LeaderState::on_proposal_ended.
-    void on_isr_proposal_ended(const PartitionKey& key, LeaderEpoch epoch,
+    void on_isr_proposal_ended(const PartitionKey& key, LeaderEpoch epoch, int32_t partition_epoch,
                                const Result<void>& result, Outbox& out);
 
     /// The same for one with is_copy_lost. Errors: see Partition::on_copy_loss_ended.

@@ -216,9 +216,11 @@ std::vector<IsrProposal> Manager::take_isr_proposals() {
 }
 
 void Manager::on_isr_proposal_ended(const PartitionKey& key, LeaderEpoch epoch,
-                                    const Result<void>& result, Outbox& out) {
+                                    int32_t partition_epoch, const Result<void>& result,
+                                    Outbox& out) {
     if (Partition* partition = find(key)) {
-        partition->on_isr_proposal_ended(epoch, result, setup_.ports.clock->mono(), out);
+        partition->on_isr_proposal_ended(epoch, partition_epoch, result, setup_.ports.clock->mono(),
+                                         out);
         note_moved(*partition);
     }
 }

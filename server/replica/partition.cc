@@ -155,11 +155,11 @@ std::optional<IsrProposal> Partition::propose_isr(MonoTime now) {
     return proposal;
 }
 
-void Partition::on_isr_proposal_ended(LeaderEpoch epoch, const Result<void>& result, MonoTime now,
-                                      Outbox& out) {
+void Partition::on_isr_proposal_ended(LeaderEpoch epoch, int32_t partition_epoch,
+                                      const Result<void>& result, MonoTime now, Outbox& out) {
     now_ = now;
     if (leading_ && epoch == leader_epoch_) {
-        leading_->on_proposal_ended(result, now);
+        leading_->on_proposal_ended(partition_epoch, result, now);
         advance(out);
     }
 }

@@ -84,8 +84,8 @@ public:
 
     // Of the leader: changes of the ISR, see LeaderState. One whose log is broken wants to resign.
     std::optional<IsrProposal> propose_isr(MonoTime now);
-    void on_isr_proposal_ended(LeaderEpoch epoch, const Result<void>& result, MonoTime now,
-                               Outbox& out);
+    void on_isr_proposal_ended(LeaderEpoch epoch, int32_t partition_epoch,
+                               const Result<void>& result, MonoTime now, Outbox& out);
 
     // Of a replica whose log is damaged: partition_repair.cc.
     [[nodiscard]] bool has_damaged_log() const;

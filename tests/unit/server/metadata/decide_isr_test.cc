@@ -69,6 +69,28 @@ TEST_CASE("change isr: only live brokers join, in the epoch they were seen in") 
     CHECK(propose(world, proposal(world, {1, 4})) == IsrOutcome::ineligible); // no replica
 }
 
+TEST_CASE("change isr: one that settles makes void what was proposed before, committed or not") {
+    ClusterWorld world;
+    world.add_topic("t", {{1, 2, 3}});
+    CHECK(propose(world, proposal(world, {1})) == IsrOutcome::committed);
+    ChangeIsr late(BrokerId(1), {proposal(world, {1, 2})}); // on its way to the store
+    const port::StoreTransaction on_its_way = late.decide(*world.image, world.random);
+    IsrProposal settling = proposal(world, {1, 2, 3});
+    settling.is_settling = true;
+    world.die(3);
+    const int32_t partition_epoch = world.partition("t", 0).partition_epoch;
+    CHECK(propose(world, settling) == IsrOutcome::committed);
+    CHECK(world.partition("t", 0).isr == ids({1}));
+    CHECK(world.partition("t", 0).partition_epoch == partition_epoch + 1);
+    CHECK(world.partition("t", 0).leader_epoch == LeaderEpoch(0));
+    CHECK(world.store.commit(on_its_way).error().code == Code::store_conflict);
+    settling = proposal(world, {1}); // as it is
+    settling.is_settling = true;
+    CHECK(propose(world, settling) == IsrOutcome::committed);
+    CHECK(world.partition("t", 0).partition_epoch == partition_epoch + 2);
+    CHECK(propose(world, settling) == IsrOutcome::fenced);
+}
+
 TEST_CASE("change isr: a broker that dies while it is decided does not join") {
     ClusterWorld world;
     world.add_topic("t", {{1, 2}});

@@ -144,28 +144,38 @@ TEST_CASE("leader: who may have joined counts as a member until the outcome is k
     f.state.set_broker(BrokerId(2), false, Revision(0));
     CHECK(f.committed(30, 1) == 20);
     SUBCASE("refused") {
-        f.state.on_proposal_ended({}, at(2));
+        f.state.on_proposal_ended(0, {}, at(2));
         CHECK(f.committed(30, 2) == 30);
         f.state.set_broker(BrokerId(2), true, Revision(102));
         CHECK(f.propose(20, 20, 2).empty()); // a moment of rest
         CHECK(f.propose(20, 20, 3) == "1,2");
     }
     SUBCASE("nobody knows") {
-        f.state.on_proposal_ended(Error(Code::timed_out), at(2));
+        f.state.on_proposal_ended(0, Error(Code::timed_out), at(2));
         CHECK(f.committed(30, 100) == 20);
-        CHECK(f.propose(30, 20, 100) == "1,2"); // asked again: the answer settles it
-        f.state.on_proposal_ended({}, at(101));
+        const auto again = f.state.propose(Offset(0), Offset(30), Offset(20), at(100), kLagMax);
+        REQUIRE(again);
+        CHECK(describe(*again) == "1,2");
+        CHECK(again->is_settling); // whatever is decided begins another partition epoch
+        f.state.apply(make_image({1}, 1), at(101));
         CHECK(f.committed(30, 101) == 30);
     }
     SUBCASE("committed") {
         f.state.apply(make_image({1, 2}, 1), at(2));
         CHECK(f.committed(30, 2) == 20);
-        f.state.on_proposal_ended({}, at(2)); // comes behind the image
+        f.state.on_proposal_ended(0, {}, at(2)); // comes behind the image
         CHECK(f.committed(30, 2) == 20);
     }
     SUBCASE("another change was faster") {
         f.state.apply(make_image({1}, 1), at(2));
         CHECK(f.committed(30, 2) == 30);
+        f.state.set_broker(BrokerId(2), true, Revision(102));
+        REQUIRE(f.propose(20, 20, 2) == "1,2");
+        f.state.set_broker(BrokerId(2), false, Revision(0));
+        f.state.on_proposal_ended(0, {}, at(3)); // what the first one is told is not of this one
+        CHECK(f.committed(30, 3) == 20);
+        f.state.on_proposal_ended(1, {}, at(3));
+        CHECK(f.committed(30, 3) == 30);
     }
 }
 
@@ -179,11 +189,11 @@ TEST_CASE(
         return proposal && proposal->isr.size() == 3 ? proposal->isr[2].broker_epoch.value() : -1;
     };
     CHECK(epoch_of_3(1) == 103);
-    f.state.on_proposal_ended(Error(Code::timed_out), at(2));
+    f.state.on_proposal_ended(0, Error(Code::timed_out), at(2));
     f.state.set_broker(BrokerId(3), true, Revision(203));
     f.fetch(3, 0, 20, 3, 203);
     CHECK(epoch_of_3(4) == 103); // refused by whoever knows the process of 203
-    f.state.on_proposal_ended({}, at(4));
+    f.state.apply(make_image({1, 2}, 1), at(4));
     CHECK(epoch_of_3(5) == -1);
     f.fetch(3, 20, 20, 6, 203);
     CHECK(epoch_of_3(6) == 203);

@@ -202,7 +202,7 @@ TEST_CASE_FIXTURE(Fixture, "manager: ISRs are asked for after fetches and by tim
     REQUIRE(proposals.size() == 1);
     CHECK(proposals[0].key == key(0));
     CHECK(describe(proposals[0]) == "1");
-    manager->on_isr_proposal_ended(key(0), LeaderEpoch(0), {}, out);
+    manager->on_isr_proposal_ended(key(0), LeaderEpoch(0), 0, {}, out);
     topic.partitions[0].isr = {BrokerId(1)};
     topic.partitions[0].partition_epoch = 1;
     publish_topic();
