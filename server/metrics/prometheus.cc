@@ -93,7 +93,7 @@ constexpr Row kRows[] = {
      &CoreCounters::segments_rolled},
     {"flush_errors_total", "failed fsyncs; each takes a log offline", false,
      &CoreCounters::flush_errors},
-    {"segments_deleted_total", "segments deleted by retention", false,
+    {"segments_deleted_total", "segments deleted by retention or with deleted records", false,
      &CoreCounters::segments_deleted},
     {"compactions_total", "compactions of a log that came to their end", false,
      &CoreCounters::compactions},

@@ -271,9 +271,10 @@ void Fetcher::take(const PartitionKey& key, const Data& data, const FetcherOptio
         return; // its log broke, and it was dropped
     }
     Item& item = after->second;
-    // The leader waits for the log start of all when records are deleted (KIP-107).
+    // The leader waits for the log start of all when records are deleted (KIP-107): for one, maybe,
+    // that a flush is about to bring.
     const std::optional<Partition::FetchPosition> position = logs.position(key);
-    has_moved = has_moved || (position && position->log_start != item.asked_log_start);
+    has_moved = has_moved || !position || position->log_start != item.asked_log_start;
     if (has_moved) {
         dirty_.insert(key);
     }

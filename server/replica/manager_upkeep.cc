@@ -9,7 +9,7 @@ namespace qtool::replica {
 namespace {
 
 constexpr Duration kMaintainMax = 60s;   // idle files are released at least this often
-constexpr Duration kMaintainPause = 1ms; // after a partition that waited for the device
+constexpr Duration kMaintainPause = 1ms; // after a partition that has something to delete
 
 } // namespace
 
@@ -17,17 +17,18 @@ Duration Manager::maintain_interval() const {
     return std::min(setup_.options.retention_check_interval, kMaintainMax);
 }
 
-// A partition whose retention waited for the device ends the turn, so that the others' clients are
-// served between any two of them: after a night a thousand may have segments to delete.
+// A partition that begins to delete ends the turn, so that the others' clients are served between
+// any two of them, and their flushes come one by one: after a night a thousand may have segments to
+// delete.
 void Manager::maintain(MonoTime now, Outbox& out) {
     const WallTime wall = setup_.ports.clock->wall();
     auto at = maintained_to_ ? partitions_.upper_bound(*maintained_to_) : partitions_.begin();
     maintained_to_.reset();
     for (; at != partitions_.end(); ++at) {
-        const bool waited = at->second.partition->maintain(wall, now, out);
+        const bool deletes = at->second.partition->maintain(wall, now, out);
         note_failure(at->second);
         touch(*at->second.partition);
-        if (waited) {
+        if (deletes) {
             maintained_to_ = at->first;
             maintain_at_ = now + kMaintainPause;
             return;

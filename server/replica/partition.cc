@@ -199,7 +199,7 @@ MonoTime Partition::flush_due_at() const {
     if (!write_caching_ || unflushed_since_ == kMonoNever || flush_ms_ == INT64_MAX) {
         return kMonoNever;
     }
-    // The log may have been synced without begin_flush(): by retention, or at the end of a move.
+    // The log may have been synced without begin_flush(): by compaction, or at the end of a move.
     if (!log_ || log_->synced_end_offset() == log_->log_end_offset()) {
         return kMonoNever;
     }
@@ -353,24 +353,26 @@ bool Partition::maintain(WallTime wall, MonoTime now, Outbox& out) {
     if (!log_ || offline_) {
         return false;
     }
-    Result<uint32_t> deleted = log_->apply_retention(wall, high_watermark());
-    if (!deleted) {
-        if (breaks_the_log(deleted.error().code)) {
-            go_offline(deleted.error(), out);
-        } else {
-            log_line(LogLevel::warn, "retention_failed",
-                     {{"partition", name_}, {"error", to_string(deleted.error())}});
-        }
+    const Result<bool> deletes = log_->apply_retention(wall, high_watermark());
+    if (!deletes) {
+        on_deletion_failed(deletes.error(), out);
         return true;
     }
-    counters_.segments_deleted.add(*deleted);
-    flush_due_ = flush_due_ || log_->retention_wants_flush();
-    advance(out); // retention may have synced the log
+    advance(out); // compaction may have synced the log
     if (now - last_used_ > kIdleFilesMax && !flush_in_flight_) {
         log_->release_idle();
         note_log_failure(out);
     }
-    return *deleted > 0;
+    return *deletes;
+}
+
+void Partition::on_deletion_failed(const Error& error, Outbox& out) {
+    if (breaks_the_log(error.code)) {
+        go_offline(error, out);
+    } else {
+        log_line(LogLevel::warn, "deletion_failed",
+                 {{"partition", name_}, {"error", to_string(error)}});
+    }
 }
 
 void Partition::note_log_failure(Outbox& out) {

@@ -135,8 +135,8 @@ public:
                                            Outbox& out);
     void cancel_watch(CoreId core, Token request) { watches_.cancel(core, request); }
 
-    /// True when there are unsynced bytes that a reader or an acknowledgement waits for and no
-    /// flush is under way: the manager should begin one.
+    /// True when there are unsynced bytes that a reader or an acknowledgement waits for, or a
+    /// deletion that does, and no flush is under way: the manager should begin one.
     [[nodiscard]] bool wants_flush() const;
     /// The files to fdatasync; on_flushed follows exactly once. Nothing: the log broke, or there
     /// was no descriptor for it, and it still wants the flush.
@@ -154,7 +154,7 @@ public:
     void note_synced(Outbox& out) { advance(out); }
     /// Time went on: who does not catch up holds the high watermark no longer.
     void on_lag_check(MonoTime now, Outbox& out);
-    /// Retention and release of idle files. True: it waited for the device shortly.
+    /// Retention and release of idle files. True: it has begun to delete, which is some work.
     bool maintain(WallTime wall, MonoTime now, Outbox& out);
 
     /// When flush.ms asks for a flush of what write caching left unsynced; kMonoNever: not at all.
@@ -256,6 +256,7 @@ private:
     [[nodiscard]] bool may_be_asked_follower(const PartitionOp& op) const;
     void advance(Outbox& out, MonoTime flushed_at = kMonoNever);
     void go_offline(Error error, Outbox& out);
+    void on_deletion_failed(const Error& error, Outbox& out);
     void set_offline(Error error);
     [[nodiscard]] bool is_leader() const { return role_ == Role::leader; }
 

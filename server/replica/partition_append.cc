@@ -167,11 +167,11 @@ void Partition::write_marker(const PartitionRequest& request, const WriteMarkerO
 }
 
 bool Partition::wants_flush() const {
-    if (!log_ || offline_ || flush_in_flight_ ||
-        log_->synced_end_offset() == log_->log_end_offset()) {
+    if (!log_ || offline_ || flush_in_flight_) {
         return false;
     }
-    return !write_caching_ || flush_due_;
+    return log_->is_deleting() ||
+           (log_->synced_end_offset() != log_->log_end_offset() && (!write_caching_ || flush_due_));
 }
 
 std::optional<storage::FlushWork> Partition::begin_flush(Outbox& out) {
@@ -210,7 +210,17 @@ void Partition::on_flushed(const storage::FlushWork& work, const Result<void>& r
         go_offline(result.error(), out);
         return;
     }
-    log_->finish_flush(work);
+    const Offset log_start = log_->log_start_offset();
+    if (const Result<uint32_t> deleted = log_->finish_flush(work)) {
+        counters_.segments_deleted.add(*deleted);
+    } else {
+        on_deletion_failed(deleted.error(), out);
+    }
+    if (log_->log_start_offset() > log_start) { // other replicas are to hear of it
+        for (const Asker& asker : watches_.take_replicas()) {
+            out.wakes.push_back({asker.core, PartitionWake{asker.request, asker.index}});
+        }
+    }
     advance(out, now);
 }
 

@@ -11,8 +11,9 @@ std::optional<Partition::FetchPosition> Partition::fetch_position() const {
     if (role_ != Role::follower || !log_ || offline_) {
         return std::nullopt;
     }
-    // The offset that is asked for tells the leader what is safe here.
-    if (!write_caching_ && log_->synced_end_offset() != log_->log_end_offset()) {
+    // The offset that is asked for tells the leader what is safe here; so does the log start.
+    if (log_->is_deleting() ||
+        (!write_caching_ && log_->synced_end_offset() != log_->log_end_offset())) {
         return std::nullopt;
     }
     return FetchPosition{log_->log_end_offset(), log_->latest_epoch(), log_->log_start_offset()};

@@ -232,8 +232,8 @@ Result<Offset> Partition::delete_records_start(const PartitionRequest& request,
     return before;
 }
 
-// Answered when all replicas that live or may lead have deleted, or the records would come back
-// with the next leader (KIP-107).
+// Answered when all replicas that live or may lead have deleted, this one with them, or the records
+// would come back with the next leader (KIP-107).
 void Partition::delete_records(const PartitionRequest& request, const DeleteRecordsOp& op,
                                CoreId from, Outbox& out) {
     const Result<Offset> before = delete_records_start(request, op);
@@ -246,9 +246,6 @@ void Partition::delete_records(const PartitionRequest& request, const DeleteReco
         return;
     }
     deletions_.push_back({Asker{from, request.request, request.index}, *before, op.deadline});
-    for (const Asker& asker : watches_.take_replicas()) { // they are to hear of it
-        out.wakes.push_back({asker.core, PartitionWake{asker.request, asker.index}});
-    }
     advance(out);
 }
 

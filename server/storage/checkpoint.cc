@@ -118,32 +118,39 @@ Result<void> remove_recovery_points(port::Disk& disk, const std::string& directo
     return {};
 }
 
-Result<void> write_small_file_content(port::File& file, const SmallFile& name, ByteView bytes) {
-    QT_TRY(file.truncate(0));
-    if (!bytes.empty()) {
-        QT_TRY(file.write_at({&bytes, 1}, 0));
-    }
-    if (name.durable) {
-        QT_TRY(file.sync_blocking());
-    }
-    return {};
-}
-
 } // namespace
 
 // ---- small files --------------------------------------------------------------------------------
 
+std::string temporary_path(const SmallFile& file) {
+    return file.directory + "/" + file.name + ".tmp";
+}
+
+Result<port::FileRef> write_temporary_file(port::Disk& disk, const SmallFile& file,
+                                           ByteView bytes) {
+    const std::string path = temporary_path(file);
+    QT_TRY_ASSIGN(port::FileRef out, disk.open(path, port::OpenMode::create));
+    Result<void> written = out->truncate(0);
+    if (written && !bytes.empty()) {
+        written = out->write_at({&bytes, 1}, 0);
+    }
+    if (!written) {
+        static_cast<void>(disk.remove(path)); // gives the space back when the disk is full
+        return std::move(written).error();
+    }
+    return out;
+}
+
 Result<void> write_small_file(port::Disk& disk, const SmallFile& file, ByteView bytes) {
-    const std::string path = file.directory + "/" + file.name;
-    const std::string temporary = path + ".tmp";
+    const std::string temporary = temporary_path(file);
     {
-        QT_TRY_ASSIGN(const port::FileRef out, disk.open(temporary, port::OpenMode::create));
-        if (Result<void> written = write_small_file_content(*out, file, bytes); !written) {
-            static_cast<void>(disk.remove(temporary)); // gives the space back when the disk is full
-            return written;
+        QT_TRY_ASSIGN(const port::FileRef out, write_temporary_file(disk, file, bytes));
+        if (Result<void> synced = file.durable ? out->sync_blocking() : Result<void>{}; !synced) {
+            static_cast<void>(disk.remove(temporary));
+            return synced;
         }
     }
-    QT_TRY(disk.rename(temporary, path));
+    QT_TRY(disk.rename(temporary, file.directory + "/" + file.name));
     if (file.durable) {
         QT_TRY(disk.sync_directory(file.directory));
     }

@@ -70,6 +70,9 @@ struct SmallFile {
     bool durable = true;
 };
 Result<void> write_small_file(port::Disk& disk, const SmallFile& file, ByteView bytes);
+/// The first half of it: the temporary file, for somebody else to sync before it gets its name.
+Result<port::FileRef> write_temporary_file(port::Disk& disk, const SmallFile& file, ByteView bytes);
+std::string temporary_path(const SmallFile& file);
 /// Nothing when the file is absent. Errors: storage_io; too_large.
 Result<std::optional<std::vector<std::byte>>>
 read_small_file(port::Disk& disk, const std::string& path, uint64_t size_max);

@@ -275,7 +275,7 @@ Result<void> Log::append_roll(WallTime now) {
     Hot& hot = *hot_;
     hot.active().write_index();
     QT_TRY(add_segment(log_end_, now));
-    if (Result<void> written = write_producers(Durable::no); !written) {
+    if (Result<void> written = write_producers(); !written) {
         // Costs time at the next recovery, nothing else.
         log_line(LogLevel::warn, "producer_snapshot_not_written",
                  {{"partition", directory_}, {"error", to_string(written.error())}});
@@ -346,7 +346,7 @@ void Log::close_files() {
 }
 
 void Log::release_idle() {
-    if (!hot_ || failure_ || synced_end_ < log_end_ || compaction_) {
+    if (!hot_ || failure_ || synced_end_ < log_end_ || hot_->deletion || compaction_) {
         return;
     }
     Hot& hot = *hot_;

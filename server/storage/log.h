@@ -2,9 +2,9 @@
 // exactly as on the wire. Knows offsets and batches, not replicas. Byte formats: README.md.
 //
 // Lives on the core that owns the partition. Calls are plain and do not wait for the device, but
-// for what happens once in a while (delete, truncation, recovery); the fsync of the data path, of a
-// new log's files and of new names among it, is driven from above: begin_flush, Disk::sync for each
-// file, finish_flush.
+// for what happens once in a while (truncation, compaction, recovery); the fsync of the data path,
+// of a new log's files, of new names and of what a deletion needs is driven from above:
+// begin_flush, Disk::sync for each file, finish_flush.
 //
 // States:   cold  --first use-->  hot  --release_idle-->  cold     (cold: no files, no indexes)
 //           any   --fail, failed repair, damage found-->  failed   (every call: the same error)
@@ -86,6 +86,7 @@ struct FlushWork {
     uint64_t truncations = 0;         // of the log before; after one more the work means nothing
     uint64_t names_made = 0;          // entries of the log's directory that are durable, too
     std::optional<Offset> snapshot;   // of producers, durable, too: older ones may go
+    port::FileRef log_start;          // that is to be, among `files`; nullptr: none
     /// The log's directory is new, and the last of `files` is the one that holds it: one sync of
     /// that serves all logs in it.
     bool has_parent = false;
@@ -201,10 +202,12 @@ public:
     /// What was told last, or at open. Kept for the checkpoint.
     [[nodiscard]] Offset known_high_watermark() const { return high_watermark_; }
 
-    /// Nothing when all is synced. One flush at a time. Syncs nothing itself. Of the errors only
-    /// is_out_of_descriptors leaves the log in use.
+    /// Nothing when all is synced, and nothing is to be deleted. One flush at a time. Syncs nothing
+    /// itself. Of the errors only is_out_of_descriptors leaves the log in use.
     Result<std::optional<FlushWork>> begin_flush();
-    void finish_flush(const FlushWork& work);
+    /// Returns segments deleted. Errors: those of storage, of the deletion alone, which is given up
+    /// then.
+    Result<uint32_t> finish_flush(const FlushWork& work);
     /// A flush failed: what is on the device is unknown, so the log is out of use until restart.
     void fail(const Error& error);
 
@@ -218,17 +221,16 @@ public:
     [[nodiscard]] LeaderEpoch epoch_at(Offset offset) const { return epochs_.at(offset); }
     [[nodiscard]] LeaderEpoch latest_epoch() const { return epochs_.latest(); }
 
-    /// DeleteRecords: records below `offset` are gone, durably, when this returns; whole segments
-    /// below it are deleted. A lower offset than now changes nothing. Errors: offset_out_of_range
-    /// (above the log end); storage_io, storage_full, storage_damaged, storage_offline.
+    /// DeleteRecords: records below `offset` are to go, and whole segments below it. Done, durably,
+    /// when log_start_offset() says so: while is_deleting(), flushes see to it, though nothing else
+    /// be unsynced. A lower offset than now changes nothing. Errors: offset_out_of_range (above the
+    /// log end); storage_io, storage_full, storage_damaged, storage_offline.
     Result<void> advance_log_start(Offset offset);
-    /// Deletes segments by time and size, none that reaches above `high_watermark`; forgets expired
-    /// producers; unlinks what was deleted before (file.delete.delay.ms). Returns segments deleted:
-    /// if more than none, it waited for the device shortly.
-    Result<uint32_t> apply_retention(WallTime now, Offset high_watermark);
-    /// The last apply_retention() left segments for the next one, before which a flush should be:
-    /// what is known of their producers is not durable behind them.
-    [[nodiscard]] bool retention_wants_flush() const { return retention_postponed_ > 0; }
+    /// Begins, likewise, to delete segments by time and size, none that reaches above
+    /// `high_watermark`; forgets expired producers; unlinks what was deleted before
+    /// (file.delete.delay.ms). False: there is nothing to delete, or that is under way.
+    Result<bool> apply_retention(WallTime now, Offset high_watermark);
+    [[nodiscard]] bool is_deleting() const;
 
     /// Descriptors are short: readers open sealed segments again.
     void close_sealed_files();
@@ -239,7 +241,7 @@ public:
     // behind `limit` is touched: what is not committed, or belongs to an open transaction.
     /// Nothing: not now. Cheap when nothing changed. Errors: storage_io.
     Result<std::optional<CompactionNeed>> compaction_need(WallTime now, Offset limit);
-    /// Begins a run. REQUIRES: none is under way. False: there is nothing to do.
+    /// Begins a run. REQUIRES: none is under way. False: there is nothing to do now.
     Result<bool> begin_compaction(WallTime now, Offset limit, const CompactionMeans& means);
     /// Reads and writes about `bytes_max`. REQUIRES: is_compacting(), no sync under way. Errors:
     /// the run is over and has harmed nothing; storage_io, storage_full: try again later;
@@ -275,8 +277,8 @@ public:
     /// The files, if there are any, are in `directory` now, as they were closed. REQUIRES: closed.
     void relocate(std::string directory);
 
-    /// Back to the cold state if nothing is unsynced and no compaction is under way. failure() may
-    /// be set then.
+    /// Back to the cold state if nothing is unsynced, and neither a deletion nor a compaction is
+    /// under way. failure() may be set then.
     void release_idle();
     /// Syncs (blocks), writes what the next start needs. The log is cold afterwards.
     Result<void> close();
@@ -288,6 +290,7 @@ public:
 
 private:
     struct Hot;
+    struct Deletion;
     struct DeletedFile {
         std::string path;
         WallTime due;
@@ -342,11 +345,10 @@ private:
 
     // log_snapshots.cc
     struct Snapshot;
-    enum class Durable : uint8_t { no, yes };
     [[nodiscard]] std::string snapshot_path(Offset taken_at) const;
-    Result<void> write_producers(Durable durable);
+    Result<void> write_producers();
     void release_write_producers();
-    Result<void> sync_snapshot(Offset taken_at);
+    Result<std::optional<Offset>> snapshot_behind(Offset first_kept, WallTime now);
     Result<std::optional<Offset>> snapshot_that_replaces(Offset offset);
     void delete_snapshots_before(Offset durable);
     void delete_snapshots_below(Offset offset);
@@ -381,15 +383,16 @@ private:
     Result<void> after_truncation(WallTime now);
 
     // log_retention.cc
-    Result<void> persist_log_start(Offset offset);
-    Result<void> keep_producers(Offset first_kept, WallTime now);
-    Result<Offset> deletable_without_flush(WallTime now);
-    Result<uint32_t> delete_segments_below(Offset offset, WallTime now);
+    Result<void> begin_deletion(Offset to, const char* why);
+    Result<uint32_t> go_on_deleting(const FlushWork& work);
+    Result<void> cancel_deletion();
+    Result<uint32_t> delete_segments_below(Offset first_kept);
     void unlink_due(WallTime now);
 
     // log_compaction.cc
     Result<struct CompactionFacts> compaction_facts(WallTime now, Offset limit);
     Result<void> compaction_roll_overdue(WallTime now);
+    Result<void> keep_producers(Offset first_kept, WallTime now);
     Result<void> swap_in(WallTime now);
     Result<void> swap_in_rename(const std::vector<Offset>& bases, const Segment& segment);
     void swap_in_undo(const std::vector<Offset>& bases, Segment& segment);
@@ -408,8 +411,7 @@ private:
     uint32_t segment_count_ = 0;
     int64_t oldest_max_timestamp_ = -1;
     WallTime last_wall_{};
-    uint32_t retention_postponed_ = 0; // how often in a row
-    uint64_t swaps_ = 0;               // by compaction
+    uint64_t swaps_ = 0; // by compaction
     bool is_low_ = false;
     bool has_directory_ = false;
     bool has_producers_ = false;         // cold: a snapshot at log_end_ holds them

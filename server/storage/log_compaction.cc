@@ -133,9 +133,27 @@ Result<std::optional<CompactionNeed>> Log::compaction_need(WallTime now, Offset 
 
 // ---- a run --------------------------------------------------------------------------------------
 
+// Rarely there is no snapshot of what is synced, and all that was written is synced here.
+Result<void> Log::keep_producers(Offset first_kept, WallTime now) {
+    QT_TRY_ASSIGN(const std::optional<Offset> taken_at, snapshot_behind(first_kept, now));
+    if (!taken_at) {
+        return {};
+    }
+    if (*taken_at > synced_end_) {
+        QT_TRY(flush_blocking());
+    }
+    QT_TRY_ASSIGN(const port::FileRef file,
+                  disk_.open(snapshot_path(*taken_at), port::OpenMode::read_write));
+    QT_TRY(file->sync_blocking());
+    return disk_.sync_directory(directory_);
+}
+
 Result<bool> Log::begin_compaction(WallTime now, Offset limit, const CompactionMeans& means) {
     QT_TRY(check_usable());
     QT_ASSERT(!compaction_ && config_.compacted);
+    if (is_deleting()) { // what would be cleaned may be about to go
+        return false;
+    }
     QT_TRY_ASSIGN(CompactionFacts facts, compaction_facts(now, limit));
     CompactionSetup setup;
     setup.plan = plan_compaction(facts, config_);

@@ -10,7 +10,7 @@ namespace qtool::storage {
 
 Result<std::optional<FlushWork>> Log::begin_flush() {
     QT_TRY(check_usable());
-    if (!hot_ || synced_end_ >= log_end_) {
+    if (!hot_ || (synced_end_ >= log_end_ && !hot_->deletion)) {
         return std::optional<FlushWork>();
     }
     FlushWork work;
@@ -30,14 +30,22 @@ Result<std::optional<FlushWork>> Log::begin_flush() {
     }
     std::move(aborted_files.begin(), aborted_files.end(), std::back_inserter(work.files));
     begin_flush_snapshot(work);
+    if (const std::optional<Deletion>& deletion = hot_->deletion) {
+        work.log_start = deletion->log_start;
+        for (const port::FileRef& file : {deletion->snapshot, deletion->log_start}) {
+            if (file) {
+                work.files.push_back(file);
+            }
+        }
+    }
     QT_TRY(begin_flush_names(work));
     // All are open. A failed flush ends the log, so nothing sets this back.
     for (Segment& segment : hot_->segments) {
         segment.needs_sync = false;
         segment.aborted().count_as_synced();
     }
-    if (work.files.empty()) { // all that was written is in segments that retention deleted
-        synced_end_ = log_end_;
+    if (work.files.empty()) { // a cut has synced all there is
+        QT_TRY(finish_flush(work));
         return std::optional<FlushWork>();
     }
     return std::optional<FlushWork>(std::move(work));
@@ -91,9 +99,9 @@ Result<void> Log::sync_names() {
     return {};
 }
 
-void Log::finish_flush(const FlushWork& work) {
+Result<uint32_t> Log::finish_flush(const FlushWork& work) {
     if (failure_ || !hot_ || work.truncations != truncations_) {
-        return; // of a log that was cut since: what is left asks for a flush of its own
+        return 0u; // of a log that was cut since: what is left asks for a flush of its own
     }
     QT_ASSERT(work.end_offset <= log_end_);
     for (const FlushWork::Part& part : work.parts) {
@@ -109,10 +117,11 @@ void Log::finish_flush(const FlushWork& work) {
         delete_snapshots_before(*work.snapshot);
     }
     forget_truncation();
+    return go_on_deleting(work);
 }
 
 Result<void> Log::flush_blocking() {
-    while (synced_end_ < log_end_) {
+    while (synced_end_ < log_end_ || is_deleting()) {
         QT_TRY_ASSIGN(const std::optional<FlushWork> work, begin_flush());
         if (!work) {
             break;
@@ -123,7 +132,7 @@ Result<void> Log::flush_blocking() {
                 return synced;
             }
         }
-        finish_flush(*work);
+        QT_TRY(finish_flush(*work));
     }
     return {};
 }

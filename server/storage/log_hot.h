@@ -38,6 +38,17 @@ private:
     size_t next_ = 0;
 };
 
+/// The log start on its way, in the steps that log_retention.cc opens with.
+struct Log::Deletion {
+    Offset to;
+    Offset first_kept; // segments below this one go
+    const char* why = "";
+    port::FileRef log_start; // under its temporary name; nullptr: it has its name ...
+    uint64_t named_at = 0;   // ... since then, of names_made
+    port::FileRef snapshot;  // to be durable before; nullptr: none need be
+    Offset then;             // what was asked for meanwhile comes next
+};
+
 struct Log::Hot {
     std::deque<Segment> segments; // rising; the last one is appended to
     ProducerState producers;
@@ -46,6 +57,7 @@ struct Log::Hot {
     uint64_t names_synced = 0; // ... and up to which of them all are durable
     bool is_new = false; // neither the directory's own entry nor whose it is need be durable yet
     std::optional<Offset> snapshots_until; // of producers; the next flush leaves one below it
+    std::optional<Deletion> deletion;
     TailRing tail;
 
     Segment& active() { return segments.back(); }

@@ -144,6 +144,7 @@ Result<void> Log::truncate_to(Offset offset, WallTime now) {
         return {};
     }
     abandon_compaction();
+    QT_TRY(cancel_deletion());
     const Offset end = log_end_;
     QT_TRY(load(now));
     const Segment* holds = find_segment(offset);
@@ -164,6 +165,7 @@ Result<void> Log::truncate_to(Offset offset, WallTime now) {
 Result<void> Log::restart_at(Offset offset, WallTime now) {
     QT_TRY(check_usable());
     abandon_compaction();
+    QT_TRY(cancel_deletion());
     const Offset end = log_end_;
     QT_TRY(load(now));
     QT_TRY(create_directory(FirstSegment::no, now));

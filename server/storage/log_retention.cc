@@ -1,4 +1,16 @@
-// Log: deleting from the front.
+// Log: deleting from the front, in steps between which flushes wait for the device.
+//
+//   0  log-start.tmp says the new start
+//   1  a flush syncs that, a snapshot of the producers whose batches are about to go, all that was
+//      appended, and the directory
+//   2  log-start.tmp -> log-start
+//   3  a flush syncs the directory
+//   4  readers are told; segments get their *.deleted names, indexes and older snapshots go
+//
+// A crash before 2 leaves the log as it was; behind it the log begins where it did or at the new
+// start, and has all from either on; behind 3 at the new start, so that files may vanish in any
+// order: what lies below the log start may be missing. Nobody is told of a log start that a crash
+// could take back.
 #include "lib/base/log.h"
 #include "server/storage/checkpoint.h"
 #include "server/storage/log_hot.h"
@@ -9,87 +21,95 @@
 
 namespace qtool::storage {
 
-namespace {
+bool Log::is_deleting() const {
+    return hot_ && hot_->deletion;
+}
 
-// So often retention waits for a flush that somebody else makes, then it makes one itself. A slow
-// device may need more than one turn; a snapshot that is missing never comes.
-constexpr uint32_t kPostponedMax = 3;
-
-} // namespace
-
-// Durable before the first file goes: files may vanish in any order at a crash, and only what lies
-// below the log start may be missing.
-Result<void> Log::persist_log_start(Offset offset) {
-    if (hot_) { // the segment that holds `offset` must be there, too
-        QT_TRY(sync_names());
+// REQUIRES: hot, and none is under way.
+Result<void> Log::begin_deletion(Offset to, const char* why) {
+    Deletion deletion;
+    deletion.to = to;
+    deletion.why = why;
+    const std::deque<Segment>& segments = hot_->segments;
+    for (size_t i = 1; i < segments.size() && segments[i].base_offset() <= to; i++) {
+        deletion.first_kept = segments[i].base_offset();
     }
-    QT_TRY(write_log_start(disk_, directory_, offset));
-    is_clean_ = false;
-    log_start_ = offset;
-    epochs_.trim_below(offset);
+    if (deletion.first_kept > Offset{0}) {
+        QT_TRY_ASSIGN(const std::optional<Offset> taken_at,
+                      snapshot_behind(deletion.first_kept, last_wall_));
+        if (taken_at) {
+            QT_TRY_ASSIGN(deletion.snapshot,
+                          disk_.open(snapshot_path(*taken_at), port::OpenMode::read_write));
+        }
+    }
+    QT_TRY_ASSIGN(deletion.log_start, prepare_log_start(disk_, directory_, to));
+    hot_->names_made++; // the snapshot's may be new
+    hot_->deletion = std::move(deletion);
     return {};
 }
 
-// What is known of producers from batches that are about to go must be durable elsewhere: a
-// snapshot that recovery will start from, at or behind the first segment kept and not behind what
-// is synced.
-Result<void> Log::keep_producers(Offset first_kept, WallTime now) {
-    QT_TRY_ASSIGN(const Listing listing, list_files());
-    if (!hot_->producers_loaded) {
-        QT_TRY(note_damage(load_producers(listing, now)));
-    }
-    if (hot_->producers.size() == 0) {
-        return {};
-    }
-    QT_TRY_ASSIGN(const std::optional<Snapshot> kept,
-                  newest_snapshot(listing, first_kept, synced_end_));
-    if (kept) {
-        return sync_snapshot(kept->taken_at);
-    }
-    QT_TRY(flush_blocking());
-    return write_producers(Durable::yes);
-}
-
-// Up to where keep_producers() has no more to do than to sync a snapshot. With write caching all
-// that was written since the last flush would be synced on the loop: for a topic at its limit of
-// 3 x 8 MB that was 130 to 240 ms in which nobody was served.
-Result<Offset> Log::deletable_without_flush(WallTime now) {
-    if (synced_end_ >= log_end_) {
-        return log_end_;
-    }
-    QT_TRY_ASSIGN(const Listing listing, list_files());
-    if (!hot_->producers_loaded) {
-        QT_TRY(note_damage(load_producers(listing, now)));
-    }
-    if (hot_->producers.size() == 0) {
-        return log_end_;
-    }
-    QT_TRY_ASSIGN(const std::optional<Snapshot> newest,
-                  newest_snapshot(listing, Offset{0}, synced_end_));
-    return newest ? newest->taken_at : log_start_;
-}
-
-Result<uint32_t> Log::delete_segments_below(Offset offset, WallTime now) {
-    std::deque<Segment>& segments = hot_->segments;
-    size_t first_kept = 0;
-    while (first_kept + 1 < segments.size() && segments[first_kept + 1].base_offset() <= offset) {
-        first_kept++;
-    }
-    if (first_kept == 0) {
+// A flush is done; maybe one that began before the deletion.
+Result<uint32_t> Log::go_on_deleting(const FlushWork& work) {
+    std::optional<Deletion>& deletion = hot_->deletion;
+    if (!deletion) {
         return 0u;
     }
-    QT_TRY(keep_producers(segments[first_kept].base_offset(), now));
+    if (deletion->log_start) {
+        if (work.log_start == deletion->log_start) {
+            if (Result<void> named = name_log_start(disk_, directory_); !named) {
+                deletion.reset();
+                return std::move(named).error();
+            }
+            deletion->log_start.reset();
+            deletion->snapshot.reset();
+            deletion->named_at = ++hot_->names_made;
+        }
+        return 0u;
+    }
+    if (hot_->names_synced < deletion->named_at) {
+        return 0u;
+    }
+    const Deletion done = *std::exchange(deletion, std::nullopt);
+    is_clean_ = false;
+    log_start_ = done.to;
+    epochs_.trim_below(log_start_);
+    QT_TRY_ASSIGN(const uint32_t count, delete_segments_below(done.first_kept));
+    if (count > 0) {
+        log_line(LogLevel::info, "segments_deleted",
+                 {{"partition", directory_}, {"count", count}, {"why", done.why}});
+    }
+    if (done.then > log_start_) {
+        QT_TRY(begin_deletion(done.then, done.why));
+    }
+    return count;
+}
+
+// The log is about to be cut, maybe below the start that its file says already.
+Result<void> Log::cancel_deletion() {
+    if (is_deleting()) {
+        if (!hot_->deletion->log_start) {
+            QT_TRY(write_log_start(disk_, directory_, log_start_));
+        }
+        hot_->deletion.reset();
+    }
+    return {};
+}
+
+Result<uint32_t> Log::delete_segments_below(Offset first_kept) {
+    std::deque<Segment>& segments = hot_->segments;
+    const WallTime due = last_wall_ + duration_cast<std::chrono::milliseconds>(
+                                          clamped_ms(config_.file_delete_delay_ms));
     uint32_t count = 0;
     Result<void> result;
-    while (count < first_kept) {
+    // Compaction may have put several into one since.
+    while (segments.size() > 1 && segments[1].base_offset() <= first_kept) {
         Segment& oldest = segments.front();
         const std::string deleted = oldest.path() + std::string(kDeletedExtension);
         result = disk_.rename(oldest.path(), deleted);
         if (!result) {
             break;
         }
-        deleted_.push_back({deleted, now + duration_cast<std::chrono::milliseconds>(
-                                               clamped_ms(config_.file_delete_delay_ms))});
+        deleted_.push_back({deleted, due});
         const Offset base = oldest.base_offset();
         oldest.close_files();
         segments.pop_front();
@@ -98,9 +118,7 @@ Result<uint32_t> Log::delete_segments_below(Offset offset, WallTime now) {
         remove_indexes(base);
     }
     if (count > 0) {
-        is_clean_ = false;
         delete_snapshots_below(segments.front().base_offset());
-        synced_end_ = std::max(synced_end_, segments.front().base_offset());
         QT_TRY(note_damage(segments.front().ensure_index(config_.index_interval_bytes)));
         update_summary();
     }
@@ -122,13 +140,13 @@ Result<void> Log::advance_log_start(Offset offset) {
         return {};
     }
     QT_TRY(load(last_wall_));
-    QT_TRY(persist_log_start(offset));
-    QT_TRY_ASSIGN(const uint32_t count, delete_segments_below(offset, last_wall_));
-    if (count > 0) {
-        log_line(LogLevel::info, "segments_deleted",
-                 {{"partition", directory_}, {"count", count}, {"why", "delete records"}});
+    if (std::optional<Deletion>& deletion = hot_->deletion) {
+        if (offset > deletion->to) {
+            deletion->then = std::max(deletion->then, offset);
+        }
+        return {};
     }
-    return {};
+    return begin_deletion(offset, "delete records");
 }
 
 void Log::unlink_due(WallTime now) {
@@ -141,10 +159,9 @@ void Log::unlink_due(WallTime now) {
     });
 }
 
-Result<uint32_t> Log::apply_retention(WallTime now, Offset high_watermark) {
+Result<bool> Log::apply_retention(WallTime now, Offset high_watermark) {
     QT_TRY(check_usable());
     last_wall_ = now;
-    const uint32_t postponed = std::exchange(retention_postponed_, 0);
     unlink_due(now);
     if (hot_ && hot_->producers_loaded) {
         hot_->producers.expire(now, config_.producer_id_expiration_ms);
@@ -158,10 +175,10 @@ Result<uint32_t> Log::apply_retention(WallTime now, Offset high_watermark) {
     const bool too_large = config_.deletes && config_.retention_bytes >= 0 &&
                            size_bytes_ > static_cast<uint64_t>(config_.retention_bytes);
     // Answered from the cold state for nearly every partition at nearly every call.
-    if (size_bytes_ == 0 ||
+    if (size_bytes_ == 0 || is_deleting() ||
         (!is_old(oldest_max_timestamp_) &&
          !(too_large && (segment_count_ > 1 || config_.retention_bytes == 0)))) {
-        return 0u;
+        return false;
     }
     QT_TRY_ASSIGN(Hot * hot, load(now));
     std::deque<Segment>& segments = hot->segments;
@@ -182,40 +199,16 @@ Result<uint32_t> Log::apply_retention(WallTime now, Offset high_watermark) {
         left -= segment.size();
     }
     if (count == 0) {
-        return 0u;
-    }
-    if (count < segments.size()) {
-        QT_TRY_ASSIGN(const Offset limit, deletable_without_flush(now));
-        size_t ready = count;
-        while (ready > 0 && next_base(ready - 1) > limit) {
-            ready--;
-        }
-        const bool postpones = ready < count && (ready > 0 || postponed < kPostponedMax);
-        if (postpones) {
-            count = ready;
-            retention_postponed_ = postponed + 1;
-        }
-        if (count == 0) {
-            return 0u;
-        }
+        return false;
     }
     const Offset new_start = next_base(count - 1);
     if (count == segments.size()) {
         // The active one too: its successor, empty, carries the log end.
-        if (!hot->producers_loaded) {
-            QT_TRY_ASSIGN(const Listing listing, list_files());
-            QT_TRY(note_damage(load_producers(listing, now)));
-        }
+        QT_TRY(load_with_producers(now));
         QT_TRY(append_roll(now));
-        QT_TRY(sync_names());
     }
-    if (new_start > log_start_) {
-        QT_TRY(persist_log_start(new_start));
-    }
-    QT_TRY_ASSIGN(const uint32_t deleted, delete_segments_below(new_start, now));
-    log_line(LogLevel::info, "segments_deleted",
-             {{"partition", directory_}, {"count", deleted}, {"why", "retention"}});
-    return deleted;
+    QT_TRY(begin_deletion(std::max(new_start, log_start_), "retention"));
+    return true;
 }
 
 } // namespace qtool::storage

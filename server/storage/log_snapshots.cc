@@ -14,15 +14,14 @@ std::string Log::snapshot_path(Offset taken_at) const {
     return path(offset_file_name(taken_at) + std::string(kSnapshotExtension));
 }
 
-Result<void> Log::write_producers(Durable durable) {
-    return write_small_file(
-        disk_, {directory_, base_name(snapshot_path(log_end_)), durable == Durable::yes},
-        hot_->producers.encode(log_end_));
+Result<void> Log::write_producers() {
+    return write_small_file(disk_, {directory_, base_name(snapshot_path(log_end_)), false},
+                            hot_->producers.encode(log_end_));
 }
 
 // A failure only means that the next append reads them from the log.
 void Log::release_write_producers() {
-    if (Result<void> written = write_producers(Durable::no); !written) {
+    if (Result<void> written = write_producers(); !written) {
         log_line(LogLevel::warn, "producer_snapshot_not_written",
                  {{"partition", directory_}, {"error", to_string(written.error())}});
         return;
@@ -42,11 +41,26 @@ void Log::release_write_producers() {
 
 // ---- old ones go -------------------------------------------------------------------------------
 
-Result<void> Log::sync_snapshot(Offset taken_at) {
-    QT_TRY_ASSIGN(const port::FileRef file,
-                  disk_.open(snapshot_path(taken_at), port::OpenMode::read_write));
-    QT_TRY(file->sync_blocking());
-    return disk_.sync_directory(directory_);
+// One from which recovery knows the producers of batches that are about to go: taken at or behind
+// the first segment kept. The first such, which nearly always lies below the high watermark, as one
+// has to that is to tell of open transactions (snapshot_to_replay_from). It is to be durable first.
+// Nothing: nobody is known.
+Result<std::optional<Offset>> Log::snapshot_behind(Offset first_kept, WallTime now) {
+    QT_TRY_ASSIGN(Hot * hot, load_with_producers(now));
+    if (hot->producers.size() == 0) {
+        return std::optional<Offset>();
+    }
+    QT_TRY_ASSIGN(const Listing listing, list_files());
+    for (const Offset taken_at : listing.snapshots) {
+        if (taken_at >= first_kept && taken_at <= log_end_) {
+            QT_TRY_ASSIGN(const std::optional<Snapshot> snapshot, read_snapshot(taken_at));
+            if (snapshot) {
+                return std::optional<Offset>(taken_at);
+            }
+        }
+    }
+    QT_TRY(write_producers());
+    return std::optional<Offset>(log_end_);
 }
 
 // The newest at or below `offset` that can be read, if there are older ones. It may be all that is
@@ -61,25 +75,24 @@ Result<std::optional<Offset>> Log::snapshot_that_replaces(Offset offset) {
     return kept ? std::optional<Offset>(kept->taken_at) : std::nullopt;
 }
 
-// Those older than a durable one, if that is still there (compaction removes some). What cannot be
-// removed is only clutter; the next call finds it again.
+// Those older than a durable one, if that is still there (compaction removes some).
 void Log::delete_snapshots_before(Offset durable) {
-    const Result<Listing> listing = list_files();
-    if (!listing ||
-        !std::binary_search(listing->snapshots.begin(), listing->snapshots.end(), durable)) {
-        return;
-    }
-    for (const Offset snapshot : listing->snapshots) {
-        if (snapshot < durable) {
-            static_cast<void>(disk_.remove(snapshot_path(snapshot)));
-        }
+    const Result<bool> is_there = disk_.exists(snapshot_path(durable));
+    if (is_there && *is_there) {
+        delete_snapshots_below(durable);
     }
 }
 
+// What cannot be removed is only clutter; the next call finds it again.
 void Log::delete_snapshots_below(Offset offset) {
-    const Result<std::optional<Offset>> kept = snapshot_that_replaces(offset);
-    if (kept && *kept && sync_snapshot(**kept)) {
-        delete_snapshots_before(**kept);
+    const Result<Listing> listing = list_files();
+    if (!listing) {
+        return;
+    }
+    for (const Offset snapshot : listing->snapshots) {
+        if (snapshot < offset) {
+            static_cast<void>(disk_.remove(snapshot_path(snapshot)));
+        }
     }
 }
 

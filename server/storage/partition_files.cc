@@ -32,6 +32,11 @@ std::optional<T> parse_number(const std::string& text) {
     return value;
 }
 
+std::string encode_log_start(Offset offset) {
+    return encode_text_file(std::string("version=") + kTextVersion +
+                            "\noffset=" + std::to_string(offset.value()) + "\n");
+}
+
 } // namespace
 
 std::string parent_directory(const std::string& path) {
@@ -129,9 +134,18 @@ Result<bool> is_partition_meta_unfinished(port::Disk& disk, const std::string& d
 }
 
 Result<void> write_log_start(port::Disk& disk, const std::string& directory, Offset offset) {
-    const std::string text = encode_text_file(std::string("version=") + kTextVersion +
-                                              "\noffset=" + std::to_string(offset.value()) + "\n");
-    return write_small_file(disk, {directory, kLogStartName, true}, as_bytes(text));
+    return write_small_file(disk, {directory, kLogStartName, true},
+                            as_bytes(encode_log_start(offset)));
+}
+
+Result<port::FileRef> prepare_log_start(port::Disk& disk, const std::string& directory,
+                                        Offset offset) {
+    return write_temporary_file(disk, {directory, kLogStartName},
+                                as_bytes(encode_log_start(offset)));
+}
+
+Result<void> name_log_start(port::Disk& disk, const std::string& directory) {
+    return disk.rename(temporary_path({directory, kLogStartName}), directory + "/" + kLogStartName);
 }
 
 Result<Offset> read_log_start(port::Disk& disk, const std::string& directory) {

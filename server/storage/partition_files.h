@@ -50,6 +50,11 @@ Result<bool> is_partition_meta_unfinished(port::Disk& disk, const std::string& d
 
 /// Durable. Errors: storage_io, storage_full.
 Result<void> write_log_start(port::Disk& disk, const std::string& directory, Offset offset);
+/// The same in steps, for who does not wait for the device: a file that is to be synced first ...
+Result<port::FileRef> prepare_log_start(port::Disk& disk, const std::string& directory,
+                                        Offset offset);
+/// ... gets its name, which lasts once the directory is synced.
+Result<void> name_log_start(port::Disk& disk, const std::string& directory);
 /// 0 when absent. Errors: corrupt, unsupported_version, storage_io.
 Result<Offset> read_log_start(port::Disk& disk, const std::string& directory);
 

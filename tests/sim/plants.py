@@ -203,8 +203,8 @@ PLANTS = {
     # The log start is not written down.
     "log_start_forgotten": (
         "server/storage/log_retention.cc",
-        "    QT_TRY(write_log_start(disk_, directory_, offset));\n",
-        "",
+        "Result<void> named = name_log_start(disk_, directory_);",
+        "Result<void> named;",
     ),
 }
 
@@ -261,8 +261,8 @@ CLUSTER_PLANTS = {
     # A follower asks for more before what it has is synced.
     "fetch_before_sync": (
         "server/replica/partition_follower.cc",
-        "if (!write_caching_ && log_->synced_end_offset() != log_->log_end_offset()) {",
-        "if (log_->synced_end_offset() > log_->log_end_offset()) {",
+        "(!write_caching_ && log_->synced_end_offset() != log_->log_end_offset())) {",
+        "log_->synced_end_offset() > log_->log_end_offset()) {",
     ),
     # A member that is to leave the ISR counts no more before that is committed.
     "shrink_uncommitted": (

@@ -22,7 +22,7 @@ struct Fixture : storage::test::LogFixture {
         config.timestamp_after_max_ms = 1000;
         append({.count = 4});
         flush();
-        REQUIRE(log->advance_log_start(Offset(3)));
+        delete_below(Offset(3));
         log->set_config(config);
     }
     static std::vector<std::byte> make(const std::vector<Record>& records) {

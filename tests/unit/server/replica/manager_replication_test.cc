@@ -264,7 +264,7 @@ TEST_CASE_FIXTURE(Fixture,
     const auto work = log.begin_flush();
     REQUIRE(work);
     REQUIRE(*work);
-    log.finish_flush(**work);
+    REQUIRE(log.finish_flush(**work));
     memory.bytes("/data/t-0/00000000000000000000.log").at(70) ^= std::byte{1};
     fetched_by_2(0);
     clock.now += 120s; // the next pass

@@ -173,6 +173,13 @@ struct Cluster {
         }
     }
 
+    /// The request; here it is done.
+    uint32_t delete_records(int id, const DeleteRecordsOp& op) {
+        const uint32_t index = ask(id, op);
+        flush(id);
+        return index;
+    }
+
     /// One fetch of `to` from `from`: "data", "cut", "nothing", "busy", "restarted", or the error.
     std::string fetch(int to, int from, bool with_flush = true) {
         const auto position = partition(to).fetch_position();

@@ -206,7 +206,7 @@ TEST_CASE("replication: the log start is taken from an answer that says where lo
     c.produce(2, 1);
     c.flush(1);
     c.flush(2);
-    c.ask(2, DeleteRecordsOp{Offset(3)});
+    c.delete_records(2, DeleteRecordsOp{Offset(3)});
     CHECK(c.log(2).log_start_offset() == Offset(3));
     c.tell(1);
     CHECK(c.fetch(1, 2) == "cut");
@@ -230,7 +230,7 @@ TEST_CASE("replication: logs that part below the leader's log start have nothing
     c.elect(2, {2}, {2});
     c.produce(2, 1, 10); // 2: epoch 0 [0, 2), epoch 1 [2, 12)
     c.flush(2);
-    c.ask(2, DeleteRecordsOp{Offset(6)}); // epoch 1 from 6 on is all that it knows now
+    c.delete_records(2, DeleteRecordsOp{Offset(6)}); // epoch 1 from 6 on is all that it knows now
     REQUIRE(c.log(2).log_start_offset() == Offset(6));
     c.tell(1);
     CHECK(c.fetch(1, 2) == "cut");
@@ -251,7 +251,7 @@ TEST_CASE("replication: of an empty log that the leader does not understand noth
     c.elect(2, {2}, {2});
     c.produce(2, 1, 3);
     c.flush(2);
-    c.ask(2, DeleteRecordsOp{Offset(5)}); // 2: empty at 5, behind epoch 1
+    c.delete_records(2, DeleteRecordsOp{Offset(5)}); // 2: empty at 5, behind epoch 1
     REQUIRE(c.log(2).log_start_offset() == c.log(2).log_end_offset());
     c.elect(1, {1}, {1});
     c.produce(1, 1, 6); // 1: epoch 0 [0, 2), epoch 2 [2, 8)
@@ -367,7 +367,7 @@ TEST_CASE(
     c.tell_all();
     c.sync(2, 1);
     CHECK(c.high(1) == 10);
-    const uint32_t deletion = c.ask(1, DeleteRecordsOp{Offset(10)});
+    const uint32_t deletion = c.delete_records(1, DeleteRecordsOp{Offset(10)});
     c.sync(2, 1);
     CHECK(c.log(2).log_start_offset() == Offset(10));
     c.sync(2, 1); // the leader hears of it, but 3 lives, too
@@ -572,13 +572,57 @@ TEST_CASE("replication: a throttled follower that is not in sync waits for the r
     CHECK_FALSE(c.partition(2).is_throttled_follower());
 }
 
+TEST_CASE("replication: a deletion lasts before anybody hears of it") {
+    Cluster c;
+    SUBCASE("where all is flushed anyway") {}
+    SUBCASE("with write caching") {
+        c.topic.configs["write.caching"] = "true";
+        c.tell_all();
+    }
+    c.produce(1, 1, 10);
+    c.flush(1);
+    c.sync(2, 1);
+    c.sync(2, 1);
+    CHECK_FALSE(c.partition(1).wants_flush());
+    const uint32_t deletion = c.ask(1, DeleteRecordsOp{Offset(4)});
+    CHECK(c.partition(1).wants_flush());
+    CHECK(c.fetch(2, 1) == "nothing");
+    CHECK_FALSE(c.log(2).is_deleting());
+    // Followers that wait for more hear of it.
+    ReadOp watch;
+    watch.fetch_offset = Offset(10);
+    watch.bytes_max = 1000;
+    watch.watch_below_bytes = 1;
+    watch.replica.emplace();
+    watch.replica->id = BrokerId(2);
+    watch.replica->broker_epoch = Revision(1);
+    watch.replica->told_high_watermark = Offset(10);
+    CHECK(c.call(1, watch));
+    c[1].out.wakes.clear();
+    c.flush(1);
+    CHECK(c.log(1).log_start_offset() == Offset(4));
+    CHECK(c[1].out.wakes.size() == 1);
+    CHECK_FALSE(c.answer(1, deletion));
+    CHECK(c.fetch(2, 1, false) == "nothing");
+    CHECK(c.log(2).is_deleting());
+    CHECK(c.partition(2).wants_flush());
+    CHECK(c.fetch(2, 1) == "busy"); // it would tell of the old log start
+    c.flush(2);
+    CHECK(c.fetch(2, 1) == "nothing");
+    REQUIRE(c.answer(1, deletion));
+    for (const int id : {1, 2}) {
+        c.lose_power(id);
+        CHECK(c.log(id).log_start_offset() == Offset(4));
+    }
+}
+
 TEST_CASE("replication: a deletion is confirmed when no replica can bring it back (KIP-107)") {
     Cluster c;
     c.produce(1, 1, 10);
     c.flush(1);
     c.sync(2, 1);
     c.sync(2, 1);
-    uint32_t deletion = c.ask(1, DeleteRecordsOp{Offset(-1), c.now + 2s});
+    uint32_t deletion = c.delete_records(1, DeleteRecordsOp{Offset(-1), c.now + 2s});
     CHECK_FALSE(c.answer(1, deletion));
     SUBCASE("one dies") {
         c.partition(1).set_broker(BrokerId(2), false, Revision(0));

@@ -355,7 +355,7 @@ TEST_CASE_FIXTURE(CompactionFixture, "compaction: a reader of the old file finis
     REQUIRE(info->range.file->read_at(before, info->range.position) == before.size());
     run_well();
     now_ms += 1;
-    REQUIRE(log->apply_retention(wall(now_ms), log->log_end_offset())); // unlinks the old files
+    retain(now_ms, log->log_end_offset()); // unlinks the old files
     CHECK_FALSE(has_name_with(".deleted"));
     std::vector<std::byte> after(info->range.size);
     REQUIRE(info->range.file->read_at(after, info->range.position) == after.size());
@@ -386,7 +386,7 @@ TEST_CASE_FIXTURE(CompactionFixture, "compaction: segments deleted meanwhile end
     write_history(*this);
     REQUIRE(*log->begin_compaction(wall(now_ms), log->log_end_offset(), means));
     REQUIRE(log->step_compaction(wall(now_ms), 1));
-    REQUIRE(log->advance_log_start(log->log_end_offset()));
+    delete_below(log->log_end_offset());
     bool ended = false;
     for (int i = 0; i < 1000 && !ended; i++) {
         const auto step = log->step_compaction(wall(now_ms), 100);
@@ -453,10 +453,57 @@ TEST_CASE_FIXTURE(CompactionFixture, "compaction: plain compact deletes nothing 
     log->set_config(config);
     write_history(*this);
     now_ms += 1'000'000;
-    CHECK(*log->apply_retention(wall(now_ms), log->log_end_offset()) == 0);
+    CHECK(retain(now_ms, log->log_end_offset()) == 0);
     config.deletes = true; // compact,delete
     log->set_config(config);
-    CHECK(*log->apply_retention(wall(now_ms), log->log_end_offset()) > 0);
+    CHECK(retain(now_ms, log->log_end_offset()) > 0);
+}
+
+TEST_CASE_FIXTURE(CompactionFixture, "compaction: none begins while segments are about to go") {
+    write_history(*this);
+    REQUIRE(log->advance_log_start(Offset(5)));
+    CHECK_FALSE(*log->begin_compaction(wall(now_ms), log->log_end_offset(), means));
+    finish_deletion();
+    CHECK(log->log_start_offset() == Offset(5));
+    CHECK(*log->begin_compaction(wall(now_ms), log->log_end_offset(), means));
+}
+
+TEST_CASE("compaction: of a segment made of what is about to go and what is not nothing goes") {
+    uint32_t kept = 0;
+    bool is_last = false;
+    for (size_t n = 1; !is_last; n++) {
+        CompactionFixture f;
+        write_history(f);
+        f.config.segment_bytes = 1000; // room for neighbours
+        f.log->set_config(f.config);
+        REQUIRE(*f.log->begin_compaction(wall(f.now_ms), f.log->log_end_offset(), f.means));
+        std::vector<Offset> bases;
+        for (const std::string& name : f.disk.names(f.directory)) {
+            if (const auto base = parse_offset_file_name(name, kLogExtension)) {
+                bases.push_back(*base);
+            }
+        }
+        is_last = n + 1 == bases.size();
+        REQUIRE(f.log->advance_log_start(bases[n]));
+        for (bool done = false; !done;) {
+            const auto step = f.log->step_compaction(wall(f.now_ms), 1'000'000);
+            REQUIRE(step);
+            done = step->is_done;
+            if (step->to_sync) {
+                f.log->compaction_synced(step->to_sync->sync_blocking());
+            }
+        }
+        f.finish_deletion();
+        CHECK(f.log->log_start_offset() == bases[n]);
+        const auto first = f.log->read(bases[n], f.log->log_end_offset(), 1);
+        REQUIRE(first);
+        kept += f.disk.has(f.segment(bases[n].value())) ? 0 : 1;
+        f.lose_power_and_open(f.log->log_end_offset().value());
+        REQUIRE_FALSE(f.log->failure());
+        CHECK(f.log->log_start_offset() == bases[n]);
+        CHECK(f.log->read(bases[n], f.log->log_end_offset(), 1));
+    }
+    CHECK(kept > 0);
 }
 
 TEST_CASE_FIXTURE(CompactionFixture,

@@ -59,7 +59,7 @@ TEST_CASE("log: a first append makes nothing durable before its flush") {
     for (const port::FileRef& file : (*work)->files) {
         REQUIRE(file->sync_blocking());
     }
-    f.log->finish_flush(**work);
+    REQUIRE(f.log->finish_flush(**work));
     f.append();
     const auto next = f.log->begin_flush();
     REQUIRE(next);

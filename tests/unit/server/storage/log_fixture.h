@@ -110,15 +110,36 @@ struct LogFixture {
         REQUIRE_MESSAGE(info, (info ? "" : to_string(info.error())));
         return *info;
     }
-    void flush() {
+    /// Segments that a deletion had deleted when it was done.
+    uint32_t flush() {
         const auto work = log->begin_flush();
         REQUIRE(work);
-        if (*work) {
-            for (const port::FileRef& file : (*work)->files) {
-                REQUIRE(file->sync_blocking());
-            }
-            log->finish_flush(**work);
+        if (!*work) {
+            return 0;
         }
+        for (const port::FileRef& file : (*work)->files) {
+            REQUIRE(file->sync_blocking());
+        }
+        const Result<uint32_t> deleted = log->finish_flush(**work);
+        REQUIRE(deleted);
+        return *deleted;
+    }
+    /// With the flushes that they need.
+    uint32_t finish_deletion() {
+        uint32_t deleted = 0;
+        while (log->is_deleting()) {
+            deleted += flush();
+        }
+        return deleted;
+    }
+    uint32_t retain(int64_t at_ms, Offset high_watermark) {
+        REQUIRE(log->apply_retention(wall(at_ms), high_watermark));
+        return finish_deletion();
+    }
+    void delete_below(Offset offset) {
+        REQUIRE(log->advance_log_start(offset));
+        finish_deletion();
+        REQUIRE(log->log_start_offset() >= offset);
     }
 
     /// Reads as a consumer does from `from` to the end; the base offsets of the batches, in order.

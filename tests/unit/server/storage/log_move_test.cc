@@ -116,7 +116,7 @@ struct World {
                     return synced;
                 }
             }
-            log->finish_flush(*work);
+            QT_TRY(log->finish_flush(*work));
         }
         return {};
     }

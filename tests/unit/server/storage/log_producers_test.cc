@@ -236,54 +236,6 @@ TEST_CASE_FIXTURE(LogFixture, "a retry is answered with the offsets of its first
     CHECK(try_append({.producer = 7, .sequence = 25}).error().code == Code::invalid_producer_epoch);
 }
 
-TEST_CASE_FIXTURE(LogFixture, "retention leaves what would have to be synced first to a flush") {
-    config.segment_bytes = 300;
-    config.retention_bytes = 300;
-    log->set_config(config);
-    int32_t sequence = 0;
-    const auto append_segments = [&](int count) {
-        for (int i = 0; i < count; i++) { // one batch a segment
-            append({.value_size = 150, .producer = 7, .sequence = sequence++});
-        }
-    };
-    const auto retain = [&] {
-        const auto deleted = log->apply_retention(wall(now_ms), log->log_end_offset());
-        REQUIRE(deleted);
-        return *deleted;
-    };
-    append_segments(10);
-    CHECK(retain() == 0);
-    CHECK(log->retention_wants_flush());
-    CHECK(log->synced_end_offset() == Offset(0));
-    SUBCASE("after it all goes that lies below the last snapshot it covers") {
-        flush();
-        append_segments(5);
-        CHECK(retain() == 10); // up to the snapshot that was taken where the flush ended
-        CHECK(log->retention_wants_flush());
-        CHECK(log->log_start_offset() == Offset(10));
-        flush();
-        CHECK(retain() > 0);
-        CHECK_FALSE(log->retention_wants_flush());
-        lose_power_and_open(15);
-        CHECK_FALSE(append({.value_size = 150, .producer = 7, .sequence = 14}).appended);
-        CHECK(append({.producer = 7, .sequence = 15}).base_offset == Offset(15));
-    }
-    SUBCASE("if none comes, it syncs by itself in the end") {
-        for (int i = 0; i < 2; i++) {
-            CHECK(retain() == 0);
-            CHECK(log->retention_wants_flush());
-        }
-        CHECK(retain() > 0);
-        CHECK_FALSE(log->retention_wants_flush());
-        CHECK(log->synced_end_offset() == Offset(10));
-    }
-    SUBCASE("without producers there is nothing to wait for") {
-        kill_and_open(0);
-        now_ms += 100 * config.producer_id_expiration_ms;
-        CHECK(retain() > 0);
-    }
-}
-
 TEST_CASE_FIXTURE(LogFixture, "the flush after eight segments leaves the snapshots it needs") {
     config.segment_bytes = 300;
     log->set_config(config);
@@ -331,7 +283,7 @@ TEST_CASE_FIXTURE(LogFixture, "the flush after eight segments leaves the snapsho
         const auto work = log->begin_flush();
         REQUIRE(work);
         REQUIRE(disk.remove(directory + "/" + snapshot(8)));
-        log->finish_flush(**work);
+        REQUIRE(log->finish_flush(**work));
         CHECK(snapshots().size() == 14);
     }
 }

@@ -305,8 +305,8 @@ TEST_CASE_FIXTURE(LogFixture, "deleted records stay deleted, and the log goes on
         append({.count = 2, .value_size = 60});
     }
     CHECK(log->advance_log_start(Offset(21)).error().code == Code::offset_out_of_range);
-    REQUIRE(log->advance_log_start(Offset(7)));
-    REQUIRE(log->advance_log_start(Offset(3))); // changes nothing
+    delete_below(Offset(7));
+    delete_below(Offset(3)); // changes nothing
     CHECK(log->log_start_offset() == Offset(7));
     CHECK_FALSE(disk.has(segment(0)));
     CHECK(has_name_with(".deleted"));
@@ -331,7 +331,7 @@ TEST_CASE_FIXTURE(LogFixture, "records deleted that were never synced: power los
     for (int i = 0; i < 10; i++) {
         append();
     }
-    REQUIRE(log->advance_log_start(Offset(15)));
+    REQUIRE(write_log_start(disk, directory, Offset(15)));
     lose_power_and_open(10);
     REQUIRE_FALSE(log->failure());
     CHECK(log->log_start_offset() == Offset(15));
@@ -341,94 +341,6 @@ TEST_CASE_FIXTURE(LogFixture, "records deleted that were never synced: power los
     CHECK(read_all(15).size() == 1);
     kill_and_open(16);
     CHECK(read_all(15).size() == 1);
-}
-
-TEST_CASE_FIXTURE(LogFixture, "retention by time and by size, the files go after a delay") {
-    config.segment_bytes = 300;
-    config.retention_ms = 1000;
-    config.file_delete_delay_ms = 500;
-    log->set_config(config);
-    for (int i = 0; i < 10; i++) { // one batch a segment
-        append({.value_size = 150, .time = kNowMs + i * 100});
-    }
-    REQUIRE(log->segment_count() == 10);
-    const uint64_t one = log->size_bytes() / 10;
-    CHECK(*log->apply_retention(wall(kNowMs + 1000), Offset(10)) == 0);
-    CHECK(*log->apply_retention(wall(kNowMs + 1250), Offset(1)) == 1); // not above high watermark
-    CHECK(*log->apply_retention(wall(kNowMs + 1250), Offset(10)) == 2);
-    CHECK(log->log_start_offset() == Offset(3));
-    CHECK(log->size_bytes() == 7 * one);
-    CHECK(disk.has(segment(0, ".log.deleted")));
-    CHECK(*log->apply_retention(wall(kNowMs + 1250 + 49), Offset(10)) == 0);
-    CHECK(disk.has(segment(0, ".log.deleted")));
-    config.retention_ms = -1;
-    config.retention_bytes = static_cast<int64_t>(4 * one);
-    log->set_config(config);
-    CHECK(*log->apply_retention(wall(kNowMs + 1800), Offset(10)) == 3);
-    CHECK_FALSE(disk.has(segment(0, ".log.deleted")));
-    CHECK(log->log_start_offset() == Offset(6));
-    SUBCASE("the log that fell idle still knows how old it is") {
-        flush();
-        log->release_idle();
-        REQUIRE(log->read(Offset(9), Offset(10), 10));
-        log->release_idle();
-    }
-    SUBCASE("so does the one after a clean stop") {
-        close_and_open();
-        REQUIRE(log->read(Offset(9), Offset(10), 10));
-        close_and_open();
-    }
-    SUBCASE("and the one after a kill") {
-        kill_and_open(5);
-    }
-    config.retention_bytes = -1;
-    config.retention_ms = 1000;
-    log->set_config(config);
-    CHECK(*log->apply_retention(wall(kNowMs + 10'000), Offset(10)) == 4);
-    CHECK(log->log_start_offset() == Offset(10));
-    CHECK(log->log_end_offset() == Offset(10));
-    CHECK(log->size_bytes() == 0);
-    CHECK(append().base_offset == Offset(10));
-    kill_and_open(10);
-    CHECK(read_all(10).size() == 1);
-}
-
-TEST_CASE_FIXTURE(LogFixture, "a crash at any step of a deletion") {
-    for (const bool power : {false, true}) {
-        for (const bool retention : {false, true}) {
-            for (int steps = 0; steps < 60; steps++) {
-                LogFixture f;
-                f.config.segment_bytes = 300;
-                f.config.retention_ms = 1000;
-                f.log->set_config(f.config);
-                for (int i = 0; i < 5; i++) {
-                    f.append({.value_size = 150, .time = kNowMs, .producer = 7, .sequence = i});
-                }
-                f.flush();
-                f.disk.changes_left = steps;
-                bool done = false;
-                if (retention) {
-                    done = f.log->apply_retention(wall(kNowMs + 5000), Offset(5)).has_value();
-                } else {
-                    done = f.log->advance_log_start(Offset(4)).has_value();
-                }
-                if (power) {
-                    f.lose_power_and_open(5);
-                } else {
-                    f.kill_and_open(5);
-                }
-                REQUIRE_FALSE(f.log->failure());
-                const int64_t start = f.log->log_start_offset().value();
-                CHECK((start == 0 || start == (retention ? 5 : 4)));
-                if (done) {
-                    CHECK(start != 0);
-                }
-                CHECK(f.log->log_end_offset() == Offset(5));
-                CHECK(f.read_all(start).size() == static_cast<size_t>(5 - start));
-                CHECK(f.append({.producer = 9, .sequence = 0}).base_offset == Offset(5));
-            }
-        }
-    }
 }
 
 TEST_CASE_FIXTURE(LogFixture, "a crash at any step of appends and rolls") {
@@ -455,7 +367,7 @@ TEST_CASE_FIXTURE(LogFixture, "a crash at any step of appends and rolls") {
             if (!good) {
                 break;
             }
-            f.log->finish_flush(**work);
+            REQUIRE(f.log->finish_flush(**work));
             synced++;
         }
         f.lose_power_and_open(synced);
@@ -494,7 +406,7 @@ TEST_CASE_FIXTURE(LogFixture, "a deleted topic leaves its name at once") {
     for (int i = 0; i < 5; i++) {
         append({.value_size = 150});
     }
-    REQUIRE(log->advance_log_start(Offset(2)));
+    delete_below(Offset(2));
     REQUIRE(log->remove_all());
     CHECK_FALSE(disk.has(directory));
     CHECK(disk.names("/data").empty());
@@ -537,7 +449,7 @@ TEST_CASE_FIXTURE(LogFixture,
     }
     flush();
     const std::vector<std::byte> old = disk.bytes(segment(0));
-    REQUIRE(log->advance_log_start(Offset(2)));
+    delete_below(Offset(2));
     REQUIRE(log->restart_at(Offset(10), wall(now_ms)));
     log.reset();
     disk.put(segment(0), old);
@@ -555,7 +467,7 @@ TEST_CASE_FIXTURE(LogFixture, "a segment that ends at the log start is no damage
     config.segment_bytes = 500;
     log->set_config(config);
     append({.value_size = 150}); // a batch takes a segment
-    REQUIRE(log->advance_log_start(Offset(1)));
+    delete_below(Offset(1));
     append({.value_size = 400});
     REQUIRE(log->segment_count() == 2);
     SUBCASE("of an idle log") {
@@ -567,7 +479,7 @@ TEST_CASE_FIXTURE(LogFixture, "a segment that ends at the log start is no damage
         close_and_open();
     }
     SUBCASE("of a broker that stopped, and the power that brings back what was deleted") {
-        REQUIRE(log->advance_log_start(Offset(2)));
+        delete_below(Offset(2));
         append({.value_size = 400});
         REQUIRE(log->segment_count() == 2);
         REQUIRE(log->close());
@@ -580,6 +492,6 @@ TEST_CASE_FIXTURE(LogFixture, "a segment that ends at the log start is no damage
     CHECK_FALSE(log->failure());
     CHECK(read_all(start.value()).size() == 2);
     CHECK(log->segment_count() == 3);
-    REQUIRE(log->advance_log_start(log->log_end_offset()));
+    delete_below(log->log_end_offset());
     CHECK(log->segment_count() == 1);
 }

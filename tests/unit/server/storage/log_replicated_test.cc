@@ -232,7 +232,7 @@ TEST_CASE("a flush under way when the log is cut makes nothing durable") {
     for (const port::FileRef& file : (*work)->files) {
         REQUIRE(file->sync_blocking());
     }
-    f.log->finish_flush(**work);
+    REQUIRE(f.log->finish_flush(**work));
     CHECK(f.log->synced_end_offset() == Offset(0));
     f.flush();
     CHECK(f.log->synced_end_offset() == Offset(8));
@@ -271,7 +271,7 @@ TEST_CASE("a log restarts empty where it is told to") {
             f.append({.count = 2});
         }
         f.flush();
-        REQUIRE(f.log->advance_log_start(Offset(6)));
+        f.delete_below(Offset(6));
     }
     SUBCASE("without ever having had a record") {
         at = 77;
@@ -301,7 +301,7 @@ TEST_CASE("a log that began anew knows the producers behind its start, and no ot
     pair.leader.append(of_producer(6, 0)); // 1
     REQUIRE(pair.follow());
     pair.leader.append(of_producer(6, 1)); // 2
-    REQUIRE(pair.leader.log->advance_log_start(Offset(2)));
+    pair.leader.delete_below(Offset(2));
     LogFixture& follower = pair.follower;
     REQUIRE(follower.log->restart_at(Offset(2), wall(kNowMs)));
     REQUIRE(pair.follow());
@@ -371,7 +371,7 @@ TEST_CASE("a log that starts within a batch takes the whole batch") {
     Pair pair;
     pair.leader.append({.count = 4}, 1);
     pair.leader.append({.count = 2}, 2);
-    REQUIRE(pair.leader.log->advance_log_start(Offset(2)));
+    pair.leader.delete_below(Offset(2));
     LogFixture& follower = pair.follower;
     SUBCASE("empty from the beginning") {
         REQUIRE(follower.log->restart_at(Offset(2), wall(kNowMs)));
@@ -382,7 +382,7 @@ TEST_CASE("a log that starts within a batch takes the whole batch") {
     }
     SUBCASE("cut down to its start") {
         REQUIRE(follower.log->append_replicated(pair.fetch(Offset(2)), wall(kNowMs)));
-        REQUIRE(follower.log->advance_log_start(Offset(2)));
+        follower.delete_below(Offset(2));
         REQUIRE(follower.log->truncate_to(Offset(2), wall(kNowMs)));
         if (follower.log->log_end_offset() < Offset(2)) {
             REQUIRE(follower.log->restart_at(Offset(2), wall(kNowMs)));
@@ -403,7 +403,7 @@ TEST_CASE("a batch across the log's start that is refused leaves the log as it i
     LogFixture f;
     f.append({.count = 4}, 5);
     f.flush();
-    REQUIRE(f.log->advance_log_start(Offset(4)));
+    f.delete_below(Offset(4));
     REQUIRE(f.log->latest_epoch() == LeaderEpoch(5));
     std::vector<std::byte> older = make_batch({.count = 4});
     protocol::patch_base_offset_and_epoch(older, Offset(2), LeaderEpoch(1));

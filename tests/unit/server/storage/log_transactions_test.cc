@@ -420,7 +420,7 @@ TEST_CASE("whatever step the process dies at, markers and what is told of them a
                     is_flushed = is_flushed && (*work)->files[i]->sync_blocking();
                 }
                 if (is_flushed) {
-                    log_of.log->finish_flush(**work);
+                    REQUIRE(log_of.log->finish_flush(**work));
                     if (log_of.try_write({.value_size = 200, .producer = 9})) { // rolls, maybe
                         static_cast<void>(log_of.try_end(marker(9, kAbort)));
                     }
@@ -450,7 +450,7 @@ TEST_CASE_FIXTURE(TransactionsFixture, "deleting records keeps what is left righ
     fill(4);                                  // 6..9
     end(8, kAbort);                           // 10
     flush();
-    REQUIRE(log->advance_log_start(Offset(7)));
+    delete_below(Offset(7));
     CHECK(aborted(7) == "8:5-10");
     SUBCASE("alive") {}
     SUBCASE("after a stop") {
@@ -465,7 +465,7 @@ TEST_CASE_FIXTURE(TransactionsFixture, "deleting records keeps what is left righ
     end(7, kAbort);
     flush();
     CHECK(unstable() == -1);
-    REQUIRE(log->advance_log_start(log->log_end_offset()));
+    delete_below(log->log_end_offset());
     CHECK_FALSE(has_name_with("00000.txnindex"));
 }
 
@@ -515,7 +515,7 @@ TEST_CASE_FIXTURE(TransactionsFixture, "an open transaction does not expire") {
     write({.producer = 7});
     append({.producer = 8});
     now_ms += 10 * config.producer_id_expiration_ms;
-    REQUIRE(log->apply_retention(wall(now_ms), log->log_end_offset()));
+    retain(now_ms, log->log_end_offset());
     CHECK(log->producers(wall(now_ms))->size() == 1);
     CHECK(unstable() == 0);
     CHECK(try_append({.producer = 7, .sequence = 1}).error().code == Code::invalid_txn_state);

@@ -167,6 +167,7 @@ public:
             return Error(Code::storage_io, "sync " + path);
         }
         QT_TRY(change(path));
+        syncs++;
         node->durable = node->entries;
         return {};
     }
