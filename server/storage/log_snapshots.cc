@@ -14,7 +14,13 @@ std::string Log::snapshot_path(Offset taken_at) const {
     return path(offset_file_name(taken_at) + std::string(kSnapshotExtension));
 }
 
+// One that is there says the same, and may be the only one, and durable: a new file in its place
+// would not be yet.
 Result<void> Log::write_producers() {
+    QT_TRY_ASSIGN(const std::optional<Snapshot> known, read_snapshot(log_end_));
+    if (known) {
+        return {};
+    }
     return write_small_file(disk_, {directory_, base_name(snapshot_path(log_end_)), false},
                             hot_->producers.encode(log_end_));
 }

@@ -265,6 +265,22 @@ TEST_CASE_FIXTURE(Retention, "the snapshot that deletion leaves is one that read
     CHECK(knows_producer());
 }
 
+TEST_CASE_FIXTURE(Retention, "the only snapshot is not written again where it is") {
+    append_segments(4);
+    REQUIRE(begin_retention());
+    finish_deletion();
+    SUBCASE("by a log that falls idle") {
+        log->release_idle();
+        REQUIRE(log->is_cold());
+    }
+    SUBCASE("by a stop") {
+        REQUIRE(log->close());
+    }
+    REQUIRE(disk.sync_directory(directory)); // as a file system does some time
+    lose_power_and_open(4);
+    CHECK(knows_producer());
+}
+
 TEST_CASE_FIXTURE(Retention, "where all producers are forgotten no snapshot is needed") {
     append_segments(4);
     flush();
