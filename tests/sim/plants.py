@@ -206,6 +206,12 @@ PLANTS = {
         "Result<void> named = name_log_start(disk_, directory_);",
         "Result<void> named;",
     ),
+    # Readers are told of a log start that is not on the disk yet.
+    "log_start_told": (
+        "server/storage/log_retention.cc",
+        "    hot_->deletion = std::move(deletion);\n",
+        "    hot_->deletion = std::move(deletion);\n    log_start_ = to;\n",
+    ),
 }
 
 
