@@ -2,9 +2,9 @@
 
 #include "lib/base/assert.h"
 #include "lib/base/units.h"
-#include "lib/net/time_slice.h"
 #include "server/uv/inbox.h"
 #include "server/uv/read_in.h"
+#include "server/uv/time_slice.h"
 #include "server/uv/uv_clock.h"
 #include "server/uv/uv_disk.h"
 #include "server/uv/uv_http.h"
@@ -145,7 +145,7 @@ private:
     }
 
     void run() {
-        net::set_time_slice(net::kShortTimeSlice); // its pools' threads have it from here
+        set_time_slice(kShortTimeSlice); // its pools' threads have it from here
         (*on_core_start_)(context_.id);
         context_.turn_open = true;
         uv_run(&context_.loop, UV_RUN_DEFAULT);

@@ -1,4 +1,4 @@
-#include "lib/net/time_slice.h"
+#include "server/uv/time_slice.h"
 
 #include <sched.h>
 #include <sys/syscall.h>
@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-namespace qtool::net {
+namespace qtool::uv {
 
 namespace {
 
@@ -35,4 +35,4 @@ void set_time_slice(Duration slice) {
     static_cast<void>(::syscall(SYS_sched_setattr, 0, &attributes, 0));
 }
 
-} // namespace qtool::net
+} // namespace qtool::uv

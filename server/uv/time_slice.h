@@ -3,7 +3,7 @@
 
 #include "lib/base/time.h"
 
-namespace qtool::net {
+namespace qtool::uv {
 
 /// For threads that answer somebody and sleep again: on a busy machine such a thread takes its core
 /// from one that asked for longer stretches, instead of waiting until that one's are over (some
@@ -17,4 +17,4 @@ constexpr Duration kDefaultTimeSlice{};
 /// sched_setattr(2); Linux Documentation/scheduler/sched-eevdf.rst.
 void set_time_slice(Duration slice);
 
-} // namespace qtool::net
+} // namespace qtool::uv

@@ -1,4 +1,4 @@
-#include "lib/net/time_slice.h"
+#include "server/uv/time_slice.h"
 
 #include <doctest/doctest.h>
 #include <sys/syscall.h>
@@ -39,10 +39,10 @@ TEST_CASE("a thread and those it starts get the slice they ask for, and the syst
         if (before.slice_ns > 0) {
             wanted.slice_ns = 100'000;
         }
-        net::set_time_slice(net::kShortTimeSlice);
+        uv::set_time_slice(uv::kShortTimeSlice);
         CHECK(scheduling_of_this_thread() == wanted);
         std::thread([&] { CHECK(scheduling_of_this_thread() == wanted); }).join();
-        net::set_time_slice(net::kDefaultTimeSlice);
+        uv::set_time_slice(uv::kDefaultTimeSlice);
         CHECK(scheduling_of_this_thread() == before);
     }).join();
 }
