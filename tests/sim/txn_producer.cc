@@ -3,33 +3,13 @@
 #include "lib/base/assert.h"
 #include "lib/protocol/batch_builder.h"
 #include "lib/protocol/kafka_error.h"
-#include "lib/protocol/msg/add_offsets_to_txn.h"
-#include "lib/protocol/msg/add_partitions_to_txn.h"
-#include "lib/protocol/msg/end_txn.h"
-#include "lib/protocol/msg/find_coordinator.h"
-#include "lib/protocol/msg/init_producer_id.h"
-#include "lib/protocol/msg/offset_fetch.h"
-#include "lib/protocol/msg/produce.h"
-#include "lib/protocol/msg/txn_offset_commit.h"
 
 #include <algorithm>
 #include <utility>
 
 namespace qtool::sim {
 
-namespace {
-
 using protocol::KafkaError;
-
-// The last versions of clients that add partitions themselves, and the first of those that do not.
-constexpr int16_t kProduceV1 = 9;
-constexpr int16_t kProduceV2 = 12;
-constexpr int16_t kEndV1 = 4;
-constexpr int16_t kEndV2 = 5;
-constexpr int16_t kOffsetsV1 = 3;
-constexpr int16_t kOffsetsV2 = 5;
-
-} // namespace
 
 TxnProducer::TxnProducer(Setup setup)
     : setup_(std::move(setup)),
@@ -37,6 +17,7 @@ TxnProducer::TxnProducer(Setup setup)
       line_(
           *setup_.client.world, *setup_.client.network, [this] { next(); },
           [this] { connect_later(51ms, 150ms); }),
+      calls_(world_, line_.stream(), {setup_.id, group(), setup_.is_version_2}),
       number_(setup_.log->add_producer(setup_.id)),
       checker_number_(setup_.client.checker->add_producer(true)) {}
 
@@ -130,8 +111,7 @@ void TxnProducer::leave_ghost() {
     }
     Ghost ghost;
     ghost.kind = static_cast<Ghost::Kind>(world_.random().below(3));
-    ghost.producer_id = producer_id_;
-    ghost.epoch = epoch_;
+    ghost.identity = identity_;
     ghost.place = world_.random().below(setup_.partitions.size());
     if (ghost.kind == Ghost::Kind::batch) {
         const Value value = new_value(ghost.place);
@@ -259,8 +239,8 @@ std::vector<std::byte> TxnProducer::make_batch(size_t place, const std::vector<V
         QT_ASSERT(builder.append({}, ByteView(bytes), {}, timestamp).has_value());
     }
     protocol::BatchClose close;
-    close.producer_id = ProducerId(producer_id_);
-    close.producer_epoch = ProducerEpoch(epoch_);
+    close.producer_id = ProducerId(identity_.id);
+    close.producer_epoch = ProducerEpoch(identity_.epoch);
     close.base_sequence = sequences_[place];
     close.transactional = true;
     sequences_[place] += static_cast<int32_t>(values.size());
@@ -296,117 +276,64 @@ void TxnProducer::begin() {
 }
 
 void TxnProducer::ask_coordinator() {
-    constexpr int16_t kVersion = 4;
-    protocol::FindCoordinatorRequest request;
-    request.key_type = static_cast<int8_t>(found_); // a group's, then a transactional id's
-    const std::string key = found_ == 0 ? group() : setup_.id;
-    request.coordinator_keys.push_back(key);
-    line_.stream().ask(request, kVersion, [this](ByteView body) {
-        const auto answer = protocol::FindCoordinatorResponse::decode(body, kVersion);
-        if (!answer || answer->coordinators.size() != 1) {
-            world_.violate("FindCoordinator: an answer that cannot be read");
-            return;
-        }
-        if (go_on(judge("FindCoordinator", answer->coordinators[0].error_code))) {
-            coordinators_[found_] = std::string(answer->coordinators[0].host);
-            found_++;
-            next();
-        }
-    });
+    calls_.find_coordinator(static_cast<TxnCalls::Coordinator>(found_),
+                            [this](int16_t error_code, std::string_view host) {
+                                if (go_on(judge("FindCoordinator", error_code))) {
+                                    coordinators_[found_] = std::string(host);
+                                    found_++;
+                                    next();
+                                }
+                            });
 }
 
 void TxnProducer::ask_init() {
-    const int16_t version = setup_.is_version_2 ? int16_t{5} : int16_t{4};
-    protocol::InitProducerIdRequest request;
-    request.transactional_id = setup_.id;
-    request.transaction_timeout_ms = static_cast<int32_t>(setup_.timeout / 1ms);
-    if (claims_) {
-        request.producer_id = producer_id_;
-        request.producer_epoch = epoch_;
-    }
-    line_.stream().ask(request, version, [this, version](ByteView body) {
-        const auto answer = protocol::InitProducerIdResponse::decode(body, version);
-        if (!answer) {
-            world_.violate("InitProducerId: an answer that cannot be read");
-            return;
-        }
-        world_.trace("txn_init", number_, static_cast<uint64_t>(answer->error_code));
-        const Verdict verdict = judge("InitProducerId", answer->error_code);
+    const auto claimed = claims_ ? std::optional(identity_) : std::nullopt;
+    calls_.init(setup_.timeout, claimed, [this](int16_t error_code, TxnCalls::Identity identity) {
+        world_.trace("txn_init", number_, static_cast<uint64_t>(error_code));
+        const Verdict verdict = judge("InitProducerId", error_code);
         if (verdict == Verdict::fenced && !claims_) {
             world_.violate(setup_.id + ": InitProducerId without a claim is fenced");
             return;
         }
         if (go_on(verdict)) {
-            producer_id_ = answer->producer_id;
-            epoch_ = answer->producer_epoch;
-            setup_.log->on_epoch(number_, producer_id_, epoch_, *setup_.client.checker);
-            sequences_.clear();
+            take_identity(identity);
             step_ = Step::offsets;
             next();
         }
     });
 }
 
+void TxnProducer::take_identity(TxnCalls::Identity identity) {
+    identity_ = identity;
+    setup_.log->on_epoch(number_, identity.id, identity.epoch, *setup_.client.checker);
+    sequences_.clear();
+}
+
 // Where its predecessor stopped.
 void TxnProducer::ask_offsets() {
-    constexpr int16_t kVersion = 7;
-    protocol::OffsetFetchRequest request;
-    const std::string id = group();
-    request.group_id = id;
-    request.require_stable = true;
-    auto& topic = request.topics.emplace().emplace_back();
-    topic.name = setup_.input.topic;
-    topic.partition_indexes.push_back(setup_.input.index);
-    line_.stream().ask(
-        request, kVersion, [this, certain = setup_.log->last_certain(number_)](ByteView body) {
-            const auto answer = protocol::OffsetFetchResponse::decode(body, kVersion);
-            if (!answer) {
-                world_.violate("OffsetFetch: an answer that cannot be read");
-                return;
-            }
-            Verdict verdict = judge("OffsetFetch", answer->error_code);
-            if (verdict == Verdict::fine && answer->topics.size() == 1 &&
-                answer->topics[0].partitions.size() == 1) {
-                const auto& shown = answer->topics[0].partitions[0];
-                verdict = judge("OffsetFetch", shown.error_code);
-                if (verdict == Verdict::fine) {
-                    setup_.log->on_offset_shown(number_, certain, shown.committed_offset,
-                                                shown.metadata.value_or(""));
-                    consumed_ = std::max<int64_t>(shown.committed_offset, 0);
-                }
-            }
-            if (go_on(verdict)) {
-                step_ = Step::begin;
-                next();
-            }
-        });
+    calls_.fetch_offset(setup_.input, [this, certain = setup_.log->last_certain(number_)](
+                                          int16_t error_code, const auto& committed) {
+        const Verdict verdict = judge("OffsetFetch", error_code);
+        if (verdict == Verdict::fine && committed) {
+            setup_.log->on_offset_shown(number_, certain, committed->offset, committed->metadata);
+            consumed_ = std::max<int64_t>(committed->offset, 0);
+        }
+        if (go_on(verdict)) {
+            step_ = Step::begin;
+            next();
+        }
+    });
 }
 
 void TxnProducer::ask_add() {
-    constexpr int16_t kVersion = 3;
-    protocol::AddPartitionsToTxnRequest request;
-    request.v3_and_below_transactional_id = setup_.id;
-    request.v3_and_below_producer_id = producer_id_;
-    request.v3_and_below_producer_epoch = epoch_;
+    std::vector<PartitionPlace> places;
     for (const Lane& lane : lanes_) {
-        const PartitionPlace& place = setup_.partitions[lane.place];
-        if (request.v3_and_below_topics.empty()) {
-            request.v3_and_below_topics.emplace_back().name = place.topic; // of one topic all
-        }
-        request.v3_and_below_topics[0].partitions.push_back(place.index);
+        places.push_back(setup_.partitions[lane.place]);
     }
-    line_.stream().ask(request, kVersion, [this](ByteView body) {
-        const auto answer = protocol::AddPartitionsToTxnResponse::decode(body, kVersion);
-        if (!answer) {
-            world_.violate("AddPartitionsToTxn: an answer that cannot be read");
-            return;
-        }
+    calls_.add_partitions(identity_, places, [this](const std::vector<int16_t>& error_codes) {
         Verdict worst = Verdict::fine;
-        for (const auto& topic : answer->results_by_topic_v3_and_below) {
-            for (const auto& partition : topic.results_by_partition) {
-                worst =
-                    std::max(worst, judge("AddPartitionsToTxn", partition.partition_error_code));
-            }
+        for (const int16_t error_code : error_codes) {
+            worst = std::max(worst, judge("AddPartitionsToTxn", error_code));
         }
         if (go_on(worst)) {
             step_ = Step::produce;
@@ -416,53 +343,38 @@ void TxnProducer::ask_add() {
 }
 
 void TxnProducer::ask_produce() {
-    const int16_t version = setup_.is_version_2 ? kProduceV2 : kProduceV1;
-    protocol::ProduceRequest request;
-    request.transactional_id = setup_.id;
-    request.acks = -1;
-    request.timeout_ms = 3000;
-    auto& topic = request.topic_data.emplace_back();
-    topic.name = setup_.partitions[0].topic;
+    std::vector<TxnCalls::Batch> batches;
     Directory* const directory = setup_.client.directory;
     for (const Lane& lane : lanes_) {
         const PartitionPlace& place = setup_.partitions[lane.place];
         if (!lane.is_done && (directory == nullptr ||
                               directory->leader(place.topic, place.index) == line_.address())) {
-            auto& data = topic.partition_data.emplace_back();
-            data.index = place.index;
-            data.records = protocol::RecordsRef{lane.batch, 0};
+            batches.push_back({place.index, lane.batch});
         }
     }
-    line_.stream().ask(request, version,
-                       [this, version](ByteView body) { on_produced(body, version); });
+    calls_.produce(setup_.partitions[0].topic, batches, 3s,
+                   [this](const auto& produced) { on_produced(produced); });
 }
 
-void TxnProducer::on_produced(ByteView body, int16_t version) {
-    const auto answer = protocol::ProduceResponse::decode(body, version);
-    if (!answer) {
-        world_.violate("Produce: an answer that cannot be read");
-        return;
-    }
+void TxnProducer::on_produced(const std::vector<TxnCalls::Produced>& produced) {
     Verdict worst = Verdict::fine;
-    for (const auto& topic : answer->responses) {
-        for (const auto& partition : topic.partition_responses) {
-            const auto lane = std::find_if(lanes_.begin(), lanes_.end(), [&](const Lane& l) {
-                return setup_.partitions[l.place].index == partition.index;
-            });
-            if (lane == lanes_.end()) {
-                world_.violate("Produce: a partition that was not asked for");
-                return;
-            }
-            const uint16_t number = setup_.partitions[lane->place].number;
-            world_.trace("txn_produced", number, static_cast<uint64_t>(partition.error_code));
-            const Verdict verdict = judge("Produce", partition.error_code);
-            worst = std::max(worst, verdict);
-            if (verdict == Verdict::fine) {
-                lane->is_done = true;
-                for (size_t i = 0; i < lane->values.size() && partition.base_offset >= 0; i++) {
-                    setup_.client.checker->on_acknowledged(
-                        number, partition.base_offset + static_cast<int64_t>(i), lane->values[i]);
-                }
+    for (const TxnCalls::Produced& partition : produced) {
+        const auto lane = std::find_if(lanes_.begin(), lanes_.end(), [&](const Lane& l) {
+            return setup_.partitions[l.place].index == partition.partition;
+        });
+        if (lane == lanes_.end()) {
+            world_.violate("Produce: a partition that was not asked for");
+            return;
+        }
+        const uint16_t number = setup_.partitions[lane->place].number;
+        world_.trace("txn_produced", number, static_cast<uint64_t>(partition.error_code));
+        const Verdict verdict = judge("Produce", partition.error_code);
+        worst = std::max(worst, verdict);
+        if (verdict == Verdict::fine) {
+            lane->is_done = true;
+            for (size_t i = 0; i < lane->values.size() && partition.base_offset >= 0; i++) {
+                setup_.client.checker->on_acknowledged(
+                    number, partition.base_offset + static_cast<int64_t>(i), lane->values[i]);
             }
         }
     }
@@ -479,20 +391,8 @@ void TxnProducer::on_produced(ByteView body, int16_t version) {
 }
 
 void TxnProducer::ask_add_offsets() {
-    constexpr int16_t kVersion = 3;
-    protocol::AddOffsetsToTxnRequest request;
-    const std::string id = group();
-    request.transactional_id = setup_.id;
-    request.producer_id = producer_id_;
-    request.producer_epoch = epoch_;
-    request.group_id = id;
-    line_.stream().ask(request, kVersion, [this](ByteView body) {
-        const auto answer = protocol::AddOffsetsToTxnResponse::decode(body, kVersion);
-        if (!answer) {
-            world_.violate("AddOffsetsToTxn: an answer that cannot be read");
-            return;
-        }
-        if (go_on(judge("AddOffsetsToTxn", answer->error_code))) {
+    calls_.add_group(identity_, [this](int16_t error_code) {
+        if (go_on(judge("AddOffsetsToTxn", error_code))) {
             step_ = Step::commit_offsets;
             next();
         }
@@ -500,27 +400,9 @@ void TxnProducer::ask_add_offsets() {
 }
 
 void TxnProducer::ask_commit_offsets() {
-    const int16_t version = setup_.is_version_2 ? kOffsetsV2 : kOffsetsV1;
-    protocol::TxnOffsetCommitRequest request;
-    const std::string id = group();
-    const std::string metadata = TxnLog::metadata_of(*transaction_);
-    request.transactional_id = setup_.id;
-    request.group_id = id;
-    request.producer_id = producer_id_;
-    request.producer_epoch = epoch_;
-    auto& topic = request.topics.emplace_back();
-    topic.name = setup_.input.topic;
-    auto& partition = topic.partitions.emplace_back();
-    partition.partition_index = setup_.input.index;
-    partition.committed_offset = setup_.log->offset_of(*transaction_);
-    partition.committed_metadata = metadata;
-    line_.stream().ask(request, version, [this, version](ByteView body) {
-        const auto answer = protocol::TxnOffsetCommitResponse::decode(body, version);
-        if (!answer || answer->topics.size() != 1 || answer->topics[0].partitions.size() != 1) {
-            world_.violate("TxnOffsetCommit: an answer that cannot be read");
-            return;
-        }
-        const int16_t error_code = answer->topics[0].partitions[0].error_code;
+    const TxnCalls::Committed committed{setup_.log->offset_of(*transaction_),
+                                        TxnLog::metadata_of(*transaction_)};
+    calls_.commit_offset(identity_, setup_.input, committed, [this](int16_t error_code) {
         world_.trace("txn_offsets", number_, static_cast<uint64_t>(error_code));
         if (go_on(judge("TxnOffsetCommit", error_code))) {
             step_ = Step::end;
@@ -530,27 +412,16 @@ void TxnProducer::ask_commit_offsets() {
 }
 
 void TxnProducer::ask_end() {
-    const int16_t version = setup_.is_version_2 ? kEndV2 : kEndV1;
-    protocol::EndTxnRequest request;
-    request.transactional_id = setup_.id;
-    request.producer_id = producer_id_;
-    request.producer_epoch = epoch_;
-    request.committed = commits_;
     if (commits_) {
         setup_.log->on_commit_asked(*transaction_);
     }
     end_attempts_++;
-    line_.stream().ask(request, version, [this, version](ByteView body) {
-        const auto answer = protocol::EndTxnResponse::decode(body, version);
-        if (!answer) {
-            world_.violate("EndTxn: an answer that cannot be read");
-            return;
-        }
-        on_ended(answer->error_code, answer->producer_id, answer->producer_epoch);
+    calls_.end(identity_, commits_, [this](int16_t error_code, TxnCalls::Identity identity) {
+        on_ended(error_code, identity);
     });
 }
 
-void TxnProducer::on_ended(int16_t error_code, int64_t producer_id, int16_t epoch) {
+void TxnProducer::on_ended(int16_t error_code, TxnCalls::Identity identity) {
     world_.trace(commits_ ? "txn_commit" : "txn_abort", *transaction_,
                  static_cast<uint64_t>(error_code));
     switch (judge("EndTxn", error_code)) {
@@ -589,10 +460,7 @@ void TxnProducer::on_ended(int16_t error_code, int64_t producer_id, int16_t epoc
     transaction_.reset();
     step_ = Step::begin;
     if (setup_.is_version_2) {
-        setup_.log->on_epoch(number_, producer_id, epoch, *setup_.client.checker);
-        producer_id_ = producer_id;
-        epoch_ = epoch;
-        sequences_.clear();
+        take_identity(identity);
     } else if (is_in_doubt) { // of its sequence numbers
         start_anew(world_.chance_percent(50));
     }
@@ -603,69 +471,23 @@ void TxnProducer::on_ended(int16_t error_code, int64_t producer_id, int16_t epoc
 
 void TxnProducer::send_ghost() {
     const Ghost ghost = *std::exchange(ghost_, std::nullopt);
+    const PartitionPlace& place = setup_.partitions[ghost.place];
     switch (ghost.kind) {
-    case Ghost::Kind::batch: {
-        const int16_t version = setup_.is_version_2 ? kProduceV2 : kProduceV1;
-        protocol::ProduceRequest request;
-        request.transactional_id = setup_.id;
-        request.acks = -1;
-        request.timeout_ms = 1000;
-        auto& topic = request.topic_data.emplace_back();
-        topic.name = setup_.partitions[ghost.place].topic;
-        auto& data = topic.partition_data.emplace_back();
-        data.index = setup_.partitions[ghost.place].index;
-        data.records = protocol::RecordsRef{ghost.batch, 0};
-        line_.stream().ask(request, version, [this, version](ByteView body) {
-            const auto answer = protocol::ProduceResponse::decode(body, version);
-            if (!answer || answer->responses.size() != 1) {
-                world_.violate("Produce: an answer that cannot be read");
-                return;
-            }
-            on_ghost_answer("Produce", answer->responses[0].partition_responses.at(0).error_code);
+    case Ghost::Kind::batch:
+        calls_.produce(place.topic, {{place.index, ghost.batch}}, 1s, [this](const auto& produced) {
+            on_ghost_answer("Produce", produced.at(0).error_code);
         });
         return;
-    }
-    case Ghost::Kind::offsets: {
-        const int16_t version = setup_.is_version_2 ? kOffsetsV2 : kOffsetsV1;
-        protocol::TxnOffsetCommitRequest request;
-        const std::string id = group();
-        request.transactional_id = setup_.id;
-        request.group_id = id;
-        request.producer_id = ghost.producer_id;
-        request.producer_epoch = ghost.epoch;
-        auto& topic = request.topics.emplace_back();
-        topic.name = setup_.input.topic;
-        auto& partition = topic.partitions.emplace_back();
-        partition.partition_index = setup_.input.index;
-        partition.committed_offset = consumed_ + 1'000'000;
-        partition.committed_metadata = "zombie";
-        line_.stream().ask(request, version, [this, version](ByteView body) {
-            const auto answer = protocol::TxnOffsetCommitResponse::decode(body, version);
-            if (!answer || answer->topics.size() != 1) {
-                world_.violate("TxnOffsetCommit: an answer that cannot be read");
-                return;
-            }
-            on_ghost_answer("TxnOffsetCommit", answer->topics[0].partitions.at(0).error_code);
+    case Ghost::Kind::offsets:
+        calls_.commit_offset(
+            ghost.identity, setup_.input, {consumed_ + 1'000'000, "zombie"},
+            [this](int16_t error_code) { on_ghost_answer("TxnOffsetCommit", error_code); });
+        return;
+    case Ghost::Kind::end:
+        calls_.end(ghost.identity, true, [this](int16_t error_code, TxnCalls::Identity) {
+            on_ghost_answer("EndTxn", error_code);
         });
         return;
-    }
-    case Ghost::Kind::end: {
-        const int16_t version = setup_.is_version_2 ? kEndV2 : kEndV1;
-        protocol::EndTxnRequest request;
-        request.transactional_id = setup_.id;
-        request.producer_id = ghost.producer_id;
-        request.producer_epoch = ghost.epoch;
-        request.committed = true;
-        line_.stream().ask(request, version, [this, version](ByteView body) {
-            const auto answer = protocol::EndTxnResponse::decode(body, version);
-            if (!answer) {
-                world_.violate("EndTxn: an answer that cannot be read");
-                return;
-            }
-            on_ghost_answer("EndTxn", answer->error_code);
-        });
-        return;
-    }
     }
 }
 

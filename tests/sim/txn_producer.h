@@ -12,11 +12,11 @@
 // added by the broker and its epoch raised at each end.
 #pragma once
 
+#include "tests/sim/txn_calls.h"
 #include "tests/sim/txn_log.h"
 #include "tests/sim/workload.h"
 
 #include <array>
-#include <deque>
 #include <map>
 #include <optional>
 #include <string>
@@ -68,8 +68,7 @@ private:
     struct Ghost { // what a dead one would still send
         enum class Kind : uint8_t { batch, offsets, end };
         Kind kind = Kind::batch;
-        int64_t producer_id = -1;
-        int16_t epoch = -1;
+        TxnCalls::Identity identity;
         std::vector<std::byte> batch;
         size_t place = 0;
     };
@@ -87,14 +86,16 @@ private:
     Value new_value(size_t place);
     void ask_coordinator();
     void ask_init();
+    /// As who it goes on.
+    void take_identity(TxnCalls::Identity identity);
     void ask_offsets();
     void ask_add();
     void ask_produce();
-    void on_produced(ByteView body, int16_t version);
+    void on_produced(const std::vector<TxnCalls::Produced>& produced);
     void ask_add_offsets();
     void ask_commit_offsets();
     void ask_end();
-    void on_ended(int16_t error_code, int64_t producer_id, int16_t epoch);
+    void on_ended(int16_t error_code, TxnCalls::Identity identity);
     void start_anew(bool claims);
     void leave_ghost();
     void send_ghost();
@@ -103,11 +104,11 @@ private:
     Setup setup_;
     World& world_;
     ClientLine line_;
+    TxnCalls calls_;
     size_t number_;           // in the log of transactions
     uint16_t checker_number_; // of a producer in the checker
     Step step_ = Step::init;
-    int64_t producer_id_ = -1;
-    int16_t epoch_ = -1;
+    TxnCalls::Identity identity_;
     std::map<size_t, int32_t> sequences_; // the next one, by place
     std::optional<size_t> transaction_;
     std::vector<Lane> lanes_;
