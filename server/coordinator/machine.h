@@ -12,6 +12,7 @@
 // Source: KIP-848 ("Group Coordinator"), KIP-98; decide and replay as in Kafka's coordinators.
 #pragma once
 
+#include "lib/base/byte_writer.h"
 #include "lib/base/bytes.h"
 #include "lib/base/ids.h"
 #include "lib/base/result.h"
@@ -98,10 +99,20 @@ public:
     [[nodiscard]] virtual const config::BrokerConfig& config() const = 0;
     [[nodiscard]] virtual MonoTime now() const = 0;
     [[nodiscard]] virtual WallTime wall_now() const = 0;
+    /// The same as records keep it: milliseconds since 1970.
+    [[nodiscard]] int64_t wall_now_ms() const { return wall_now().time_since_epoch().count(); }
     virtual port::Random& random() = 0;
     /// Of the shard's partition: what markers carry as coordinator epoch.
     [[nodiscard]] virtual LeaderEpoch leader_epoch() const = 0;
 };
+
+/// `response`, encoded at the request's version, as its answer.
+template <class Response>
+void answer(const Response& response, Token request, int16_t api_version, Host& host) {
+    ByteWriter writer;
+    response.encode(writer, api_version);
+    host.answer(request, writer.take());
+}
 
 class Machine {
 public:

@@ -111,8 +111,7 @@ Result<void> Shard::append(const NewBatch& batch) {
                          partition_.name() + " cannot be read: " + to_string(read.error()));
         }
     }
-    const WallTime wall = wall_now();
-    const int64_t timestamp = wall.time_since_epoch().count();
+    const int64_t timestamp = wall_now_ms();
     protocol::BatchBuilder builder;
     for (const NewRecord& record : batch.records) {
         QT_TRY(builder.append(ByteView(record.key),

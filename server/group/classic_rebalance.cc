@@ -52,7 +52,7 @@ void become_empty(ShardState& state, ClassicGroup& group, Host& host) {
     group.state = ClassicState::empty;
     state.timers.cancel(join_timer(group));
     state.timers.cancel(sync_timer(group));
-    const auto now_ms = host.wall_now().time_since_epoch().count();
+    const auto now_ms = host.wall_now_ms();
     group.state_since_ms = now_ms;
     static_cast<void>(host.append({.records = {group.record(now_ms)}}));
 }

@@ -107,8 +107,7 @@ Result<bool> upgrade(ShardState& state, ClassicGroup& group, Host& host) {
         batch.records.push_back(progress_record(group_id, id, progress));
     }
     batch.records.push_back(group_record(group_id, epoch, 0));
-    batch.records.push_back(
-        target_epoch_record(group_id, epoch, host.wall_now().time_since_epoch().count()));
+    batch.records.push_back(target_epoch_record(group_id, epoch, host.wall_now_ms()));
     // Replay takes the classic group away, so what waits in it is answered first; should the append
     // fail, these clients join again.
     release_parked(group, host);
@@ -171,7 +170,7 @@ Result<bool> downgrade_if_due(ShardState& state, std::string_view group_id, Host
     const std::string id = classic.id();
     NewBatch batch;
     group->add_tombstones(batch.records);
-    batch.records.push_back(classic.record(host.wall_now().time_since_epoch().count()));
+    batch.records.push_back(classic.record(host.wall_now_ms()));
     QT_TRY(host.append(batch));
     ClassicGroup* made = state.find_classic(id);
     QT_ASSERT(made != nullptr);

@@ -186,7 +186,7 @@ Result<void> refresh_regexes(ShardState& state, ConsumerGroup& group, Host& host
         ResolvedRegex resolved;
         resolved.topics = matching_topics(regex, host.image());
         resolved.revision = host.image().revision.value();
-        resolved.timestamp_ms = host.wall_now().time_since_epoch().count();
+        resolved.timestamp_ms = host.wall_now_ms();
         const auto known = group.regexes().find(regex);
         if (known == group.regexes().end() || known->second.topics != resolved.topics) {
             resolved_records.push_back(regex_record(group.id(), regex, resolved));
@@ -238,8 +238,7 @@ Result<void> refresh_target(ShardState& state, ConsumerGroup& group, Host& host)
         }
     }
     // Last, so that the epoch is there only when all of the target is.
-    records.push_back(
-        target_epoch_record(group.id(), group.epoch(), host.wall_now().time_since_epoch().count()));
+    records.push_back(target_epoch_record(group.id(), group.epoch(), host.wall_now_ms()));
     QT_TRY(append_decision(std::move(records), host));
     group.now.target_at = now;
     state.timers.cancel(timer);

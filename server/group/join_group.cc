@@ -125,7 +125,7 @@ void replace_static(const Join& join, ClassicGroup& group, ClassicMember& old) {
         rebalance(join.state, group, join.host);
         return;
     }
-    const auto now_ms = join.host.wall_now().time_since_epoch().count();
+    const auto now_ms = join.host.wall_now_ms();
     const auto appended = join.host.append({.records = {group.record(now_ms)}});
     ClassicMember* current = group.find_member(new_id); // replay made the members anew
     QT_ASSERT(current != nullptr);

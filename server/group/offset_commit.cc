@@ -124,7 +124,7 @@ void commit_offsets(ShardState& state, Commit& commit, Host& host) {
     }
     renew_committer(state, commit, host);
 
-    const auto now_ms = host.wall_now().time_since_epoch().count();
+    const auto now_ms = host.wall_now_ms();
     const auto metadata_max = static_cast<size_t>(host.config().offset_metadata_bytes_max);
     coordinator::NewBatch batch;
     batch.producer_id = commit.producer_id;

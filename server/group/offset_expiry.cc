@@ -59,7 +59,7 @@ bool is_gone(const metadata::Image& image, std::string_view topic, const TopicId
 
 // What an append could not write is found again at the next check.
 void expire_offsets(ShardState& state, Host& host) {
-    const auto now_ms = host.wall_now().time_since_epoch().count();
+    const auto now_ms = host.wall_now_ms();
     const int64_t retention_ms =
         static_cast<int64_t>(host.config().offsets_retention_minutes) * 60 * 1000;
     std::vector<NewRecord> tombstones;

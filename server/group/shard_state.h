@@ -2,7 +2,6 @@
 // requests share. The files of this folder that serve requests are functions on it: see requests.h.
 #pragma once
 
-#include "lib/base/byte_writer.h"
 #include "server/coordinator/machine.h"
 #include "server/group/group.h"
 #include "server/group/offset_store.h"
@@ -15,6 +14,8 @@
 #include <vector>
 
 namespace qtool::group {
+
+using coordinator::answer;
 
 class ClassicGroup;
 
@@ -55,14 +56,6 @@ struct ShardState {
 
 /// What a client is told when an append of the coordinator failed (SEMANTICS section 8).
 KafkaError append_error(Code code) noexcept;
-
-/// `response`, encoded at the request's version, as its answer.
-template <class Response>
-void answer(const Response& response, Token request, int16_t api_version, coordinator::Host& host) {
-    ByteWriter writer;
-    response.encode(writer, api_version);
-    host.answer(request, writer.take());
-}
 
 /// "<prefix>-<uuid>": an id for a member that has none.
 std::string make_member_id(std::string_view prefix, coordinator::Host& host);

@@ -61,7 +61,7 @@ void assign(ShardState& state, ClassicGroup& group, const SyncGroupRequest& requ
         }
     }
     if (error == KafkaError::none) {
-        const auto now_ms = host.wall_now().time_since_epoch().count();
+        const auto now_ms = host.wall_now_ms();
         const auto appended = host.append({.records = {group.record(now_ms)}});
         if (appended) { // replay made the group Stable
             answer_waiting(state, group, KafkaError::none, host);

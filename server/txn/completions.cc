@@ -60,7 +60,7 @@ void Completions::send(uint64_t number, const Marker& marker, coordinator::Host&
     coordinator::MarkerRequest request = efforts_.find(marker.id)->second.request;
     request.id = number;
     request.partition = {host.image().topic(marker.topic)->id, marker.partition};
-    request.marker.timestamp = host.wall_now().time_since_epoch().count();
+    request.marker.timestamp = host.wall_now_ms();
     host.write_marker(request);
 }
 

@@ -1,8 +1,8 @@
 // The requests of TxnShard that only look: DescribeTransactions, ListTransactions.
 #include "lib/protocol/msg/describe_transactions.h"
 #include "lib/protocol/msg/list_transactions.h"
+#include "server/txn/decode.h"
 #include "server/txn/limits.h"
-#include "server/txn/reply.h"
 #include "server/txn/txn_shard.h"
 
 #include <re2/re2.h>
@@ -80,7 +80,7 @@ void TxnShard::describe(const coordinator::Request& request, coordinator::Host& 
             topic_out.partitions.assign(indexes.begin(), indexes.end());
         }
     }
-    reply(request, response, host);
+    coordinator::answer(response, request.id, request.api_version, host);
 }
 
 void TxnShard::list(const coordinator::Request& request, coordinator::Host& host) {
@@ -105,18 +105,18 @@ void TxnShard::list(const coordinator::Request& request, coordinator::Host& host
         filter.pattern = make_pattern(*asked->transactional_id_pattern);
         if (!filter.pattern->ok()) {
             response.error_code = static_cast<int16_t>(KafkaError::invalid_regular_expression);
-            reply(request, response, host);
+            coordinator::answer(response, request.id, request.api_version, host);
             return;
         }
     }
-    const int64_t now = host.wall_now().time_since_epoch().count();
+    const int64_t now = host.wall_now_ms();
     for (const auto& [id, transaction] : transactions_) {
         if (filter.lets_through(id, transaction, now)) {
             response.transaction_states.push_back(
                 {id, transaction.producer_id.value(), to_string(transaction.state)});
         }
     }
-    reply(request, response, host);
+    coordinator::answer(response, request.id, request.api_version, host);
 }
 
 void TxnShard::survey(metrics::CoreSurvey& survey, uint32_t) const {

@@ -1,10 +1,9 @@
 // The requests of TxnShard that change a transaction: read, decided, written, answered.
-#include "lib/base/byte_writer.h"
 #include "lib/protocol/msg/add_offsets_to_txn.h"
 #include "lib/protocol/msg/end_txn.h"
 #include "lib/protocol/msg/init_producer_id.h"
+#include "server/txn/decode.h"
 #include "server/txn/limits.h"
-#include "server/txn/reply.h"
 #include "server/txn/txn_shard.h"
 
 #include <algorithm>
@@ -30,10 +29,6 @@ constexpr int16_t kFencedVersionMin = 2;
 
 constexpr int16_t kEndTxn2VersionMin = 5;
 constexpr int16_t kAddBatchedVersionMin = 4;
-
-int64_t now_ms(const coordinator::Host& host) {
-    return host.wall_now().time_since_epoch().count();
-}
 
 KafkaError for_version(KafkaError error, int16_t version, int16_t fenced_version_min) {
     return error == KafkaError::producer_fenced && version < fenced_version_min
@@ -74,7 +69,7 @@ void TxnShard::init_producer_id(const coordinator::Request& request, coordinator
             return KafkaError::policy_violation;
         }
         const Decided<Step> step =
-            decide_init(current, claimed, asked->transaction_timeout_ms, now_ms(host),
+            decide_init(current, claimed, asked->transaction_timeout_ms, host.wall_now_ms(),
                         [&] { return host.take_producer_id(); });
         if (!step) {
             return step.error();
@@ -90,7 +85,7 @@ void TxnShard::init_producer_id(const coordinator::Request& request, coordinator
     };
     response.error_code =
         static_cast<int16_t>(for_version(decide(), request.api_version, kInitFencedVersionMin));
-    reply(request, response, host);
+    coordinator::answer(response, request.id, request.api_version, host);
 }
 
 std::vector<TxnShard::AddTopicResult> TxnShard::add(std::string_view id, Producer producer,
@@ -117,7 +112,7 @@ std::vector<TxnShard::AddTopicResult> TxnShard::add(std::string_view id, Produce
         const int16_t client_version =
             api_version >= kAddBatchedVersionMin ? kTransactionVersion2 : int16_t{0};
         const Decided<Step> step =
-            decide_add(current, producer, partitions, client_version, now_ms(host));
+            decide_add(current, producer, partitions, client_version, host.wall_now_ms());
         error = step ? write(id, *step, host) : step.error();
     }
     error = for_version(error, api_version, kFencedVersionMin);
@@ -163,7 +158,7 @@ void TxnShard::add_partitions(const coordinator::Request& request, coordinator::
                 {ProducerId(transaction.producer_id), ProducerEpoch(transaction.producer_epoch)},
                 transaction.topics, transaction.verify_only, request.api_version, host);
     }
-    reply(request, response, host);
+    coordinator::answer(response, request.id, request.api_version, host);
 }
 
 void TxnShard::add_offsets(const coordinator::Request& request, coordinator::Host& host) {
@@ -186,13 +181,13 @@ void TxnShard::add_offsets(const coordinator::Request& request, coordinator::Hos
         const Decided<Step> step =
             decide_add(find(asked->transactional_id),
                        {ProducerId(asked->producer_id), ProducerEpoch(asked->producer_epoch)},
-                       partitions, 0, now_ms(host));
+                       partitions, 0, host.wall_now_ms());
         return step ? write(asked->transactional_id, *step, host) : step.error();
     };
     AddOffsetsToTxnResponse response;
     response.error_code =
         static_cast<int16_t>(for_version(decide(), request.api_version, kFencedVersionMin));
-    reply(request, response, host);
+    coordinator::answer(response, request.id, request.api_version, host);
 }
 
 void TxnShard::end_txn(const coordinator::Request& request, coordinator::Host& host) {
@@ -210,7 +205,7 @@ void TxnShard::end_txn(const coordinator::Request& request, coordinator::Host& h
             decide_end(find(asked->transactional_id),
                        {ProducerId(asked->producer_id), ProducerEpoch(asked->producer_epoch)},
                        asked->committed, is_version_2 ? kTransactionVersion2 : int16_t{0},
-                       now_ms(host), [&] { return host.take_producer_id(); });
+                       host.wall_now_ms(), [&] { return host.take_producer_id(); });
         if (!step) {
             return step.error();
         }
@@ -223,7 +218,7 @@ void TxnShard::end_txn(const coordinator::Request& request, coordinator::Host& h
     };
     response.error_code =
         static_cast<int16_t>(for_version(decide(), request.api_version, kFencedVersionMin));
-    reply(request, response, host);
+    coordinator::answer(response, request.id, request.api_version, host);
 }
 
 } // namespace qtool::txn

@@ -18,10 +18,6 @@ namespace {
 
 using protocol::KafkaError;
 
-int64_t now_ms(const coordinator::Host& host) {
-    return host.wall_now().time_since_epoch().count();
-}
-
 // What a client is told when the log did not take its record (SEMANTICS section 8): errors that it
 // answers by trying again, here or at the next coordinator.
 KafkaError error_of_append(Code code) {
@@ -119,7 +115,7 @@ void TxnShard::complete_finished(coordinator::Host& host) {
         const Transaction* prepared = find(id);
         QT_ASSERT(prepared != nullptr);
         QT_ASSERT(prepared->is_prepared());
-        const Transaction done = complete(*prepared, now_ms(host));
+        const Transaction done = complete(*prepared, host.wall_now_ms());
         coordinator::NewBatch batch;
         batch.records.push_back(make_record(id, &done));
         if (!host.append(batch)) {
@@ -176,13 +172,13 @@ void TxnShard::on_time(coordinator::Host& host) {
 void TxnShard::abort_timed_out(coordinator::Host& host) {
     std::vector<std::string> ids;
     for (const auto& [id, transaction] : transactions_) {
-        if (is_timed_out(transaction, now_ms(host))) {
+        if (is_timed_out(transaction, host.wall_now_ms())) {
             ids.push_back(id);
         }
     }
     for (const std::string& id : ids) {
         const Decided<Step> step =
-            decide_fence(*find(id), now_ms(host), [&] { return host.take_producer_id(); });
+            decide_fence(*find(id), host.wall_now_ms(), [&] { return host.take_producer_id(); });
         if (!step || write(id, *step, host) != KafkaError::none) {
             continue; // the next look finds it again
         }
@@ -199,7 +195,7 @@ void TxnShard::remove_expired(coordinator::Host& host) {
     coordinator::NewBatch batch;
     std::vector<std::string> ids;
     for (const auto& [id, transaction] : transactions_) {
-        if (is_expired(transaction, now_ms(host), expiration_ms)) {
+        if (is_expired(transaction, host.wall_now_ms(), expiration_ms)) {
             ids.push_back(id);
         }
     }

@@ -1,7 +1,6 @@
-// Reading a request of the transaction coordinator and answering it. Private to TxnShard.
+// Reading a request of the transaction coordinator. Private to TxnShard.
 #pragma once
 
-#include "lib/base/byte_writer.h"
 #include "lib/protocol/kafka_error.h"
 #include "server/coordinator/machine.h"
 
@@ -9,13 +8,6 @@
 #include <utility>
 
 namespace qtool::txn {
-
-template <class Response>
-void reply(const coordinator::Request& request, const Response& response, coordinator::Host& host) {
-    ByteWriter writer;
-    response.encode(writer, request.api_version);
-    host.answer(request.id, writer.take());
-}
 
 /// The decoded body. Nothing: it does not read, and was answered; handlers decode before they ask a
 /// shard, so this is a broker that speaks another protocol.
@@ -29,7 +21,7 @@ std::optional<Request> decode(const coordinator::Request& request, coordinator::
     if constexpr (requires { response.error_code; }) {
         response.error_code = static_cast<int16_t>(protocol::KafkaError::invalid_request);
     }
-    reply(request, response, host);
+    coordinator::answer(response, request.id, request.api_version, host);
     return std::nullopt;
 }
 
