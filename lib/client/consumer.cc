@@ -16,7 +16,6 @@ namespace {
 
 constexpr size_t kRecordsPerPollMax = 4096;
 constexpr uint32_t kChunksWaitingMax = 2; // of one partition: the one being read and the next
-constexpr Duration kUnknownTopicPatience = 2s;
 
 } // namespace
 

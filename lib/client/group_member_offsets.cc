@@ -19,7 +19,6 @@ using protocol::OffsetFetchResponse;
 namespace {
 
 constexpr int16_t kOffsetVersion = 9; // of both; the first with a member epoch, the last with names
-constexpr Duration kUnknownTopicPatience = 2s; // until the coordinator has heard of a new topic
 
 } // namespace
 

@@ -22,6 +22,10 @@ namespace qtool::client {
 
 /// Topics one client may be interested in; bounds the cache and its requests.
 inline constexpr size_t kTopicsMax = 10'000;
+/// A topic that brokers do not know is taken for one whose news is on the way to them, for so long.
+inline constexpr Duration kUnknownTopicPatience = 2s;
+/// The same where brokers may create it (MetadataOptions::create_topics).
+inline constexpr Duration kCreatedTopicPatience = 5s;
 
 struct PartitionInfo {
     int32_t leader_id = -1; // -1: none now

@@ -19,8 +19,6 @@ namespace {
 constexpr uint64_t kProducerIdTag = ~0ull - 1;
 constexpr size_t kInFlightPerPartitionMax = 5; // batches the broker remembers (KIP-98)
 constexpr uint64_t kRecordOverhead = 32;       // bytes of bookkeeping charged for each record
-// A topic may be just about to be created, or its news on the way to the broker we ask.
-constexpr Duration kUnknownTopicPatience = 5s;
 
 } // namespace
 
@@ -90,7 +88,7 @@ Result<Producer::Take> Producer::add(std::string_view topic_name, std::optional<
     const auto count = static_cast<int32_t>(info.partitions.size());
     if (count == 0 || (partition && *partition >= count)) {
         const bool is_final = info.error != KafkaError::none && !protocol::is_retriable(info.error);
-        const bool is_late = info.failing_for() > kUnknownTopicPatience;
+        const bool is_late = info.failing_for() > kCreatedTopicPatience;
         if (count == 0 && !is_final && !is_late) {
             return Take::no_metadata;
         }
