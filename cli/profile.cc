@@ -1,5 +1,7 @@
 #include "cli/profile.h"
 
+#include "lib/base/trim.h"
+
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
@@ -9,14 +11,7 @@ namespace qtool::cli {
 
 namespace {
 
-std::string_view trim(std::string_view text) {
-    constexpr std::string_view kBlanks = " \t\r";
-    const size_t first = text.find_first_not_of(kBlanks);
-    if (first == std::string_view::npos) {
-        return {};
-    }
-    return text.substr(first, text.find_last_not_of(kBlanks) - first + 1);
-}
+constexpr std::string_view kBlanks = " \t\r";
 
 Error line_error(size_t number, std::string_view what) {
     std::string detail = "contexts file, line ";
@@ -34,12 +29,12 @@ Result<std::map<std::string, Profile>> parse_profiles(std::string_view text) {
         number++;
         const std::string_view raw = text.substr(0, text.find('\n'));
         text.remove_prefix(std::min(text.size(), raw.size() + 1));
-        const std::string_view line = trim(raw);
+        const std::string_view line = trim(raw, kBlanks);
         if (line.empty() || line.front() == '#') {
             continue;
         }
         if (line.front() == '[') {
-            const std::string_view name = trim(line.substr(1, line.size() - 2));
+            const std::string_view name = trim(line.substr(1, line.size() - 2), kBlanks);
             if (line.back() != ']' || name.empty()) {
                 return line_error(number, "a context begins with [name]");
             }
@@ -48,10 +43,10 @@ Result<std::map<std::string, Profile>> parse_profiles(std::string_view text) {
         }
         const size_t equals = line.find('=');
         if (current == nullptr || equals == std::string_view::npos ||
-            trim(line.substr(0, equals)) != "brokers") {
+            trim(line.substr(0, equals), kBlanks) != "brokers") {
             return line_error(number, "expected 'brokers = host:port,...' below a [name]");
         }
-        current->brokers = trim(line.substr(equals + 1));
+        current->brokers = trim(line.substr(equals + 1), kBlanks);
     }
     return profiles;
 }
@@ -96,7 +91,7 @@ Result<std::vector<config::Endpoint>> parse_brokers(std::string_view text) {
     while (!text.empty()) {
         const std::string_view raw = text.substr(0, text.find(','));
         text.remove_prefix(std::min(text.size(), raw.size() + 1));
-        const std::string_view one = trim(raw);
+        const std::string_view one = trim(raw, kBlanks);
         if (one.empty()) {
             continue;
         }

@@ -1,17 +1,11 @@
 // The file format of qbroker.conf; contract in broker_config.h.
+#include "lib/base/trim.h"
 #include "lib/config/broker_config.h"
 
 namespace qtool::config {
 namespace {
 
-std::string_view trim(std::string_view text) {
-    constexpr std::string_view kBlank = " \t";
-    const size_t begin = text.find_first_not_of(kBlank);
-    if (begin == std::string_view::npos) {
-        return {};
-    }
-    return text.substr(begin, text.find_last_not_of(kBlank) - begin + 1);
-}
+constexpr std::string_view kLineBlanks = " \t";
 
 bool has_control_byte(std::string_view text) {
     for (const char c : text) {
@@ -41,7 +35,7 @@ Result<std::vector<Property>> parse_properties(std::string_view file, std::strin
         if (!line.empty() && line.back() == '\r') {
             line.remove_suffix(1);
         }
-        line = trim(line);
+        line = trim(line, kLineBlanks);
         if (line.empty() || line.front() == '#' || line.front() == '!') {
             continue;
         }
@@ -56,7 +50,7 @@ Result<std::vector<Property>> parse_properties(std::string_view file, std::strin
             return refuse("a value cannot go on in the next line; remove the \\ at the end");
         }
         const size_t equals = line.find('=');
-        const std::string_view key = trim(line.substr(0, equals));
+        const std::string_view key = trim(line.substr(0, equals), kLineBlanks);
         if (equals == std::string_view::npos || key.empty()) {
             constexpr size_t kShownSizeMax = 100;
             return refuse("expected key=value, got '" + std::string(line.substr(0, kShownSizeMax)) +
@@ -67,8 +61,9 @@ Result<std::vector<Property>> parse_properties(std::string_view file, std::strin
             return refuse(std::string(key) + " was set in line " + std::to_string(first->second) +
                           " already");
         }
-        properties.push_back(
-            {std::string(key), std::string(trim(line.substr(equals + 1))), line_number});
+        properties.push_back({std::string(key),
+                              std::string(trim(line.substr(equals + 1), kLineBlanks)),
+                              line_number});
     }
     return properties;
 }

@@ -1,5 +1,6 @@
 // Text to value and back: the one place that knows how each type is spelled.
 #include "lib/base/assert.h"
+#include "lib/base/trim.h"
 #include "lib/config/option.h"
 
 #include <algorithm>
@@ -10,20 +11,13 @@
 namespace qtool::config {
 namespace {
 
-std::string_view trim(std::string_view text) {
-    constexpr std::string_view kBlank = " \t\r\n";
-    const size_t begin = text.find_first_not_of(kBlank);
-    if (begin == std::string_view::npos) {
-        return {};
-    }
-    return text.substr(begin, text.find_last_not_of(kBlank) - begin + 1);
-}
+constexpr std::string_view kBlanks = " \t\r\n";
 
 std::vector<std::string_view> split(std::string_view text) {
     std::vector<std::string_view> parts;
     while (!text.empty()) {
         const size_t comma = text.find(',');
-        parts.push_back(trim(text.substr(0, comma)));
+        parts.push_back(trim(text.substr(0, comma), kBlanks));
         if (comma == std::string_view::npos) {
             return parts;
         }
@@ -205,7 +199,7 @@ Result<std::string> normalize(const OptionRow& row, std::string_view text) {
                       std::to_string(text.size()) + " bytes; at most " +
                           std::to_string(kOptionTextSizeMax) + " are allowed");
     }
-    const std::string_view trimmed = trim(text);
+    const std::string_view trimmed = trim(text, kBlanks);
     for (const char c : trimmed) {
         if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
             return Error(Code::invalid_config, "invalid value for " + std::string(row.name) +
