@@ -1,6 +1,5 @@
 #include "tests/sim/forger.h"
 
-#include "lib/protocol/msg/fetch.h"
 #include "server/replica/fetcher.h"
 
 #include <utility>
@@ -85,22 +84,10 @@ void Forger::ask_with_old_epoch(ClientLine& line) {
         partition.fetch_offset = client_.checker->known(place.number).high_watermark;
         partition.partition_max_bytes = 1000;
     }
-    constexpr int16_t kVersion = replica::kReplicaFetchVersion;
-    line.stream().ask(request, kVersion, [this, victim](ByteView body) {
-        const auto answer = protocol::FetchResponse::decode(body, kVersion);
-        if (!answer) {
-            world_.violate("Fetch of a forger: an answer that cannot be read");
-            return;
-        }
-        for (const auto& topic : answer->responses) {
-            for (const auto& partition : topic.partitions) {
-                if (partition.error_code == 0 && lives_on(victim)) {
-                    world_.violate("a fetch in the name of broker " +
-                                   std::to_string(victim.value()) +
-                                   " was answered, though it named an epoch that is over");
-                    return;
-                }
-            }
+    ask(line, request, replica::kReplicaFetchVersion, [this, victim](const std::string&) {
+        if (lives_on(victim)) {
+            world_.violate("a fetch in the name of broker " + std::to_string(victim.value()) +
+                           " was answered, though it named an epoch that is over");
         }
     });
 }
@@ -123,8 +110,16 @@ void Forger::ask_without_epoch(ClientLine& line) {
         partition.partition_max_bytes = 1000;
     }
     constexpr int16_t kVersion = 12; // the last one that need not name a broker epoch and names
-    line.stream().ask(request, kVersion, [this](ByteView body) {
-        const auto answer = protocol::FetchResponse::decode(body, kVersion);
+    ask(line, request, kVersion, [this](const std::string& partition) {
+        world_.violate(partition + ": a fetch in the name of a replica was answered, though it did "
+                                   "not name that broker's epoch");
+    });
+}
+
+void Forger::ask(ClientLine& line, const protocol::FetchRequest& request, int16_t version,
+                 std::function<void(const std::string& partition)> on_served) {
+    auto on_answer = [this, version, on_served = std::move(on_served)](ByteView body) {
+        const auto answer = protocol::FetchResponse::decode(body, version);
         if (!answer) {
             world_.violate("Fetch of a forger: an answer that cannot be read");
             return;
@@ -132,15 +127,14 @@ void Forger::ask_without_epoch(ClientLine& line) {
         for (const auto& topic : answer->responses) {
             for (const auto& partition : topic.partitions) {
                 if (partition.error_code == 0) {
-                    world_.violate(std::string(topic.topic) + "-" +
-                                   std::to_string(partition.partition_index) +
-                                   ": a fetch in the name of a replica was answered, though it "
-                                   "did not name that broker's epoch");
+                    on_served(std::string(topic.topic) + "-" +
+                              std::to_string(partition.partition_index));
                     return;
                 }
             }
         }
-    });
+    };
+    line.stream().ask(request, version, std::move(on_answer));
 }
 
 } // namespace qtool::sim

@@ -3,11 +3,13 @@
 // epoch, nor one with an epoch that is over (KIP-903).
 #pragma once
 
+#include "lib/protocol/msg/fetch.h"
 #include "server/metadata/image.h"
 #include "tests/sim/workload.h"
 
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <vector>
 
 namespace qtool::sim {
@@ -27,6 +29,9 @@ private:
     void next(ClientLine& line);
     void ask_without_epoch(ClientLine& line);
     void ask_with_old_epoch(ClientLine& line);
+    /// `on_served`: the first partition whose records, or end, it was told.
+    void ask(ClientLine& line, const protocol::FetchRequest& request, int16_t version,
+             std::function<void(const std::string& partition)> on_served);
     [[nodiscard]] bool lives_on(BrokerId broker) const;
 
     Client client_;
