@@ -1,74 +1,36 @@
 // Proves what a core does with reads whose bytes are not in memory: each waits until the disk has
 // read them in and is asked anew, then, whatever happened meanwhile; none is answered twice, or
 // never, or for a request that is over; a follower's progress counts at once, and once.
-#include "lib/base/log.h"
-#include "server/replica/manager.h"
-#include "tests/unit/server/replica/faulty_disk.h"
-#include "tests/unit/server/replica/step_clock.h"
-#include "tests/unit/server/storage/log_fixture.h"
+#include "tests/unit/server/replica/manager_world.h"
 
 using namespace qtool;
 using namespace qtool::replica;
 using namespace qtool::replica::test;
 using storage::test::make_batch;
 using storage::test::MemoryDisk;
-using storage::test::topic_id;
 
 namespace {
 
 constexpr CoreId kAsking{3};
 constexpr int kBatches = 200; // more than the ring of the tail holds
 
-struct TestRandom final : port::Random {
-    uint64_t next() override { return 4; }
-};
-
-struct World {
-    MemoryDisk memory;
-    FaultyDisk disk{memory};
-    StepClock clock;
-    metrics::CoreCounters counters;
-    TestRandom random;
-    metadata::TopicImage topic;
-    metadata::Image image;
-    std::unique_ptr<storage::LogDirs> dirs;
-    std::unique_ptr<Manager> manager;
+struct World : ManagerWorld {
     bool is_known = true;
-    Outbox out;
     uint32_t last_request = 0;
 
-    explicit World(int replica_count = 1) {
-        set_log_sink([](LogLevel, std::string_view) {});
-        memory.free_space = {1 << 30, 1 << 30};
-        topic.name = "t";
-        topic.id = topic_id(1);
-        metadata::PartitionImage& partition = topic.partitions.emplace_back();
+    explicit World(int replica_count = 1) : ManagerWorld(1) {
         for (int id = 1; id <= replica_count; id++) {
-            partition.replicas.emplace_back(id);
-            partition.isr.emplace_back(id);
             metadata::BrokerImage broker;
             broker.id = BrokerId(id);
             broker.epoch = Revision(100 + id);
             image.brokers[broker.id] = broker;
         }
-        partition.leader = BrokerId(1);
-        auto opened = storage::LogDirs::open(
-            disk, {{"/data"}, BrokerId(1), -1, [] { return topic_id(100); }});
-        REQUIRE(opened);
-        dirs = *std::move(opened);
-        REQUIRE(dirs->quarantine_unlisted([](const storage::PartitionName&) { return true; },
-                                          [](const PartitionKey&) { return false; }));
+        if (replica_count > 1) {
+            topic.partitions[0].replicas = topic.partitions[0].isr = {BrokerId(1), BrokerId(2)};
+        }
         Manager::Setup setup;
-        setup.ports.disk = &disk;
-        setup.ports.clock = &clock;
-        setup.ports.random = &random;
-        setup.self = BrokerId(1);
-        setup.log_dirs = dirs.get();
-        setup.counters = &counters;
-        setup.is_mine = [](const PartitionKey&) { return true; };
         setup.is_known = [this](const PartitionKey&) { return is_known; };
-        manager = std::make_unique<Manager>(std::move(setup));
-        publish({});
+        start(std::move(setup));
         for (int i = 0; i < kBatches; i++) {
             std::vector<std::byte> batch = make_batch({.value_size = 100});
             ask(AppendOp{batch, 1, clock.mono() + 10s, 0, 0});
@@ -80,19 +42,9 @@ struct World {
     void flush() {
         manager->begin_flushes(out);
         while (!disk.syncs.empty()) {
-            for (FaultyDisk::Sync& sync : std::exchange(disk.syncs, {})) {
-                REQUIRE(manager->on_synced(sync.token, sync.file->sync_blocking(), out));
-            }
+            finish_syncs();
             manager->begin_flushes(out);
         }
-    }
-
-    [[nodiscard]] PartitionKey key() const { return {topic.id, PartitionIndex(0)}; }
-    void publish(metadata::Delta delta) {
-        const auto shared = std::make_shared<metadata::TopicImage>(topic);
-        image.topics_by_id[topic.id] = shared;
-        image.topics_by_name[topic.name] = shared;
-        manager->apply(image, delta, out);
     }
     Token ask(PartitionOp op) {
         PartitionRequest request;
@@ -274,10 +226,7 @@ TEST_CASE_FIXTURE(World, "cold read: of a request that is over nothing is left")
     // Nor a watch: new records wake one.
     std::vector<std::byte> batch = make_batch();
     ask(AppendOp{batch, 1, clock.mono() + 10s, 0, 0});
-    manager->begin_flushes(out);
-    for (FaultyDisk::Sync& sync : std::exchange(disk.syncs, {})) {
-        REQUIRE(manager->on_synced(sync.token, sync.file->sync_blocking(), out));
-    }
+    flush();
     REQUIRE(out.wakes.size() == 1);
     CHECK(out.wakes[0].wake.request == other);
 }

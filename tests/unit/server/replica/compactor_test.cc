@@ -1,98 +1,39 @@
 // Proves in which order and how fast a core compacts: the log with the largest dirty share first,
 // no faster than log.cleaner.io.max.bytes.per.second, and while it waits for that the log is
 // served. What compaction does to a log: tests/unit/server/storage/compaction_test.cc.
-#include "lib/base/log.h"
-#include "server/replica/manager.h"
-#include "tests/unit/server/replica/faulty_disk.h"
-#include "tests/unit/server/replica/step_clock.h"
-#include "tests/unit/server/storage/log_fixture.h"
+#include "tests/unit/server/replica/manager_world.h"
 
 using namespace qtool;
 using namespace qtool::replica;
 using namespace qtool::replica::test;
 using storage::test::BatchShape;
 using storage::test::make_batch;
-using storage::test::MemoryDisk;
-using storage::test::topic_id;
 
 namespace {
-
-struct FixedRandom final : port::Random {
-    uint64_t next() override { return 4; }
-};
 
 constexpr uint64_t kBytesPerSecond = 100'000;
 constexpr uint64_t kStepBytes = 256 * 1024; // of the compactor
 constexpr size_t kValueSize = 20'000;
 
-struct World {
-    MemoryDisk memory;
-    FaultyDisk disk{memory};
-    StepClock clock;
-    FixedRandom random;
-    metrics::CoreCounters counters;
-    std::shared_ptr<metadata::TopicImage> topic = std::make_shared<metadata::TopicImage>();
-    std::unique_ptr<storage::LogDirs> dirs;
-    std::unique_ptr<Manager> manager;
-    Outbox out;
-
-    World() {
-        set_log_sink([](LogLevel, std::string_view) {});
-        memory.free_space = {1 << 30, 1 << 30};
-        topic->name = std::string("t");
-        topic->id = topic_id(1);
-        topic->effective.segment_bytes = 100'000;
-        topic->effective.cleanup_compact = true;
-        topic->effective.cleanup_delete = false;
-        for (int i = 0; i < 2; i++) {
-            metadata::PartitionImage& partition = topic->partitions.emplace_back();
-            partition.replicas = partition.isr = {BrokerId(1)};
-            partition.leader = BrokerId(1);
-        }
-        uint64_t next_id = 50;
-        auto opened = storage::LogDirs::open(
-            disk, {{"/data"}, BrokerId(1), 0, [&] { return topic_id(next_id++); }});
-        REQUIRE(opened);
-        dirs = *std::move(opened);
-        REQUIRE(dirs->quarantine_unlisted([](const storage::PartitionName&) { return true; },
-                                          [](const PartitionKey&) { return false; }));
+struct World : ManagerWorld {
+    World() : ManagerWorld(2) {
+        topic.effective.segment_bytes = 100'000;
+        topic.effective.cleanup_compact = true;
+        topic.effective.cleanup_delete = false;
         Manager::Setup setup;
-        setup.ports.disk = &disk;
-        setup.ports.clock = &clock;
-        setup.ports.random = &random;
-        setup.self = BrokerId(1);
-        setup.log_dirs = dirs.get();
-        setup.counters = &counters;
         setup.options.compactor.backoff = 1s;
         setup.options.compactor.bytes_per_second_max = kBytesPerSecond;
-        setup.is_mine = [](const PartitionKey&) { return true; };
-        manager = std::make_unique<Manager>(std::move(setup));
-        metadata::Image image;
-        image.topics_by_id[topic->id] = topic;
-        image.topics_by_name[topic->name] = topic;
-        manager->apply(image, {}, out);
+        start(std::move(setup));
     }
 
-    storage::Log& log(int index) {
-        return *manager->find(PartitionKey{topic->id, PartitionIndex(index)})->log();
-    }
-    /// What is due at this time, with its syncs.
-    void turn() {
-        if (manager->next_due() <= clock.mono()) {
-            manager->on_time(out);
-        }
-        manager->begin_flushes(out);
-        for (FaultyDisk::Sync& sync : std::exchange(disk.syncs, {})) {
-            REQUIRE(manager->on_synced(sync.token, sync.file->sync_blocking(), out));
-        }
-    }
+    storage::Log& log(int index) { return *manager->find(key(index))->log(); }
     void produce(int index, int batches) {
         for (int i = 0; i < batches; i++) {
             BatchShape shape;
             shape.value_size = kValueSize;
             std::vector<std::byte> batch = make_batch(shape);
             PartitionRequest request;
-            request.key = PartitionKey{topic->id, PartitionIndex(index)};
+            request.key = key(index);
             AppendOp op;
             op.batch = batch;
             op.acks = -1;

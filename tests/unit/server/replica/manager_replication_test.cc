@@ -2,87 +2,40 @@
 // followers from brokers that live and stops when they do not, asks for ISRs, takes partitions away
 // that were reassigned, and confirms nothing when the session with the metadata store is over.
 #include "lib/protocol/msg/fetch.h"
-#include "server/replica/manager.h"
-#include "tests/unit/server/storage/log_fixture.h"
+#include "tests/unit/server/replica/manager_world.h"
 
 using namespace qtool;
 using namespace qtool::replica;
-using storage::test::kNowMs;
+using namespace qtool::replica::test;
 using storage::test::make_batch;
-using storage::test::topic_id;
-using storage::test::wall;
 
 namespace {
 
 constexpr CoreId kCore{0};
 
-struct TestClock final : port::Clock {
-    MonoTime now{std::chrono::seconds(100)};
-    [[nodiscard]] MonoTime mono() const override { return now; }
-    [[nodiscard]] WallTime wall() const override { return storage::test::wall(kNowMs); }
-};
-
-struct TestRandom final : port::Random {
-    uint64_t next() override { return 4; }
-};
-
-struct Fixture {
-    storage::test::MemoryDisk memory;
-    TestClock clock;
-    TestRandom random;
-    metrics::CoreCounters counters;
-    std::unique_ptr<storage::LogDirs> dirs;
-    std::unique_ptr<Manager> manager;
-    metadata::Image image;
-    metadata::TopicImage topic;
+struct Fixture : ManagerWorld {
     MonoTime session_end = kMonoNever;
-    Outbox out;
 
-    Fixture() {
-        set_log_sink([](LogLevel, std::string_view) {});
-        topic.name = std::string("t");
-        topic.id = topic_id(1);
-        for (int i = 0; i < 2; i++) {
-            metadata::PartitionImage& partition = topic.partitions.emplace_back();
+    Fixture() : ManagerWorld(2) {
+        reserve_bytes = -1;
+        for (const int id : {1, 2}) { // one partition is led, one followed
+            metadata::PartitionImage& partition = topic.partitions[static_cast<size_t>(id - 1)];
             partition.replicas = partition.isr = {BrokerId(1), BrokerId(2)};
-            partition.leader = BrokerId(i == 0 ? 1 : 2); // one led, one followed
-        }
-        for (const int id : {1, 2}) {
+            partition.leader = BrokerId(id);
             metadata::BrokerImage broker;
             broker.id = BrokerId(id);
             broker.epoch = Revision(100 + id);
             image.brokers[broker.id] = broker;
         }
-        auto opened = storage::LogDirs::open(
-            memory, {{"/data"}, BrokerId(1), -1, [] { return topic_id(100); }});
-        REQUIRE(opened);
-        dirs = *std::move(opened);
-        REQUIRE(dirs->quarantine_unlisted([](const storage::PartitionName&) { return true; },
-                                          [](const PartitionKey&) { return false; }));
         Manager::Setup setup;
         setup.ports.id = kCore;
-        setup.ports.clock = &clock;
-        setup.ports.disk = &memory;
-        setup.ports.random = &random;
-        setup.self = BrokerId(1);
-        setup.log_dirs = dirs.get();
-        setup.counters = &counters;
-        setup.is_mine = [](const PartitionKey&) { return true; };
         setup.is_known = [this](const PartitionKey& key) {
             return key.topic_id == topic.id && key.index.value() < 2;
         };
         setup.session_valid_until = [this] { return session_end; };
-        manager = std::make_unique<Manager>(std::move(setup));
-        publish({});
+        start(std::move(setup));
     }
 
-    PartitionKey key(int index) const { return {topic.id, PartitionIndex(index)}; }
-    void publish(metadata::Delta delta) {
-        const auto shared = std::make_shared<metadata::TopicImage>(topic);
-        image.topics_by_id[topic.id] = shared;
-        image.topics_by_name[topic.name] = shared;
-        manager->apply(image, delta, out);
-    }
     void publish_topic() {
         metadata::Delta delta;
         delta.topics_changed = {topic.id};
@@ -110,7 +63,7 @@ struct Fixture {
     }
     std::string produce(int index) {
         std::vector<std::byte> batch = make_batch();
-        ask(index, AppendOp{batch, -1, clock.now + 10s, 0, 0});
+        ask(index, AppendOp{batch, -1, clock.mono() + 10s, 0, 0});
         return last_answer();
     }
     void fetched_by_2(int64_t offset) {
@@ -139,8 +92,8 @@ TEST_CASE_FIXTURE(Fixture, "manager: it fetches what a live broker leads, with i
     CHECK(request->topics[0].partitions[0].partition == 1);
     CHECK(manager->take_replica_fetches().empty());
     manager->on_replica_fetch_answer(BrokerId(2), Error(Code::connection_failed), out);
-    CHECK(manager->next_due() <= clock.now + 20ms);
-    clock.now += 20ms;
+    CHECK(manager->next_due() <= clock.mono() + 20ms);
+    clock.passed += 20ms;
 
     image.brokers[BrokerId(2)].epoch = Revision(0);
     publish_brokers();
@@ -152,7 +105,7 @@ TEST_CASE_FIXTURE(Fixture, "manager: it fetches what a live broker leads, with i
 
 TEST_CASE_FIXTURE(Fixture, "manager: a follower goes on when its full disk has room again") {
     memory.free_space = {0, 1 << 30};
-    clock.now += 2s;
+    clock.passed += 2s;
     CHECK(produce(0) == "storage_full");
     topic.partitions[0].leader = BrokerId(2); // and nobody produces here any more
     topic.partitions[0].leader_epoch = LeaderEpoch(1);
@@ -172,7 +125,7 @@ TEST_CASE_FIXTURE(Fixture, "manager: a follower goes on when its full disk has r
         ByteWriter writer;
         response.encode(writer, kReplicaFetchVersion);
         manager->on_replica_fetch_answer(BrokerId(2), writer.view(), out);
-        clock.now += 2s;
+        clock.passed += 2s;
         return manager->find(key(0))->log_end();
     };
     CHECK(fetched() == Offset(0));
@@ -187,7 +140,7 @@ TEST_CASE_FIXTURE(Fixture, "manager: a partition that is led here now is fetched
     topic.partitions[1].partition_epoch = 1;
     publish_topic();
     manager->on_replica_fetch_answer(BrokerId(2), Error(Code::connection_failed), out);
-    clock.now += 1s;
+    clock.passed += 1s;
     CHECK(manager->take_replica_fetches().empty());
     CHECK(produce(1) == "none"); // parked
 }
@@ -195,8 +148,8 @@ TEST_CASE_FIXTURE(Fixture, "manager: a partition that is led here now is fetched
 TEST_CASE_FIXTURE(Fixture, "manager: ISRs are asked for after fetches and by time") {
     CHECK(manager->take_isr_proposals().empty());
     CHECK(produce(0) == "none");
-    clock.now += 31s;
-    CHECK(manager->next_due() <= clock.now);
+    clock.passed += 31s;
+    CHECK(manager->next_due() <= clock.mono());
     manager->on_time(out);
     auto proposals = manager->take_isr_proposals();
     REQUIRE(proposals.size() == 1);
@@ -217,9 +170,9 @@ TEST_CASE_FIXTURE(Fixture, "manager: ISRs are asked for after fetches and by tim
 
 TEST_CASE_FIXTURE(Fixture, "manager: without a session nothing is confirmed, and reads go on") {
     CHECK(produce(0) == "none");
-    session_end = clock.now;
+    session_end = clock.mono();
     CHECK(produce(0) == "not_leader");
-    clock.now += 100ms;
+    clock.passed += 100ms;
     manager->on_time(out);
     CHECK(last_answer() == "not_leader"); // what was parked
     ask(0, ReadOp{Offset(0), 1000, Isolation::read_uncommitted});
@@ -227,7 +180,7 @@ TEST_CASE_FIXTURE(Fixture, "manager: without a session nothing is confirmed, and
     ask(0, ReadOp{Offset(50), 1000, Isolation::read_uncommitted});
     CHECK(last_answer() == "not_leader"); // another leader may have that offset by now
     CHECK(manager->take_isr_proposals().empty());
-    session_end = clock.now + 10s;
+    session_end = clock.mono() + 10s;
     CHECK(produce(0) == "none");
 }
 
@@ -267,7 +220,7 @@ TEST_CASE_FIXTURE(Fixture,
     REQUIRE(log.finish_flush(**work));
     memory.bytes("/data/t-0/00000000000000000000.log").at(70) ^= std::byte{1};
     fetched_by_2(0);
-    clock.now += 120s; // the next pass
+    clock.passed += 120s; // the next pass
     manager->on_time(out);
     REQUIRE(manager->find(key(0))->is_offline());
     const auto proposals = manager->take_isr_proposals();

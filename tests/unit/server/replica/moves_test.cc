@@ -2,73 +2,31 @@
 // having no files; what a stop in the middle, another target, a late sync, a full directory and a
 // failing one do. The bytes themselves: tests/unit/server/storage/log_move_test.cc,
 // io_error_test.cc.
-#include "lib/base/log.h"
-#include "server/replica/manager.h"
-#include "tests/unit/server/replica/faulty_disk.h"
-#include "tests/unit/server/replica/step_clock.h"
-#include "tests/unit/server/storage/log_fixture.h"
+#include "tests/unit/server/replica/manager_world.h"
 
 using namespace qtool;
 using namespace qtool::replica;
 using namespace qtool::replica::test;
 using storage::test::BatchShape;
 using storage::test::make_batch;
-using storage::test::MemoryDisk;
-using storage::test::topic_id;
 
 namespace {
 
 constexpr int kPartitions = 3;
 
-struct World {
-    MemoryDisk memory;
-    FaultyDisk disk{memory};
-    StepClock clock;
-    metrics::CoreCounters counters;
-    std::vector<std::string> paths = {"/a", "/b", "/c"};
-    std::shared_ptr<metadata::TopicImage> topic = std::make_shared<metadata::TopicImage>();
-    std::unique_ptr<storage::LogDirs> dirs;
-    std::unique_ptr<Manager> manager;
+struct World : ManagerWorld {
     ManagerOptions options;
-    Outbox out;
 
-    World() {
-        set_log_sink([](LogLevel, std::string_view) {});
-        memory.free_space = {1 << 30, 1 << 30};
-        topic->name = "t";
-        topic->id = topic_id(1);
-        topic->effective.segment_bytes = 700;
-        for (int i = 0; i < kPartitions; i++) {
-            metadata::PartitionImage& partition = topic->partitions.emplace_back();
-            partition.replicas = {BrokerId(1)};
-            partition.isr = {BrokerId(1)};
-            partition.leader = BrokerId(1);
-        }
+    World() : ManagerWorld(kPartitions) {
+        paths = {"/a", "/b", "/c"};
+        topic.effective.segment_bytes = 700;
         start();
     }
 
     void start() {
-        uint64_t next_id = 50;
-        auto opened = storage::LogDirs::open(
-            disk, {paths, BrokerId(1), 0, [&] { return topic_id(next_id++); }});
-        REQUIRE(opened);
-        dirs = *std::move(opened);
-        REQUIRE(dirs->bind_cluster("c"));
-        REQUIRE(dirs->quarantine_unlisted([](const storage::PartitionName&) { return true; },
-                                          [](const PartitionKey&) { return false; }));
         Manager::Setup setup;
-        setup.ports.disk = &disk;
-        setup.ports.clock = &clock;
-        setup.self = BrokerId(1);
-        setup.log_dirs = dirs.get();
-        setup.counters = &counters;
         setup.options = options;
-        setup.is_mine = [](const PartitionKey&) { return true; };
-        manager = std::make_unique<Manager>(std::move(setup));
-        metadata::Image image;
-        image.topics_by_id[topic->id] = topic;
-        image.topics_by_name[topic->name] = topic;
-        manager->apply(image, {}, out);
+        ManagerWorld::start(std::move(setup));
     }
     void stop() {
         std::vector<storage::LogDirs::Closed> closed = manager->close();
@@ -77,18 +35,6 @@ struct World {
         dirs.reset();
         memory.kill();
         disk.syncs.clear();
-    }
-    // One turn; its syncs are done when `is_syncing` lets them.
-    void turn(bool is_syncing = true) {
-        if (manager->next_due() <= clock.mono()) {
-            manager->on_time(out);
-        }
-        manager->begin_flushes(out);
-        if (is_syncing) {
-            for (FaultyDisk::Sync& sync : std::exchange(disk.syncs, {})) {
-                REQUIRE(manager->on_synced(sync.token, sync.file->sync_blocking(), out));
-            }
-        }
     }
     void turns(int count, bool is_syncing = true) {
         for (int i = 0; i < count; i++) {
@@ -99,7 +45,7 @@ struct World {
     Result<Answer> ask(int index, PartitionOp op) {
         PartitionRequest request;
         request.request = Token{1, 1};
-        request.key = PartitionKey{topic->id, PartitionIndex(index)};
+        request.key = key(index);
         request.op = std::move(op);
         out.answers.clear();
         manager->handle(request, CoreId(0), out);
