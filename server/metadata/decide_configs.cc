@@ -205,15 +205,4 @@ Result<void> AlterConfigs::decide_one(const ResourceChange& change, const Image&
     return {};
 }
 
-void AlterConfigs::finish(Result<void> result) {
-    if (result) {
-        return;
-    }
-    for (std::optional<Error>& item : results_) {
-        if (!item) {
-            item = result.error();
-        }
-    }
-}
-
 } // namespace qtool::metadata

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "lib/config/broker_config.h"
-#include "server/metadata/operation.h"
+#include "server/metadata/item_operation.h"
 
 #include <optional>
 #include <string>
@@ -30,7 +30,7 @@ inline constexpr size_t kGroupConfigsMax = 10'000;
 /// Per-item errors: unknown_topic, invalid_config, invalid_request (a resource or an option twice,
 /// an operation nobody knows, a null value where one is needed, a broker option that takes a
 /// restart, another broker than this one), policy_violation (the bound above).
-class AlterConfigs final : public Operation {
+class AlterConfigs final : public ItemOperation {
 public:
     /// `broker` is what this broker was started with, in force where the image has no options of
     /// its own (made by no replay); must outlive the operation then.
@@ -38,9 +38,6 @@ public:
                  const config::BrokerConfig& broker);
 
     port::StoreTransaction decide(const Image& image, port::Random& random) override;
-    void finish(Result<void> result) override;
-    /// One for each change, in that order; empty: success. Valid after finish.
-    [[nodiscard]] const std::vector<std::optional<Error>>& results() const { return results_; }
 
 private:
     [[nodiscard]] Result<void> decide_one(const ResourceChange& change, const Image& image,
@@ -49,7 +46,6 @@ private:
     std::vector<ResourceChange> changes_;
     bool validate_only_;
     const config::BrokerConfig* broker_;
-    std::vector<std::optional<Error>> results_;
 };
 
 } // namespace qtool::metadata

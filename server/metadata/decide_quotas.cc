@@ -74,15 +74,4 @@ Result<void> AlterQuotas::decide_one(const QuotaChange& change, const Image& ima
     return {};
 }
 
-void AlterQuotas::finish(Result<void> result) {
-    if (result) {
-        return;
-    }
-    for (std::optional<Error>& item : results_) {
-        if (!item) {
-            item = result.error();
-        }
-    }
-}
-
 } // namespace qtool::metadata

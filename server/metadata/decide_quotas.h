@@ -2,7 +2,7 @@
 // Lives on the core of the connection that asked (see operation.h).
 #pragma once
 
-#include "server/metadata/operation.h"
+#include "server/metadata/item_operation.h"
 
 #include <optional>
 #include <string>
@@ -26,16 +26,13 @@ struct QuotaChange {
 
 /// Per-item errors: invalid_request (an entity or a key twice, see check_quota_entity and
 /// check_quota_value), policy_violation (the bound above).
-class AlterQuotas final : public Operation {
+class AlterQuotas final : public ItemOperation {
 public:
     AlterQuotas(std::vector<QuotaChange> changes, bool validate_only)
         : changes_(std::move(changes)),
           validate_only_(validate_only) {}
 
     port::StoreTransaction decide(const Image& image, port::Random& random) override;
-    void finish(Result<void> result) override;
-    /// One for each change, in that order; empty: success. Valid after finish.
-    [[nodiscard]] const std::vector<std::optional<Error>>& results() const { return results_; }
 
 private:
     Result<void> decide_one(const QuotaChange& change, const Image& image, size_t& entity_count,
@@ -43,7 +40,6 @@ private:
 
     std::vector<QuotaChange> changes_;
     bool validate_only_;
-    std::vector<std::optional<Error>> results_;
 };
 
 } // namespace qtool::metadata

@@ -44,8 +44,8 @@ BrokerId preferred_leader(const PartitionImage& partition) {
 
 AlterReassignments::AlterReassignments(std::vector<Reassignment> wishes, bool may_change_factor)
     : wishes_(std::move(wishes)),
-      may_change_factor_(may_change_factor),
-      results_(wishes_.size()) {
+      may_change_factor_(may_change_factor) {
+    results_.resize(wishes_.size());
     std::map<std::pair<std::string_view, int32_t>, size_t> times;
     for (const Reassignment& wish : wishes_) {
         times[{wish.topic, wish.partition}]++;
@@ -131,11 +131,7 @@ bool AlterReassignments::advance(Revision /*committed*/) {
 
 void AlterReassignments::finish(Result<void> result) {
     if (!result) {
-        for (size_t i = begin_; i < results_.size(); i++) {
-            if (!results_[i]) {
-                results_[i] = result.error();
-            }
-        }
+        fail_items(result.error(), begin_);
     }
 }
 

@@ -3,6 +3,7 @@
 // requests are written in several transactions. Live on the core that asked (see operation.h).
 #pragma once
 
+#include "server/metadata/item_operation.h"
 #include "server/metadata/operation.h"
 
 #include <cstdint>
@@ -26,20 +27,17 @@ struct Reassignment {
 /// invalid_replication_factor (another number of replicas, where that is not allowed),
 /// resource_not_found (nothing to cancel), invalid_request (a partition twice), policy_violation
 /// (too many).
-class AlterReassignments final : public Operation {
+class AlterReassignments final : public ItemOperation {
 public:
     AlterReassignments(std::vector<Reassignment> wishes, bool may_change_factor);
 
     port::StoreTransaction decide(const Image& image, port::Random& random) override;
     bool advance(Revision committed) override;
     void finish(Result<void> result) override;
-    /// One for each wish, in that order; empty: success. Valid after finish.
-    [[nodiscard]] const std::vector<std::optional<Error>>& results() const { return results_; }
 
 private:
     std::vector<Reassignment> wishes_;
     bool may_change_factor_;
-    std::vector<std::optional<Error>> results_;
     size_t begin_ = 0; // wishes before it are written
     size_t end_ = 0;   // of the last decision
 };

@@ -514,15 +514,4 @@ bool CreatePartitions::advance(Revision committed) {
     return is_continuing_;
 }
 
-void CreatePartitions::finish(Result<void> result) {
-    if (result) {
-        return;
-    }
-    for (std::optional<Error>& item : results_) {
-        if (!item) {
-            item = result.error();
-        }
-    }
-}
-
 } // namespace qtool::metadata

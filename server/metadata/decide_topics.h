@@ -5,6 +5,7 @@
 #pragma once
 
 #include "lib/config/broker_config.h"
+#include "server/metadata/item_operation.h"
 #include "server/metadata/operation.h"
 #include "server/metadata/write_parts.h"
 
@@ -113,22 +114,18 @@ struct MorePartitions {
 
 /// Per-item errors: unknown_topic, invalid_request (a topic twice), invalid_partitions (the count
 /// does not rise), invalid_replication_factor, invalid_replica_assignment, policy_violation.
-class CreatePartitions final : public Operation {
+class CreatePartitions final : public ItemOperation {
 public:
     CreatePartitions(std::vector<MorePartitions> topics, bool validate_only);
 
     port::StoreTransaction decide(const Image& image, port::Random& random) override;
     bool advance(Revision committed) override;
-    void finish(Result<void> result) override;
-    /// One for each topic asked for, in that order; empty: success. Valid after finish.
-    [[nodiscard]] const std::vector<std::optional<Error>>& results() const { return results_; }
 
 private:
     std::vector<MorePartitions> topics_;
     WriteParts parts_;
     bool is_continuing_ = false; // the next decision is the next part
     bool validate_only_;
-    std::vector<std::optional<Error>> results_;
 };
 
 } // namespace qtool::metadata
