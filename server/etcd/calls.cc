@@ -120,20 +120,14 @@ void Calls::on_http_answer(Token http, port::HttpAnswer answer) {
         on_login(answer);
         return;
     }
-    if (const auto stream = streams_.find(http); stream != streams_.end()) {
-        CallUser* user = stream->second;
-        streams_.erase(stream);
+    if (CallUser* user = take_stream(http); user != nullptr) {
         user->on_stream_end(answer.status == 200
                                 ? Error(Code::store_unavailable, "the watch ended")
                                 : decode_refusal(answer.status, answer.body).error);
         return;
     }
-    const auto found = by_http_.find(http);
-    QT_ASSERT(found != by_http_.end());
-    const Token token = found->second;
-    by_http_.erase(found);
+    const Token token = take_call(http);
     State& state = *calls_.find(token);
-    state.http = {};
     answered(state, answer.status != 200);
     if (answer.status == 200 && state.call.is_plain) {
         end(token, Answer{}, std::move(answer.body));
@@ -179,20 +173,33 @@ void Calls::on_http_failed(Token http, port::HttpFailure failure) {
         leave_member(failure.error);
         return;
     }
-    if (const auto stream = streams_.find(http); stream != streams_.end()) {
-        CallUser* user = stream->second;
-        streams_.erase(stream);
+    if (CallUser* user = take_stream(http); user != nullptr) {
         user->on_stream_end(std::move(failure.error));
         return;
     }
+    const Token token = take_call(http);
+    State& state = *calls_.find(token);
+    counters_.request_errors.add();
+    failed(token, state, std::move(failure.error), failure.was_sent, true);
+}
+
+CallUser* Calls::take_stream(Token http) {
+    const auto found = streams_.find(http);
+    if (found == streams_.end()) {
+        return nullptr;
+    }
+    CallUser* user = found->second;
+    streams_.erase(found);
+    return user;
+}
+
+Token Calls::take_call(Token http) {
     const auto found = by_http_.find(http);
     QT_ASSERT(found != by_http_.end());
     const Token token = found->second;
     by_http_.erase(found);
-    State& state = *calls_.find(token);
-    state.http = {};
-    counters_.request_errors.add();
-    failed(token, state, std::move(failure.error), failure.was_sent, true);
+    calls_.find(token)->http = {};
+    return token;
 }
 
 void Calls::answered(const State& state, bool is_refused) {

@@ -100,6 +100,10 @@ private:
     };
 
     void attempt(Token token, State& state);
+    /// Whose stream it was that is over now; nullptr: it is none.
+    CallUser* take_stream(Token http);
+    /// Whose attempt it was that is over now.
+    Token take_call(Token http);
     void answered(const State& state, bool is_refused);
     void failed(Token token, State& state, Error error, bool may_be_sent, bool leave);
     void end(Token token, Result<Answer> answer, std::string body);
