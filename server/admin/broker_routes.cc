@@ -1,6 +1,6 @@
 // Routes on brokers and on where replicas live: cordon, forget, plans of moves, reassignments.
 #include "lib/admin/cluster_model.h"
-#include "server/admin/exchange.h"
+#include "server/admin/change_pending.h"
 #include "server/metadata/decide_brokers.h"
 #include "server/metadata/decide_reassign.h"
 #include "server/metadata/rebalance.h"
@@ -31,42 +31,25 @@ Result<BrokerId> broker_of(std::string_view name) {
 
 // CordonBroker, UnregisterBroker: answered with 204.
 template <class Operation>
-class BrokerPending final : public HttpPending {
+class BrokerPending final : public ChangePending<Operation> {
 public:
-    BrokerPending(const Exchange& exchange, Operation operation)
-        : HttpPending(exchange),
-          operation_(std::move(operation)) {}
-
-    void start(Token self, request::Services& services) override {
-        self_ = self;
-        services.change(self, operation_, services.now() + kChangeMax);
-    }
-
-    void on_changed(request::Services& services) override {
-        stream::HttpReply done;
-        done.status = 204;
-        const Result<void>& outcome = operation_.outcome();
-        answer(self_, outcome ? std::move(done) : reply_error(outcome.error()), services);
-    }
+    using ChangePending<Operation>::ChangePending;
 
 private:
-    Operation operation_;
-    Token self_;
+    stream::HttpReply reply(request::Services&) override {
+        const Result<void>& outcome = this->operation_.outcome();
+        return outcome ? reply_done() : reply_error(outcome.error());
+    }
 };
 
-class ReassignPending final : public HttpPending {
+class ReassignPending final : public ChangePending<metadata::AlterReassignments> {
 public:
     ReassignPending(const Exchange& exchange, AlterReassignmentsRequest request)
-        : HttpPending(exchange),
-          request_(std::move(request)),
-          operation_(wishes(request_), /*may_change_factor=*/true) {}
+        : ChangePending(exchange, {wishes(request), /*may_change_factor=*/true}),
+          request_(std::move(request)) {}
 
-    void start(Token self, request::Services& services) override {
-        self_ = self;
-        services.change(self, operation_, services.now() + kChangeMax);
-    }
-
-    void on_changed(request::Services& services) override {
+private:
+    stream::HttpReply reply(request::Services&) override {
         ReassignmentResults out;
         for (size_t i = 0; i < request_.reassignments.size(); i++) {
             const ReassignmentWish& wish = request_.reassignments[i];
@@ -78,10 +61,9 @@ public:
                 result.detail = error->detail;
             }
         }
-        answer(self_, reply_json(200, encode(out)), services);
+        return reply_json(200, encode(out));
     }
 
-private:
     static std::vector<metadata::Reassignment> wishes(const AlterReassignmentsRequest& request) {
         std::vector<metadata::Reassignment> out;
         for (const ReassignmentWish& wish : request.reassignments) {
@@ -99,8 +81,6 @@ private:
     }
 
     AlterReassignmentsRequest request_;
-    metadata::AlterReassignments operation_;
-    Token self_;
 };
 
 Result<metadata::Plan> make_plan(const PlanRequest& request, const metadata::Image& image) {

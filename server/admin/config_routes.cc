@@ -1,5 +1,5 @@
 // Routes on options of topics, brokers and groups: one resource a request.
-#include "server/admin/exchange.h"
+#include "server/admin/change_pending.h"
 #include "server/admin/service.h"
 #include "server/metadata/decide_configs.h"
 
@@ -7,33 +7,26 @@ namespace qtool::admin {
 
 namespace {
 
-class AlterConfigsPending final : public HttpPending {
+class AlterConfigsPending final : public ChangePending<metadata::AlterConfigs> {
 public:
     AlterConfigsPending(const Exchange& exchange, ConfigResource resource,
                         const AlterConfigsRequest& request)
-        : HttpPending(exchange),
-          resource_(std::move(resource)),
-          operation_({{metadata_name(resource_), to_alterations(request.configs),
-                       metadata_resource(resource_)}},
-                     request.validate_only, exchange.services.config()) {}
+        : ChangePending(exchange, {{{metadata_name(resource), to_alterations(request.configs),
+                                     metadata_resource(resource)}},
+                                   request.validate_only,
+                                   exchange.services.config()}),
+          resource_(std::move(resource)) {}
 
-    void start(Token self, request::Services& services) override {
-        self_ = self;
-        services.change(self, operation_, services.now() + kChangeMax);
-    }
-
-    void on_changed(request::Services& services) override {
+private:
+    stream::HttpReply reply(request::Services& services) override {
         if (const std::optional<Error>& error = operation_.results().at(0)) {
-            answer(self_, reply_error(*error), services);
-            return;
+            return reply_error(*error);
         }
         // With validate_only these are the options as they still are.
         const auto configs = view_configs(resource_, *services.image(), services.config());
-        answer(self_, configs ? reply_json(200, encode(*configs)) : reply_error(configs.error()),
-               services);
+        return configs ? reply_json(200, encode(*configs)) : reply_error(configs.error());
     }
 
-private:
     static metadata::Resource metadata_resource(const ConfigResource& resource) {
         return resource.type == "topic"    ? metadata::Resource::topic
                : resource.type == "broker" ? metadata::Resource::broker
@@ -45,8 +38,6 @@ private:
     }
 
     ConfigResource resource_;
-    metadata::AlterConfigs operation_;
-    Token self_;
 };
 
 RouteOutcome get(const Exchange& exchange, std::string type) {

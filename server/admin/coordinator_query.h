@@ -187,9 +187,7 @@ private:
         if (failure_) {
             return reply_error(*failure_);
         }
-        stream::HttpReply done;
-        done.status = 204;
-        return done;
+        return reply_done();
     }
 
     std::string name_;

@@ -33,6 +33,9 @@ inline stream::HttpReply reply_json(int status, std::string body) {
     reply.body = std::move(body);
     return reply;
 }
+inline stream::HttpReply reply_done() {
+    return reply_json(204, {});
+}
 inline stream::HttpReply reply_error(const Error& error) {
     return reply_json(http_status(error.code), encode_error(error));
 }

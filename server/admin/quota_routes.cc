@@ -1,5 +1,5 @@
 // Routes on client quotas: all of them, and changes of one entity.
-#include "server/admin/exchange.h"
+#include "server/admin/change_pending.h"
 #include "server/admin/service.h"
 #include "server/metadata/decide_quotas.h"
 
@@ -31,31 +31,22 @@ Result<metadata::QuotaChange> to_change(const AlterQuotaRequest& request) {
     return change;
 }
 
-class AlterQuotaPending final : public HttpPending {
+class AlterQuotaPending final : public ChangePending<metadata::AlterQuotas> {
 public:
     AlterQuotaPending(const Exchange& exchange, metadata::QuotaChange change, bool validate_only)
-        : HttpPending(exchange),
-          entity_(change.entity),
-          operation_({std::move(change)}, validate_only) {}
-
-    void start(Token self, request::Services& services) override {
-        self_ = self;
-        services.change(self, operation_, services.now() + kChangeMax);
-    }
-
-    void on_changed(request::Services& services) override {
-        if (const std::optional<Error>& error = operation_.results().at(0)) {
-            answer(self_, reply_error(*error), services);
-            return;
-        }
-        // With validate_only these are the quotas as they still are.
-        answer(self_, reply_json(200, encode(view_quota(*services.image(), entity_))), services);
-    }
+        : ChangePending(exchange, {{change}, validate_only}),
+          entity_(std::move(change.entity)) {}
 
 private:
+    stream::HttpReply reply(request::Services& services) override {
+        if (const std::optional<Error>& error = operation_.results().at(0)) {
+            return reply_error(*error);
+        }
+        // With validate_only these are the quotas as they still are.
+        return reply_json(200, encode(view_quota(*services.image(), entity_)));
+    }
+
     metadata::QuotaEntity entity_;
-    metadata::AlterQuotas operation_;
-    Token self_;
 };
 
 } // namespace

@@ -1,5 +1,5 @@
 // Routes that change topics: the same operations as Kafka's requests, answered in JSON.
-#include "server/admin/exchange.h"
+#include "server/admin/change_pending.h"
 #include "server/admin/service.h"
 #include "server/metadata/decide_configs.h"
 #include "server/metadata/decide_topics.h"
@@ -8,23 +8,18 @@ namespace qtool::admin {
 
 namespace {
 
-class CreateTopicPending final : public HttpPending {
+class CreateTopicPending final : public ChangePending<metadata::CreateTopics> {
 public:
     CreateTopicPending(const Exchange& exchange, CreateTopicRequest request)
-        : HttpPending(exchange),
-          request_(std::move(request)),
-          operation_(new_topics(request_), request_.validate_only, exchange.services.config()) {}
+        : ChangePending(exchange,
+                        {new_topics(request), request.validate_only, exchange.services.config()}),
+          request_(std::move(request)) {}
 
-    void start(Token self, request::Services& services) override {
-        self_ = self;
-        services.change(self, operation_, services.now() + kChangeMax);
-    }
-
-    void on_changed(request::Services& services) override {
+private:
+    stream::HttpReply reply(request::Services&) override {
         const metadata::CreatedTopic& result = operation_.results().at(0);
         if (result.error) {
-            answer(self_, reply_error(*result.error), services);
-            return;
+            return reply_error(*result.error);
         }
         TopicSummary summary;
         summary.name = request_.name;
@@ -32,10 +27,9 @@ public:
         summary.internal = metadata::is_internal_topic(request_.name);
         summary.partition_count = result.partition_count;
         summary.replication_factor = result.replication_factor;
-        answer(self_, reply_json(request_.validate_only ? 200 : 201, encode(summary)), services);
+        return reply_json(request_.validate_only ? 200 : 201, encode(summary));
     }
 
-private:
     static std::vector<metadata::NewTopic> new_topics(const CreateTopicRequest& request) {
         std::vector<metadata::NewTopic> topics(1);
         metadata::NewTopic& topic = topics[0];
@@ -49,8 +43,6 @@ private:
     }
 
     CreateTopicRequest request_;
-    metadata::CreateTopics operation_;
-    Token self_;
 };
 
 // Configs first, then partitions: two changes, of which the first stays when the second fails.
@@ -117,27 +109,16 @@ private:
     bool in_partitions_ = false;
 };
 
-class DeleteTopicPending final : public HttpPending {
+class DeleteTopicPending final : public ChangePending<metadata::DeleteTopics> {
 public:
     explicit DeleteTopicPending(const Exchange& exchange)
-        : HttpPending(exchange),
-          operation_({{exchange.name, TopicId{}}}) {}
-
-    void start(Token self, request::Services& services) override {
-        self_ = self;
-        services.change(self, operation_, services.now() + kChangeMax);
-    }
-
-    void on_changed(request::Services& services) override {
-        const std::optional<Error>& error = operation_.results().at(0).error;
-        stream::HttpReply done;
-        done.status = 204;
-        answer(self_, error ? reply_error(*error) : std::move(done), services);
-    }
+        : ChangePending(exchange, metadata::DeleteTopics({{exchange.name, TopicId{}}})) {}
 
 private:
-    metadata::DeleteTopics operation_;
-    Token self_;
+    stream::HttpReply reply(request::Services&) override {
+        const std::optional<Error>& error = operation_.results().at(0).error;
+        return error ? reply_error(*error) : reply_done();
+    }
 };
 
 } // namespace
