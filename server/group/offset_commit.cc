@@ -170,12 +170,7 @@ void serve_offset_commit(ShardState& state, const coordinator::Request& from, Ho
         const metadata::TopicImage* image =
             by_id ? host.image().topic(topic.topic_id) : host.image().topic(topic.name);
         for (const auto& partition : topic.partitions) {
-            CommitItem& item = commit.items.emplace_back();
-            item.topic = topic.name;
-            item.partition = partition.partition_index;
-            item.offset = partition.committed_offset;
-            item.leader_epoch = partition.committed_leader_epoch;
-            item.metadata = partition.committed_metadata.value_or("");
+            CommitItem& item = commit.items.emplace_back(make_item(topic.name, partition));
             check_partition(item, image,
                             by_id ? KafkaError::unknown_topic_id
                                   : KafkaError::unknown_topic_or_partition);

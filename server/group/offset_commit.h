@@ -29,6 +29,18 @@ struct Commit {
     std::vector<CommitItem> items;
 };
 
+/// A partition as either request has it.
+template <class RequestPartition>
+CommitItem make_item(std::string_view topic, const RequestPartition& partition) {
+    CommitItem item;
+    item.topic = topic;
+    item.partition = partition.partition_index;
+    item.offset = partition.committed_offset;
+    item.leader_epoch = partition.committed_leader_epoch;
+    item.metadata = partition.committed_metadata.value_or("");
+    return item;
+}
+
 /// Fills the error of a partition that is not there, or the id of its topic.
 void check_partition(CommitItem& item, const metadata::TopicImage* topic, KafkaError if_unknown);
 

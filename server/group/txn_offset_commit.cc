@@ -28,12 +28,7 @@ void serve_txn_offset_commit(ShardState& state, const coordinator::Request& from
     for (const auto& topic : request->topics) {
         const metadata::TopicImage* image = host.image().topic(topic.name);
         for (const auto& partition : topic.partitions) {
-            CommitItem& item = commit.items.emplace_back();
-            item.topic = topic.name;
-            item.partition = partition.partition_index;
-            item.offset = partition.committed_offset;
-            item.leader_epoch = partition.committed_leader_epoch;
-            item.metadata = partition.committed_metadata.value_or("");
+            CommitItem& item = commit.items.emplace_back(make_item(topic.name, partition));
             check_partition(item, image, KafkaError::unknown_topic_or_partition);
             if (!has_producer) { // without one there is no transaction that could end
                 item.error = KafkaError::invalid_producer_id_mapping;
