@@ -47,18 +47,10 @@ private:
 
     std::vector<port::Piece> answer() override {
         DeleteRecordsResponse response;
-        size_t next = 0;
-        for (const auto& topic : request_.topics) {
-            auto& topic_out = response.topics.emplace_back();
-            topic_out.name = topic.name;
-            for (const auto& partition : topic.partitions) {
-                const Slot& slot = slots()[next++];
-                auto& out = topic_out.partitions.emplace_back();
-                out.partition_index = partition.partition_index;
-                out.error_code = slot.error ? error_code(slot.error->code) : int16_t{0};
-                out.low_watermark = slot.error ? -1 : slot.result.low_watermark.value();
-            }
-        }
+        fill(request_.topics, response.topics, [](const auto&, const Slot& slot, auto& out) {
+            out.error_code = slot.error ? error_code(slot.error->code) : int16_t{0};
+            out.low_watermark = slot.error ? -1 : slot.result.low_watermark.value();
+        });
         return make_answer(head(), response);
     }
 

@@ -90,23 +90,15 @@ private:
 
     std::vector<port::Piece> answer() override {
         ListOffsetsResponse response;
-        size_t next = 0;
-        for (const auto& topic : request_.topics) {
-            auto& topic_out = response.topics.emplace_back();
-            topic_out.name = topic.name;
-            for (const auto& partition : topic.partitions) {
-                const Slot& slot = slots()[next++];
-                auto& out = topic_out.partitions.emplace_back();
-                out.partition_index = partition.partition_index;
-                if (slot.error) {
-                    out.error_code = code_of(*slot.error);
-                    continue; // timestamp, offset and epoch stay -1
-                }
-                out.timestamp = slot.result.timestamp_ms;
-                out.offset = slot.result.offset.value();
-                out.leader_epoch = slot.result.leader_epoch.value();
+        fill(request_.topics, response.topics, [this](const auto&, const Slot& slot, auto& out) {
+            if (slot.error) {
+                out.error_code = code_of(*slot.error);
+                return; // timestamp, offset and epoch stay -1
             }
-        }
+            out.timestamp = slot.result.timestamp_ms;
+            out.offset = slot.result.offset.value();
+            out.leader_epoch = slot.result.leader_epoch.value();
+        });
         return make_answer(head(), response);
     }
 
@@ -144,23 +136,16 @@ private:
 
     std::vector<port::Piece> answer() override {
         ListOffsetsResponse response;
-        size_t next = 0;
-        for (const auto& topic : request_.topics) {
-            auto& topic_out = response.topics.emplace_back();
-            topic_out.name = topic.name;
-            for (const auto& partition : topic.partitions) {
-                const Slot& slot = slots()[next++];
-                auto& out = topic_out.partitions.emplace_back();
-                out.partition_index = partition.partition_index;
-                if (slot.error) {
-                    out.error_code = error_code(slot.error->code);
-                    continue;
-                }
-                out.offset = (partition.timestamp == kLatest ? slot.result.log_end_offset
-                                                             : slot.result.log_start_offset)
-                                 .value();
-            }
-        }
+        fill(request_.topics, response.topics,
+             [](const auto& partition, const Slot& slot, auto& out) {
+                 if (slot.error) {
+                     out.error_code = error_code(slot.error->code);
+                     return;
+                 }
+                 out.offset = (partition.timestamp == kLatest ? slot.result.log_end_offset
+                                                              : slot.result.log_start_offset)
+                                  .value();
+             });
         return make_answer(head(), response);
     }
 

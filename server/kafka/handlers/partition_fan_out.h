@@ -77,6 +77,21 @@ protected:
         slots_.emplace_back();
     }
 
+    /// Into the topics of the response each partition of those asked for, filled from its slot.
+    template <class Topics, class TopicsOut, class FillPartition>
+    void fill(const Topics& topics, TopicsOut& topics_out, FillPartition fill_partition) const {
+        size_t next = 0;
+        for (const auto& topic : topics) {
+            auto& topic_out = topics_out.emplace_back();
+            topic_out.name = topic.name;
+            for (const auto& partition : topic.partitions) {
+                auto& out = topic_out.partitions.emplace_back();
+                out.partition_index = partition.partition_index;
+                fill_partition(partition, slots_[next++], out);
+            }
+        }
+    }
+
     [[nodiscard]] const metadata::Image& image() const { return *image_; }
     [[nodiscard]] const std::vector<Slot>& slots() const { return slots_; }
     [[nodiscard]] const ReplyHead& head() const { return head_; }
