@@ -180,18 +180,11 @@ bool PartitionChange::cancel_reassignment() {
     if (!now_.is_reassigning()) {
         return false;
     }
-    const Brokers replicas = without(now_.replicas, now_.adding_replicas);
-    const Brokers isr = without(now_.isr, now_.adding_replicas);
-    if (replicas.empty() || (isr.empty() && !now_.isr.empty())) {
+    const bool has_member = now_.isr.empty() || !without(now_.isr, now_.adding_replicas).empty();
+    if (without(now_.replicas, now_.adding_replicas).empty() || !has_member) {
         return false;
     }
-    now_.replicas = replicas;
-    now_.isr = isr;
-    now_.elr = without(now_.elr, now_.adding_replicas);
-    is_new_term_ = is_new_term_ || !now_.adding_replicas.empty();
-    now_.adding_replicas.clear();
-    now_.removing_replicas.clear();
-    set_elr(now_.elr);
+    end_reassignment(now_.adding_replicas);
     return true;
 }
 
@@ -203,14 +196,18 @@ bool PartitionChange::finish_reassignment() {
     if (isr.empty() || !without(now_.adding_replicas, isr).empty()) {
         return false;
     }
-    now_.replicas = without(now_.replicas, now_.removing_replicas);
-    now_.isr = isr;
-    now_.elr = without(now_.elr, now_.removing_replicas);
-    is_new_term_ = is_new_term_ || !now_.removing_replicas.empty();
+    end_reassignment(now_.removing_replicas);
+    return true;
+}
+
+void PartitionChange::end_reassignment(Brokers leaving) {
+    now_.replicas = without(now_.replicas, leaving);
+    now_.isr = without(now_.isr, leaving);
+    now_.elr = without(now_.elr, leaving);
+    is_new_term_ = is_new_term_ || !leaving.empty();
     now_.adding_replicas.clear();
     now_.removing_replicas.clear();
     set_elr(now_.elr);
-    return true;
 }
 
 std::optional<PartitionImage> PartitionChange::result() const {

@@ -80,6 +80,8 @@ public:
 
 private:
     void elect_one(const IsLive& is_live, bool unclean);
+    /// They are replicas no more, and nothing is reassigned.
+    void end_reassignment(std::vector<BrokerId> leaving);
     void set_elr(const std::vector<BrokerId>& candidates);
 
     const TopicImage* topic_;
