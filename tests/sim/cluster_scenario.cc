@@ -90,7 +90,7 @@ public:
         make_clients();
         faults_ = std::make_unique<ClusterFaults>(ClusterFaults::Setup{
             &world_, &network_, &store_, &checker_, &machines_,
-            [this] { return all_live() && is_isr_full(); },
+            [this] { return all_live() && is_isr_full() && no_member_is_to_leave(); },
             [this](BrokerId broker) { return is_settled_but(broker); },
             [this] { return is_replicated(); }, [this](Machine& machine) { return rot(machine); },
             [this](const Machine& machine) { member_audit_->on_replaced(machine); },
@@ -117,6 +117,13 @@ public:
             world_.violate("the topics could not be created");
             return;
         }
+        // A client does not wait for a topic as long as the store may be away.
+        const Revision with_topics = store_.revision();
+        world_.run_until(world_.now() + kRecoverMax, [&] {
+            return std::all_of(machines_.begin(), machines_.end(), [&](const auto& machine) {
+                return store_.told(machine->host()) >= with_topics;
+            });
+        });
         start_clients();
         for (size_t i = 0; i < plan_.size(); i++) {
             if (!options_.faults ||
@@ -463,6 +470,25 @@ private:
     }
     [[nodiscard]] bool is_isr_full() const { return not_in_sync().empty(); }
 
+    /// Who starts again is a member until the controller hears of it, takes it out of the ISRs, and
+    /// it joins them again: each partition was written since.
+    [[nodiscard]] bool no_member_is_to_leave() const {
+        const metadata::ImageRef now = image();
+        for (const auto& [name, topic] : now->topics_by_name) {
+            for (const metadata::PartitionImage& partition : topic->partitions) {
+                const auto is_older = [&](BrokerId id) {
+                    const metadata::BrokerImage* broker = now->find_broker(id);
+                    return broker != nullptr && partition.mod_revision < broker->epoch;
+                };
+                if (partition.replicas.size() > 1 &&
+                    std::any_of(partition.isr.begin(), partition.isr.end(), is_older)) {
+                    return false;
+                }
+            }
+        }
+        return true;
+    }
+
     /// ... but for that broker, which is a member of none or of some and leads none.
     [[nodiscard]] bool is_settled_but(BrokerId broker) const {
         const metadata::ImageRef now = image();
@@ -477,7 +503,7 @@ private:
                 }
             }
         }
-        return all_live();
+        return all_live() && no_member_is_to_leave();
     }
 
     /// No partition has one replica only.

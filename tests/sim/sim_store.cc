@@ -84,9 +84,14 @@ void SimStore::load() {
     from_store(world_.between(100us, 20ms), [this] {
         port::StoreSnapshot snapshot = truth_.snapshot();
         is_watching_ = true;
-        told_ = snapshot.revision;
+        note_told(snapshot.revision);
         events_->on_store_loaded(std::move(snapshot));
     });
+}
+
+void SimStore::note_told(Revision revision) {
+    told_ = revision;
+    truth_.note_told(host_, revision);
 }
 
 void SimStore::on_applied(const port::StoreChange& change) {
@@ -114,7 +119,7 @@ void SimStore::tell() {
         untold_.pop_front();
         deliver_([this, change] {
             if (change.revision > told_) {
-                told_ = change.revision;
+                note_told(change.revision);
                 events_->on_store_changed(change);
             }
         });
@@ -129,7 +134,7 @@ void SimStore::tell_snapshot() {
     from_store(world_.between(1ms, 100ms), [this] {
         reload_due_ = false;
         port::StoreSnapshot snapshot = truth_.snapshot();
-        told_ = snapshot.revision;
+        note_told(snapshot.revision);
         events_->on_store_reloaded(std::move(snapshot));
         tell();
     });

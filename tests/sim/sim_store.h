@@ -45,6 +45,7 @@ private:
     void on_reachable() override;
     [[nodiscard]] HostId host() const override { return host_; }
 
+    void note_told(Revision revision);
     void arrive(Commit commit);
     void apply(const Commit& commit);
     void answer(Token token, Result<Revision> result, Duration delay);

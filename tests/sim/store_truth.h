@@ -53,6 +53,13 @@ public:
     void set_sends_again() { sends_again_ = true; }
     [[nodiscard]] bool sends_again() const { return sends_again_; }
 
+    /// What the process of that host was told of last.
+    void note_told(HostId host, Revision revision) { told_[host] = revision; }
+    [[nodiscard]] Revision told(HostId host) const {
+        const auto at = told_.find(host);
+        return at == told_.end() ? Revision{0} : at->second;
+    }
+
     /// Until when the process of that host was told that its session lasts.
     void note_lease(HostId host, MonoTime until) { leases_[host] = until; }
     [[nodiscard]] MonoTime lease_until(HostId host) const {
@@ -105,6 +112,7 @@ private:
     std::map<SessionId, Session> sessions_;
     std::map<std::string, SessionId> owners_; // of ephemeral keys
     std::map<HostId, MonoTime> leases_;
+    std::map<HostId, Revision> told_;
     std::vector<StoreWatcher*> watchers_;
     std::set<HostId> unreachable_;
     bool is_down_ = false;
