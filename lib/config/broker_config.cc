@@ -274,6 +274,7 @@ Result<void> read_typed(BrokerConfig& broker) {
                          " directories; at most " + std::to_string(kLogDirsMax) + " are served");
     }
     broker.log_dir_reserve_bytes = read.int64("log.dir.reserve.bytes");
+    broker.flush_journal_bytes = read.int64("log.flush.journal.bytes");
     broker.cores = read.int32("cores");
     broker.log_level = to_log_level(read.needed("log.level"));
     broker.is_log_json = read.needed("log.format") == "json";

@@ -35,6 +35,7 @@ replica::ManagerOptions manager_options(const config::BrokerConfig& config, uint
     options.compactor.bytes_per_second_max = part(config.cleaner_io_bytes_per_second_max);
     options.mover.bytes_per_second_max =
         config.move_bytes_per_second_max == 0 ? 0 : part(config.move_bytes_per_second_max);
+    options.flush_journal_bytes = static_cast<uint64_t>(config.flush_journal_bytes);
     return options;
 }
 

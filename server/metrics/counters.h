@@ -83,6 +83,9 @@ struct CoreCounters {
     Counter flushes;
     Counter flush_batches; // batches covered by those flushes: batches per flush = group commit
     Counter flush_errors;
+    Counter flushes_journaled; // of logs, of all flushes: went through a flush journal
+    Counter journal_syncs;     // flushes journaled per sync = group commit over partitions
+    Counter journal_full;      // flushes that found no room there
     Histogram flush_time;
     Counter segments_rolled;
     Counter segments_deleted;

@@ -2,6 +2,7 @@
 
 #include "lib/base/assert.h"
 #include "lib/base/log.h"
+#include "server/metadata/partition_change.h"
 #include "server/replica/log_config.h"
 
 #include <algorithm>
@@ -27,6 +28,13 @@ Manager::Manager(Setup setup)
       mover_(setup_.options.mover, setup_.ports.disk, setup_.log_dirs) {
     leader_rate_.set_rate(setup_.options.leader_rate_max, MonoTime{});
     follower_rate_.set_rate(setup_.options.follower_rate_max, MonoTime{});
+    journals_.resize(setup_.log_dirs->size());
+    for (size_t i = 0; i < journals_.size(); i++) {
+        journals_[i].journal = std::make_unique<storage::FlushJournal>(
+            *setup_.ports.disk, setup_.log_dirs->at(i).path(), setup_.ports.id,
+            setup_.options.flush_journal_bytes,
+            setup_.ports.random == nullptr ? 0 : setup_.ports.random->next());
+    }
 }
 
 void Manager::set_options(const ManagerOptions& options) {
@@ -159,11 +167,21 @@ void Manager::open(const metadata::TopicImage& topic, PartitionIndex index,
         if (dir.is_offline()) {
             return dir.failure();
         }
-        // What the start found says nothing of a replica that came (back) since.
         storage::OpenHint hint;
         hint.key = key;
         const storage::OpenHint at_start = dir.data()->hint(topic.id, index);
-        if (arrival == storage::LogDirs::Arrival::known) {
+        const std::string directory = dir.data()->partition_path(topic.name, index);
+        // What the start found says nothing of a replica that came (back) since: while this broker
+        // was away, too, when nobody counts on what it had and its files are gone.
+        bool is_known = arrival == storage::LogDirs::Arrival::known;
+        const metadata::PartitionImage& image =
+            topic.partitions[static_cast<size_t>(index.value())];
+        if (is_known && at_start.recovery_point > Offset{0} &&
+            !metadata::contains(image.isr, setup_.self) &&
+            !metadata::contains(image.elr, setup_.self)) {
+            QT_TRY_ASSIGN(is_known, setup_.ports.disk->exists(directory));
+        }
+        if (is_known) {
             hint = at_start;
             if (settles_together_ && !dir.data()->was_clean()) {
                 hint.settle = storage::OpenHint::Settle::later;
@@ -174,8 +192,10 @@ void Manager::open(const metadata::TopicImage& topic, PartitionIndex index,
                 hint.void_until = std::max(hint.void_until, left->second);
             }
         }
+        // One that was here before has left its files, and the journal not yet.
+        QT_TRY(journals_[*entry.dir].journal->leave(name, key));
         return storage::Log::open(
-            *setup_.ports.disk, dir.data()->partition_path(topic.name, index),
+            *setup_.ports.disk, directory,
             make_log_config(topic.effective, setup_.options.producer_id_expiration_ms), hint,
             setup_.ports.clock->wall());
     }();
@@ -183,6 +203,9 @@ void Manager::open(const metadata::TopicImage& topic, PartitionIndex index,
         std::make_unique<Partition>(key, std::move(name), setup_.self, std::move(log),
                                     setup_.options.producer_id_expiration_ms, *setup_.counters);
     entry.partition->set_log_dir(entry.dir ? static_cast<int32_t>(*entry.dir) : -1);
+    if (storage::Log* opened = entry.partition->log()) {
+        opened->set_journal(journals_[entry.dir.value()].journal.get());
+    }
     note_failure(entry);
     entry.partition->set_replica_lag(setup_.options.replica_lag_max);
     entry.partition->set_leader_rate(&leader_rate_);
@@ -522,6 +545,7 @@ void Manager::release_waiters(Code code, Outbox& out) {
 
 std::vector<storage::LogDirs::Closed> Manager::close() {
     mover_.clear();
+    settle_file_systems();
     std::vector<storage::LogDirs::Closed> closed(setup_.log_dirs->size());
     const auto close_log = [&](Entry& entry, bool is_last_try) {
         storage::Log& log = *entry.partition->log();
@@ -560,8 +584,9 @@ std::vector<storage::LogDirs::Closed> Manager::close() {
     for (Entry* entry : left) {
         close_log(*entry, true);
     }
+    is_closed_ = true; // no journal takes logs that are not there for settled ones
     partitions_.clear();
-    is_closed_ = true;
+    close_journals(closed);
     return closed;
 }
 

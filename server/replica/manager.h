@@ -40,6 +40,7 @@ struct ManagerOptions {
     uint64_t follower_rate_max = UINT64_MAX; // follower.replication.throttled.rate
     CompactorOptions compactor;
     MoverOptions mover;
+    uint64_t flush_journal_bytes = 0; // of each log directory; fixed when the manager is made
 
     bool operator==(const ManagerOptions&) const = default;
 };
@@ -125,7 +126,7 @@ public:
     std::vector<storage::LogDirs::Closed> close();
 
 private:
-    enum class FlushOf : uint8_t { partition, parent, compaction, move };
+    enum class FlushOf : uint8_t { partition, parent, journal, emptying, compaction, move };
     struct Flush {
         PartitionKey partition;
         uint64_t epoch = 0; // of the partition object: a deleted one's flush finds a stranger
@@ -135,7 +136,9 @@ private:
         Result<void> result; // the first error of its files
         FlushOf of = FlushOf::partition;
         uint64_t move_number = 0;
-        std::vector<Token> sharers; // parent: flushes of logs that are new in that directory
+        std::vector<Token> sharers; // parent: flushes of logs that are new in that directory;
+                                    // journal: all that are in it
+        size_t dir = 0;             // journal, emptying
     };
     struct Entry {
         std::unique_ptr<Partition> partition;
@@ -150,6 +153,15 @@ private:
     struct ColdRead {
         CoreId from;
         PartitionRequest request;
+    };
+    /// Of a log directory.
+    struct Journal {
+        std::unique_ptr<storage::FlushJournal> journal;
+        std::vector<Token> collected;        // flushes that it took in this turn
+        std::set<PartitionKey> waiting;      // for the flush that is under way
+        std::set<PartitionKey> settling;     // synced on their own now, so that a file is free
+        std::vector<PartitionKey> unsettled; // those that could not be
+        MonoTime settle_at{};                // not before
     };
     class Followers; // FollowerLogs; manager_replication.cc
 
@@ -169,6 +181,15 @@ private:
     Entries::iterator remove_partition(Entries::iterator at, Code code, Outbox& out);
     void touch(Partition& partition);
     void read_in(Outbox& out);
+    void flush_later(const PartitionKey& key, MonoTime at);
+    std::optional<storage::FlushWork> begin_flush(Entry& entry, const PartitionKey& key,
+                                                  Outbox& out);
+    void begin_journal_flushes();
+    void on_journal_synced(Token token, const Result<void>& result, Outbox& out);
+    void refuse(const std::vector<Token>& flushes);
+    void settle_logs();
+    void close_journals(const std::vector<storage::LogDirs::Closed>& closed);
+    void settle_file_systems();
     [[nodiscard]] Duration maintain_interval() const;
     void write_recovery_points();
     void compact(Outbox& out);
@@ -195,6 +216,7 @@ private:
     void step_moves(Outbox& out);
 
     Setup setup_;
+    std::vector<Journal> journals_; // by log directory; outlive the logs
     Entries partitions_;
     /// Where the logs of replicas ended that went elsewhere: recovery points still tell of them.
     std::map<PartitionKey, Offset> left_;

@@ -23,6 +23,8 @@ Result<PartitionResult> Manager::start_move(Entry& entry, const MoveOp& op) {
         return dir.failure();
     }
     storage::Log& log = *partition.log();
+    // It may have been there once.
+    QT_TRY(journals_[op.to].journal->leave(partition.name(), partition.key()));
     if (log.has_directory()) {
         QT_TRY(mover_.add(partition, {*entry.dir, op.to}, setup_.ports.clock->mono()));
         return PartitionResult(MoveResult{});
@@ -66,6 +68,7 @@ void Manager::set_dir(Entry& entry, size_t to) {
     setup_.log_dirs->move(*entry.dir, to);
     entry.dir = to;
     entry.partition->set_log_dir(static_cast<int32_t>(to));
+    entry.partition->log()->set_journal(journals_[to].journal.get());
 }
 
 void Manager::describe_move(const PartitionKey& key, DescribeResult& result) const {

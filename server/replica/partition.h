@@ -141,6 +141,14 @@ public:
     /// The files to fdatasync; on_flushed follows exactly once. Nothing: the log broke, or there
     /// was no descriptor for it, and it still wants the flush.
     std::optional<storage::FlushWork> begin_flush(Outbox& out);
+    /// As Log::offer_to_journal, and the flush through it. REQUIRES: wants_flush(), and the journal
+    /// takes it.
+    [[nodiscard]] storage::FlushJournal::Answer offer_to_journal() {
+        return log_->offer_to_journal();
+    }
+    std::optional<storage::FlushWork> begin_journaled_flush(Outbox& out);
+    /// Instead of on_flushed: the journal could not take it. Nothing happened, and it wants one.
+    void on_flush_refused();
     void on_flushed(const storage::FlushWork& work, const Result<void>& result, MonoTime now,
                     Outbox& out);
 
@@ -209,6 +217,8 @@ public:
     void release_appends(Code code, Outbox& out);
 
 private:
+    std::optional<storage::FlushWork> note_flush(Result<std::optional<storage::FlushWork>> work,
+                                                 Outbox& out);
     // partition_read.cc
     Result<PartitionResult> read(const PartitionRequest& request, const ReadOp& op, CoreId from,
                                  MonoTime now, Outbox& out);

@@ -170,13 +170,25 @@ bool Partition::wants_flush() const {
     if (!log_ || offline_ || flush_in_flight_) {
         return false;
     }
-    return log_->is_deleting() ||
+    return log_->is_deleting() || log_->settles() ||
            (log_->synced_end_offset() != log_->log_end_offset() && (!write_caching_ || flush_due_));
 }
 
 std::optional<storage::FlushWork> Partition::begin_flush(Outbox& out) {
     QT_ASSERT(wants_flush());
-    Result<std::optional<storage::FlushWork>> work = log_->begin_flush();
+    return note_flush(log_->begin_flush(), out);
+}
+
+std::optional<storage::FlushWork> Partition::begin_journaled_flush(Outbox& out) {
+    QT_ASSERT(wants_flush());
+    Result<storage::FlushWork> work = log_->begin_journaled_flush();
+    return note_flush(work ? Result<std::optional<storage::FlushWork>>(*std::move(work))
+                           : std::move(work).error(),
+                      out);
+}
+
+std::optional<storage::FlushWork>
+Partition::note_flush(Result<std::optional<storage::FlushWork>> work, Outbox& out) {
     if (!work) {
         if (!storage::is_out_of_descriptors(work.error())) {
             go_offline(std::move(work).error(), out);
@@ -192,6 +204,12 @@ std::optional<storage::FlushWork> Partition::begin_flush(Outbox& out) {
         counters_.flush_batches.add(std::exchange(batches_since_flush_, 0));
     }
     return *std::move(work);
+}
+
+void Partition::on_flush_refused() {
+    QT_ASSERT(flush_in_flight_);
+    flush_in_flight_ = false;
+    flush_due_ = true;
 }
 
 void Partition::on_flushed(const storage::FlushWork& work, const Result<void>& result, MonoTime now,

@@ -53,6 +53,7 @@ public:
     /// Writes a file of just these entries, be there none. Errors: storage_io, storage_full.
     Result<void> write_all(std::vector<AbortedTransaction> entries);
 
+    [[nodiscard]] bool is_unsynced() const { return is_unsynced_; }
     /// The file, if it has entries that no sync covers.
     Result<std::optional<port::FileRef>> unsynced_file();
     /// A sync of that file begins; if it fails the log is out of use.

@@ -1,6 +1,8 @@
 #include "server/storage/data_dir.h"
 
 #include "lib/base/log.h"
+#include "server/storage/journal_record.h"
+#include "server/storage/journal_replay.h"
 #include "server/storage/partition_files.h"
 #include "server/storage/segment.h"
 
@@ -27,7 +29,8 @@ bool shows_use(const port::DirectoryEntry& entry) {
         return parse_partition_name(entry.name).has_value();
     }
     return entry.name == "metadata.db" || entry.name == "clean-shutdown" ||
-           entry.name == "meta.properties" || entry.name.starts_with("recovery-points.");
+           entry.name == "meta.properties" || entry.name.starts_with("recovery-points.") ||
+           entry.name.starts_with(kJournalPrefix);
 }
 
 // A segment that was moved out of a deleted partition, as remove_deleted_directory names it:
@@ -121,6 +124,7 @@ Result<std::unique_ptr<DataDir>> DataDir::open(port::Disk& disk, std::string pat
     QT_TRY_ASSIGN(dir->lock_, disk.lock(dir->path_));
     QT_TRY(dir->load_identity(new_directory_id));
     QT_TRY(dir->finish_deletions());
+    QT_TRY(replay_journals(disk, dir->path_));
     QT_TRY_ASSIGN(std::optional<PartitionStates> clean, take_clean_shutdown(disk, dir->path_));
     dir->was_clean_ = clean.has_value();
     if (clean) {

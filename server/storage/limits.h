@@ -39,6 +39,11 @@ inline constexpr size_t kIndexTailMax = 1024;
 inline constexpr size_t kScanWindowSize = 1 * MiB;
 inline constexpr size_t kHeaderWindowSize = 4 * KiB;
 
+/// Of one log, in a flush that goes through the flush journal: twice the bytes for half the wait.
+inline constexpr uint64_t kJournaledFlushMax = 64 * KiB;
+/// Of all logs, in one flush.
+inline constexpr uint64_t kJournalRoundMax = 1 * MiB;
+
 /// Largest small file of ours (checkpoints, snapshots) that is read: 100,000 partitions fit.
 inline constexpr uint64_t kSmallFileMax = 64 * MiB;
 

@@ -349,6 +349,10 @@ void Log::release_idle() {
     if (!hot_ || failure_ || synced_end_ < log_end_ || hot_->deletion || compaction_) {
         return;
     }
+    settle();
+    if (settles_) {
+        return; // until a flush has done it
+    }
     Hot& hot = *hot_;
     for (Segment& segment : hot.segments) {
         if (segment.needs_sync) {
@@ -408,13 +412,14 @@ uint64_t Log::settled_bytes(Offset base, uint64_t listed) const {
     if (!hot_ || hot_->segments.empty() || base != hot_->active().base_offset()) {
         return listed;
     }
-    return std::min(listed, hot_->active().synced_size);
+    return std::min(listed, hot_->active().durable_size());
 }
 
 void Log::relocate(std::string directory) {
     QT_ASSERT(!failure_ && !compaction_);
     QT_ASSERT(!has_directory_ || (is_clean_ && !hot_));
     QT_ASSERT(deleted_.empty());
+    QT_ASSERT(journal_ == nullptr || !journal_->holds(key_));
     directory_ = std::move(directory);
 }
 

@@ -18,6 +18,7 @@
 #include "server/port/disk.h"
 #include "server/storage/checkpoint.h"
 #include "server/storage/epoch_cache.h"
+#include "server/storage/flush_journal.h"
 #include "server/storage/log_config.h"
 #include "server/storage/partition_files.h"
 #include "server/storage/producer_state.h"
@@ -80,9 +81,10 @@ struct FlushWork {
         Offset base_offset;
         uint64_t size_bytes = 0; // written, and covered by this flush
     };
-    std::vector<port::FileRef> files; // to sync, at least one; directories, too
+    std::vector<port::FileRef> files; // to sync, at least one, or journaled; directories, too
     std::vector<Part> parts;          // the segments of the first `files`, in the same order
     Offset end_offset;                // everything below is durable afterwards
+    bool is_journaled = false;        // through the flush journal: there are no files
     uint64_t truncations = 0;         // of the log before; after one more the work means nothing
     uint64_t names_made = 0;          // entries of the log's directory that are durable, too
     std::optional<Offset> snapshot;   // of producers, durable, too: older ones may go
@@ -202,9 +204,24 @@ public:
     /// What was told last, or at open. Kept for the checkpoint.
     [[nodiscard]] Offset known_high_watermark() const { return high_watermark_; }
 
-    /// Nothing when all is synced, and nothing is to be deleted. One flush at a time. Syncs nothing
-    /// itself. Of the errors only is_out_of_descriptors leaves the log in use.
+    /// Nothing when all is synced, and nothing is to be deleted or settled. One flush at a time.
+    /// Syncs nothing itself. Of the errors only is_out_of_descriptors leaves the log in use.
     Result<std::optional<FlushWork>> begin_flush();
+    /// The journal of the log's directory, for small flushes; nullptr: none. Outlives the log.
+    void set_journal(FlushJournal* journal) { journal_ = journal; }
+    /// Whether the next flush could go through it; FlushJournal::offer was told of it then.
+    [[nodiscard]] FlushJournal::Answer offer_to_journal();
+    /// The same flush, of which the journal has collected the bytes: there are no files. REQUIRES:
+    /// offer_to_journal() just said take. Errors: those of storage.
+    Result<FlushWork> begin_journaled_flush();
+    /// All that the journal has is in the log's own files, too, and durable there.
+    [[nodiscard]] bool is_settled() const;
+    /// The next flush does that.
+    void settle() { settles_ = !is_settled(); }
+    [[nodiscard]] bool settles() const { return settles_; }
+    /// The same with a sync of the file system, between these two. Errors: those of storage.
+    Result<void> prepare_to_settle();
+    void on_file_system_synced();
     /// Returns segments deleted. Errors: those of storage, of the deletion alone, which is given up
     /// then.
     Result<uint32_t> finish_flush(const FlushWork& work);
@@ -274,7 +291,11 @@ public:
     [[nodiscard]] uint64_t rewrite_count() const { return swaps_ + truncations_; }
     /// Of the `listed` bytes of a segment those that no undo takes back.
     [[nodiscard]] uint64_t settled_bytes(Offset base, uint64_t listed) const;
-    /// The files, if there are any, are in `directory` now, as they were closed. REQUIRES: closed.
+    /// What the journal has of the log is void; its own files have all that is durable. Blocks.
+    /// Errors: those of storage.
+    Result<void> leave_journal();
+    /// The files, if there are any, are in `directory` now, as they were closed, and no journal has
+    /// anything of them. REQUIRES: closed.
     void relocate(std::string directory);
 
     /// Back to the cold state if nothing is unsynced, and neither a deletion nor a compaction is
@@ -311,11 +332,17 @@ private:
     Result<void> append_roll(WallTime now);
     Result<void> add_segment(Offset base, WallTime now);
     Result<void> begin_flush_names(FlushWork& work);
+    [[nodiscard]] bool fits_journal() const;
+    enum class Sync : uint8_t { now, later };
+    Result<void> settle_blocking(Sync sync);
     Result<void> flush_blocking();
     Result<void> sync_names();
     void update_summary();
     [[nodiscard]] std::string path(const std::string& name) const {
         return directory_ + "/" + name;
+    }
+    [[nodiscard]] std::string_view directory_name() const {
+        return std::string_view(directory_).substr(directory_.rfind('/') + 1);
     }
 
     // log_read.cc
@@ -427,6 +454,8 @@ private:
     std::optional<Error> failure_;
     std::vector<DeletedFile> deleted_;
     std::unique_ptr<Hot> hot_;
+    FlushJournal* journal_ = nullptr;
+    bool settles_ = false;
     std::unique_ptr<Compaction> compaction_;
     std::optional<Error> compaction_sync_failed_;
     std::optional<Offset> cleaned_to_;      // nothing: not read yet

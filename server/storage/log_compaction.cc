@@ -252,6 +252,7 @@ void Log::abandon_compaction() {
 // ---- taking over --------------------------------------------------------------------------------
 
 Result<void> Log::swap_in(WallTime now) {
+    QT_TRY(leave_journal());
     swaps_++;
     const Compaction::Swap swap = compaction_->swap();
     std::vector<Offset> bases;

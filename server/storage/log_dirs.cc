@@ -72,7 +72,9 @@ Result<void> LogDirs::open_other(port::Disk& disk, const Setup& setup, const std
         }
         return DataDir::open(disk, path, setup.self, new_id);
     }();
-    if (!data && is_misconfiguration(data.error().code)) {
+    // A full disk passes; a directory that is offline is so until the next start.
+    if (!data &&
+        (is_misconfiguration(data.error().code) || data.error().code == Code::storage_full)) {
         return std::move(data).error();
     }
     some_missing_ = some_missing_ || !data;

@@ -10,7 +10,7 @@ namespace qtool::storage {
 
 Result<std::optional<FlushWork>> Log::begin_flush() {
     QT_TRY(check_usable());
-    if (!hot_ || (synced_end_ >= log_end_ && !hot_->deletion)) {
+    if (!hot_ || (synced_end_ >= log_end_ && !hot_->deletion && !settles_)) {
         return std::optional<FlushWork>();
     }
     FlushWork work;
@@ -39,6 +39,7 @@ Result<std::optional<FlushWork>> Log::begin_flush() {
         }
     }
     QT_TRY(begin_flush_names(work));
+    settles_ = false;
     // All are open. A failed flush ends the log, so nothing sets this back.
     for (Segment& segment : hot_->segments) {
         segment.needs_sync = false;
@@ -50,6 +51,104 @@ Result<std::optional<FlushWork>> Log::begin_flush() {
     }
     return std::optional<FlushWork>(std::move(work));
 }
+
+// ---- through the journal ------------------------------------------------------------------------
+
+// Only what the last segment got is new: names, indexes and small files take a flush of their own.
+bool Log::fits_journal() const {
+    if (journal_ == nullptr || !hot_ || hot_->segments.empty() || settles_ || hot_->deletion ||
+        hot_->is_new || hot_->has_unsynced_names() || hot_->snapshots_until ||
+        synced_end_ >= log_end_) {
+        return false;
+    }
+    return std::all_of(hot_->segments.begin(), hot_->segments.end(), [&](Segment& segment) {
+        const bool is_active = &segment == &hot_->active();
+        return !segment.needs_sync && !segment.aborted().is_unsynced() &&
+               (is_active || segment.durable_size() >= segment.size());
+    });
+}
+
+FlushJournal::Answer Log::offer_to_journal() {
+    if (failure_ || !fits_journal()) {
+        return FlushJournal::Answer::refuse;
+    }
+    return journal_->offer(hot_->active().size() - hot_->active().durable_size());
+}
+
+Result<FlushWork> Log::begin_journaled_flush() {
+    QT_ASSERT(fits_journal());
+    Segment& active = hot_->active();
+    QT_TRY_ASSIGN(const port::FileRef file, active.file());
+    JournalRecord piece;
+    piece.partition = key_;
+    piece.directory = directory_name();
+    piece.segment = active.base_offset();
+    piece.position = active.durable_size();
+    QT_TRY(journal_->add(piece, *file, static_cast<uint32_t>(active.size() - piece.position)));
+    active.journaling_to = active.size();
+    FlushWork work;
+    work.is_journaled = true;
+    work.parts.push_back({active.base_offset(), active.size()});
+    work.end_offset = log_end_;
+    work.truncations = truncations_;
+    return work;
+}
+
+bool Log::is_settled() const {
+    return !hot_ ||
+           (!failure_ &&
+            std::all_of(hot_->segments.begin(), hot_->segments.end(), [](const Segment& segment) {
+                return segment.synced_size >= segment.journaling_to;
+            }));
+}
+
+// Somebody else's sync of the file may have failed by now, or fail meanwhile, unknown here: the
+// next one would bring nothing. So what only the journal vouches for is written once more, through
+// an opening of the file that is told of its own failures.
+Result<void> Log::settle_blocking(Sync sync) {
+    for (Segment& segment : hot_->segments) {
+        if (segment.synced_size >= segment.journaling_to) {
+            continue;
+        }
+        QT_TRY_ASSIGN(const port::FileRef file,
+                      disk_.open(segment.path(), port::OpenMode::read_write));
+        QT_TRY(segment.rewrite(*file, segment.synced_size, segment.journaling_to));
+        if (sync == Sync::later) {
+            continue;
+        }
+        if (Result<void> synced = file->sync_blocking(); !synced) {
+            fail(synced.error());
+            return synced;
+        }
+        segment.synced_size = segment.journaling_to;
+    }
+    return {};
+}
+
+Result<void> Log::prepare_to_settle() {
+    return is_settled() ? Result<void>() : settle_blocking(Sync::later);
+}
+
+void Log::on_file_system_synced() {
+    if (hot_) {
+        for (Segment& segment : hot_->segments) {
+            segment.synced_size = std::max(segment.synced_size, segment.journaling_to);
+        }
+    }
+}
+
+// First the files, or what is void would be missed after a crash: of a flush under way, too.
+Result<void> Log::leave_journal() {
+    if (journal_ == nullptr || !journal_->holds(key_)) {
+        return {};
+    }
+    if (hot_ && !failure_ && !is_settled()) {
+        QT_TRY(settle_blocking(Sync::now));
+    }
+    return journal_->leave(directory_name(), key_);
+}
+
+// ---- each file on its own -----------------------------------------------------------------------
 
 // Nothing is taken for durable before all of the flush is: what fails leaves a log that is out of
 // use, and a crash finds any part of it. Records that were never acknowledged may then lie in a
@@ -107,7 +206,8 @@ Result<uint32_t> Log::finish_flush(const FlushWork& work) {
     for (const FlushWork::Part& part : work.parts) {
         if (Segment* segment = find_segment(part.base_offset);
             segment != nullptr && segment->base_offset() == part.base_offset) {
-            segment->synced_size = std::max(segment->synced_size, part.size_bytes);
+            uint64_t& size = work.is_journaled ? segment->journaled_size : segment->synced_size;
+            size = std::max(size, part.size_bytes);
         }
     }
     hot_->names_synced = std::max(hot_->names_synced, work.names_made);
@@ -121,6 +221,7 @@ Result<uint32_t> Log::finish_flush(const FlushWork& work) {
 }
 
 Result<void> Log::flush_blocking() {
+    QT_TRY(settle_blocking(Sync::now));
     while (synced_end_ < log_end_ || is_deleting()) {
         QT_TRY_ASSIGN(const std::optional<FlushWork> work, begin_flush());
         if (!work) {

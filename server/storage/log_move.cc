@@ -354,7 +354,11 @@ Result<bool> LogMove::finish(Log& log, uint64_t tail_bytes_max) {
     if (tail > tail_bytes_max) {
         return false;
     }
-    if (Result<void> closed = log.close(); !closed) {
+    Result<void> closed = log.close();
+    if (closed) {
+        closed = log.leave_journal();
+    }
+    if (!closed) {
         is_source_trouble_ = true;
         // Not closed, but not broken either: there was no descriptor, say.
         return log.failure() ? std::move(closed).error()

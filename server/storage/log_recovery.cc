@@ -40,19 +40,7 @@ Result<void> rewrite_from(Segment& segment, Offset recovery_point) {
         position = found ? found->position : segment.size();
     }
     QT_TRY_ASSIGN(const port::FileRef file, segment.file());
-    std::vector<std::byte> buffer(std::min<uint64_t>(kScanWindowSize, segment.size() - position));
-    while (position < segment.size()) {
-        const ByteSpan window =
-            ByteSpan(buffer).first(std::min<uint64_t>(buffer.size(), segment.size() - position));
-        QT_TRY_ASSIGN(const size_t got, file->read_at(window, position));
-        if (got != window.size()) {
-            return Error(Code::storage_io, segment.path() + " became shorter while it was read");
-        }
-        const ByteView piece = window;
-        QT_TRY(file->write_at({&piece, 1}, position));
-        position += got;
-    }
-    return {};
+    return segment.rewrite(*file, position, segment.size());
 }
 
 } // namespace

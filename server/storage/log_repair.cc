@@ -55,6 +55,9 @@ Result<std::unique_ptr<Log>> Log::begin_anew(const Log& damaged) {
     QT_ASSERT(damaged.failure_ && damaged.failure_->code == Code::storage_damaged);
     port::Disk& disk = damaged.disk_;
     const std::string& directory = damaged.directory_;
+    if (damaged.journal_ != nullptr) {
+        QT_TRY(damaged.journal_->leave(damaged.directory_name(), damaged.key_));
+    }
     QT_TRY_ASSIGN(const bool is_there, disk.exists(directory));
     if (is_there) {
         QT_TRY_ASSIGN(const std::string moved,
@@ -70,6 +73,7 @@ Result<std::unique_ptr<Log>> Log::begin_anew(const Log& damaged) {
     log->truncations_ = damaged.truncations_ + 1;
     log->swaps_ = damaged.swaps_;
     log->is_low_ = damaged.is_low_;
+    log->journal_ = damaged.journal_;
     Offset until = std::max({damaged.log_end_, damaged.synced_end_, damaged.high_watermark_});
     if (damaged.truncation_) {
         until = std::max(until, damaged.truncation_->until);

@@ -26,6 +26,7 @@ Result<AppendInfo> Log::append_replicated(ByteView batches, WallTime now) {
     // that starts there too takes the whole batch, as the leader has it.
     const auto begin_within = [&](Offset base_offset) -> Result<void> {
         if (!hot->segments.empty()) {
+            QT_TRY(leave_journal());
             QT_TRY(drop_segments_from(Offset{0}));
         }
         log_end_ = base_offset;
@@ -145,6 +146,7 @@ Result<void> Log::truncate_to(Offset offset, WallTime now) {
     }
     abandon_compaction();
     QT_TRY(cancel_deletion());
+    QT_TRY(leave_journal());
     const Offset end = log_end_;
     QT_TRY(load(now));
     const Segment* holds = find_segment(offset);
@@ -166,6 +168,7 @@ Result<void> Log::restart_at(Offset offset, WallTime now) {
     QT_TRY(check_usable());
     abandon_compaction();
     QT_TRY(cancel_deletion());
+    QT_TRY(leave_journal());
     const Offset end = log_end_;
     QT_TRY(load(now));
     QT_TRY(create_directory(FirstSegment::no, now));

@@ -173,6 +173,22 @@ void Segment::write_back(const port::FileRef& log) {
     }
 }
 
+Result<void> Segment::rewrite(port::File& file, uint64_t from, uint64_t to) {
+    std::vector<std::byte> buffer(std::min<uint64_t>(kScanWindowSize, to - from));
+    while (from < to) {
+        const ByteSpan window =
+            ByteSpan(buffer).first(std::min<uint64_t>(buffer.size(), to - from));
+        QT_TRY_ASSIGN(const size_t got, file.read_at(window, from));
+        if (got != window.size()) {
+            return Error(Code::storage_io, path_ + " became shorter while it was read");
+        }
+        const ByteView piece = window;
+        QT_TRY(file.write_at({&piece, 1}, from));
+        from += got;
+    }
+    return {};
+}
+
 Result<void> Segment::repair() {
     QT_TRY_ASSIGN(const port::FileRef log, file());
     needs_sync = true;
@@ -582,6 +598,8 @@ Result<void> Segment::truncate(uint64_t size) {
     QT_TRY(log->truncate(size));
     size_ = size;
     synced_size = std::min(synced_size, size);
+    journaled_size = std::min(journaled_size, size);
+    journaling_to = std::min(journaling_to, size);
     written_back_ = std::min(written_back_, size);
     appended_from_ = std::min(appended_from_, size);
     compared_from_ = std::min(compared_from_, size);

@@ -11,6 +11,7 @@
 #include "server/storage/aborted_index.h"
 #include "server/storage/sparse_index.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -102,6 +103,9 @@ public:
     /// Several batches with one write; `headers` are those of `batches`, in order.
     Result<void> append_run(std::span<const protocol::BatchHeader> headers, ByteView batches,
                             uint32_t index_interval_bytes);
+    /// Writes what it reads there, so that the next sync of that opening of its file brings it,
+    /// whatever became of the one before. Errors: storage_io.
+    Result<void> rewrite(port::File& file, uint64_t from, uint64_t to);
     /// Cuts the file back to size(). Errors: storage_io.
     Result<void> repair();
 
@@ -154,8 +158,12 @@ public:
     /// Cuts the file at `size`, where a batch begins. The index is made anew when needed.
     Result<void> truncate(uint64_t size);
 
-    uint64_t synced_size = 0; // bytes that flushes covered
-    bool needs_sync = false;  // a truncation is not durable: what it cut off could come back
+    uint64_t synced_size = 0;    // bytes that flushes covered
+    uint64_t journaled_size = 0; // or that the flush journal has, durably; and those ...
+    uint64_t journaling_to = 0;  // ... of a flush that is under way
+    /// Bytes that a crash leaves.
+    [[nodiscard]] uint64_t durable_size() const { return std::max(synced_size, journaled_size); }
+    bool needs_sync = false; // a truncation is not durable: what it cut off could come back
 
 private:
     void note_batch(const protocol::BatchHeader& header, uint64_t position,

@@ -5,6 +5,8 @@
 #include "lib/base/assert.h"
 #include "lib/base/log.h"
 #include "lib/protocol/batch_builder.h"
+#include "server/storage/journal_record.h"
+#include "server/storage/journal_replay.h"
 #include "server/storage/log.h"
 #include "server/storage/partition_files.h"
 #include "tests/unit/server/storage/memory_disk.h"
@@ -34,6 +36,35 @@ void mend_batches(std::vector<std::byte>& bytes) {
         protocol::patch_max_timestamp({batch, size}, load_be<int64_t>(batch + 35));
         at += size;
     }
+}
+
+/// What is behind a journal's header, or records of such pieces: the fuzzer cannot guess checksums.
+std::vector<std::byte> make_journal(const PartitionKey& key, ByteView bytes, bool is_mended) {
+    std::vector<std::byte> file = encode_journal_header(1);
+    if (!is_mended) {
+        file.insert(file.end(), bytes.begin(), bytes.end());
+        return file;
+    }
+    ByteWriter out;
+    for (size_t at = 0; bytes.size() - at >= 4;) {
+        JournalRecord record;
+        record.partition = key;
+        record.directory = "t-0";
+        record.kind = load_be<uint8_t>(bytes.data() + at) == 0 ? JournalRecord::Kind::leave
+                                                               : JournalRecord::Kind::bytes;
+        record.segment = Offset(load_be<uint8_t>(bytes.data() + at + 1) / 128);
+        record.position = load_be<uint8_t>(bytes.data() + at + 2);
+        at += 4;
+        const size_t size =
+            std::min<size_t>(bytes.size() - at, load_be<uint8_t>(bytes.data() + at - 1));
+        const size_t begin = out.size();
+        const ByteSpan into = open_journal_record(out, 1, record, static_cast<uint32_t>(size));
+        std::copy_n(bytes.begin() + static_cast<ptrdiff_t>(at), size, into.begin());
+        close_journal_record(out, begin);
+        at += size;
+    }
+    file.insert(file.end(), out.view().begin(), out.view().end());
+    return file;
 }
 
 void read_all(Log& log) {
@@ -87,7 +118,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     set_log_sink([](LogLevel, std::string_view) {});
     std::vector<std::byte> bytes(reinterpret_cast<const std::byte*>(data) + 2,
                                  reinterpret_cast<const std::byte*>(data) + size);
-    const unsigned kind = data[0] % 5;
+    const unsigned kind = data[0] % 7;
     OpenHint hint;
     hint.key = PartitionKey{make_uuid(1, 2), PartitionIndex(0)};
     hint.recovery_point = Offset(data[1] % 16);
@@ -123,8 +154,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     case 3:
         disk.put("/data/t-0/00000000000000000001.snapshot", bytes);
         break;
-    default:
+    case 4:
         disk.put("/data/t-0/log-start", bytes);
+        break;
+    default:
+        disk.put("/data/flush-journal.0.0", make_journal(hint.key, bytes, kind == 5));
+        QT_ASSERT(replay_journals(disk, "/data").has_value());
         break;
     }
     auto log = Log::open(disk, kDirectory, config, hint, kNow);

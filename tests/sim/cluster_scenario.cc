@@ -218,6 +218,9 @@ private:
         config.transaction_state_min_isr = std::min<int32_t>(2, replicas);
         Coordination::configure(world_, config);
         config.log_dir_reserve_bytes = random.below(2) == 0 ? 0 : -1;
+        // Mostly so small that its files take turns.
+        config.flush_journal_bytes =
+            random.below(4) == 0 ? 0 : int64_t{1} << random.between(15, 21);
         if (options_.run.plant == Plant::write_caching) {
             config.settings["write.caching"] = {"true", "scenario"};
         }

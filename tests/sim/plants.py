@@ -200,6 +200,24 @@ PLANTS = {
         "was_low ? space->free_bytes < reserve + reserve / 4 :",
         "was_low ? true :",
     ),
+    # A start throws away what small flushes made durable.
+    "journal_not_replayed": (
+        "server/storage/data_dir.cc",
+        "    QT_TRY(replay_journals(disk, dir->path_));\n",
+        "",
+    ),
+    # A file of the journal is written over before the logs in it are synced.
+    "journal_written_over": (
+        "server/replica/manager_io.cc",
+        "!partition->log()->is_settled()) {\n                partition->log()->settle();",
+        "partition->log()->settles()) {\n                partition->log()->settle();",
+    ),
+    # What the journal has of a log is void before the log's own files have it.
+    "journal_left_early": (
+        "server/storage/log_flush.cc",
+        "    if (hot_ && !failure_ && !is_settled()) {\n",
+        "    if (hot_ && failure_) {\n",
+    ),
     # The log start is not written down.
     "log_start_forgotten": (
         "server/storage/log_retention.cc",
@@ -263,6 +281,13 @@ CLUSTER_PLANTS = {
         "const Offset own_end = write_caching_ ? log_->log_end_offset() : "
         "log_->synced_end_offset();",
         "const Offset own_end = log_->log_end_offset();",
+    ),
+    # What a log had before it was cut comes back from the journal.
+    "journal_kept_at_cut": (
+        "server/storage/log_replicated.cc",
+        "    QT_TRY(leave_journal());\n    const Offset end = log_end_;\n    QT_TRY(load(now));\n"
+        "    const Segment* holds",
+        "    const Offset end = log_end_;\n    QT_TRY(load(now));\n    const Segment* holds",
     ),
     # A follower asks for more before what it has is synced.
     "fetch_before_sync": (

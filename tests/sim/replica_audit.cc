@@ -1,6 +1,7 @@
 #include "tests/sim/replica_audit.h"
 
 #include "lib/protocol/record_batch.h"
+#include "server/storage/journal_record.h"
 #include "server/storage/partition_files.h"
 #include "server/storage/segment.h"
 
@@ -80,6 +81,33 @@ void read_durable_file(const std::vector<std::byte>& medium, DurableLog& into) {
     }
 }
 
+// A start puts back what the flush journals have (flush_journal.h).
+using Journaled = std::map<int64_t, std::vector<storage::JournalRecord>>; // by segment
+
+Journaled journaled_of(const storage::JournalContent& content, const std::string& partition) {
+    Journaled journaled;
+    for (const auto& [key, records] : content) {
+        for (const storage::JournalRecord& record : records) {
+            if (record.directory == partition) {
+                journaled[record.segment.value()].push_back(record);
+            }
+        }
+    }
+    return journaled;
+}
+
+std::vector<std::byte> put_back(std::vector<std::byte> medium,
+                                const std::vector<storage::JournalRecord>& records) {
+    for (const storage::JournalRecord& record : records) {
+        if (record.position <= medium.size()) {
+            medium.resize(std::max(medium.size(), record.position + record.bytes.size()));
+            std::copy(record.bytes.begin(), record.bytes.end(),
+                      medium.begin() + static_cast<ptrdiff_t>(record.position));
+        }
+    }
+    return medium;
+}
+
 std::string at_text(int64_t offset) {
     return " at offset " + std::to_string(offset);
 }
@@ -97,13 +125,21 @@ DurableLog read_durable(const Device& device, const std::string& partition) {
         if (at == log_dir->medium_entries.end()) {
             continue;
         }
+        std::vector<std::vector<std::byte>> journals;
+        for (const auto& [file, inode] : log_dir->medium_entries) {
+            if (file.starts_with(storage::kJournalPrefix)) {
+                journals.push_back(inode->medium);
+            }
+        }
+        const Result<storage::JournalContent> content = storage::read_journals(journals);
+        Journaled journaled = content ? journaled_of(*content, partition) : Journaled();
         int64_t first = INT64_MAX;
         for (const auto& [file, inode] : at->second->medium_entries) {
             if (file.ends_with(storage::kLogExtension)) {
                 // One without batches carries the end of the log in its name.
                 first = std::min<int64_t>(first, std::stoll(file));
                 log.end = std::max<int64_t>(log.end, std::stoll(file));
-                read_durable_file(inode->medium, log);
+                read_durable_file(put_back(inode->medium, journaled[std::stoll(file)]), log);
             } else if (file == storage::kLogStartName) {
                 log.start = read_start(inode->medium);
             }

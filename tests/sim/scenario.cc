@@ -149,6 +149,9 @@ private:
         compacted_.configure(config);
         config.log_dir_reserve_bytes = random.below(2) == 0 ? 0 : -1; // else the disk never says no
         has_reserve_ = config.log_dir_reserve_bytes != 0;
+        // Mostly so small that its files take turns.
+        config.flush_journal_bytes =
+            random.below(4) == 0 ? 0 : int64_t{1} << random.between(15, 21);
         config.quota_window_num = static_cast<int32_t>(random.between(2, 6));
         quota_window_ =
             std::chrono::seconds((config.quota_window_num - 1) * config.quota_window_size_seconds);

@@ -85,3 +85,33 @@ TEST_CASE_FIXTURE(Fixture, "start: what cannot be made durable is not served") {
     start();
     CHECK(count_readable() == kPartitions);
 }
+
+// It left the broker, whose notes still tell of it, and came back while the broker was away.
+TEST_CASE_FIXTURE(Fixture,
+                  "start: a replica that nobody counts on, and whose files are gone, is new") {
+    topic.effective.flush_messages = 1;
+    start();
+    write_one_each();
+    turn();
+    clock.passed += 10s; // recovery points
+    turn();
+    end();
+    for (const std::string& path : paths) {
+        for (const std::string& name : memory.names(path + "/t-0")) {
+            REQUIRE(memory.remove(path + "/t-0/" + name));
+        }
+        REQUIRE(memory.remove(path + "/t-0"));
+        REQUIRE(memory.sync_directory(path));
+    }
+    SUBCASE("others are in sync") {
+        topic.partitions[0].isr = {BrokerId(2)};
+        topic.partitions[0].replicas = {BrokerId(2), BrokerId(1)};
+        topic.partitions[0].leader = BrokerId(2);
+        start();
+        CHECK(!manager->find(key(0))->is_offline());
+    }
+    SUBCASE("it is said to be") {
+        start();
+        CHECK(manager->find(key(0))->is_offline());
+    }
+}
