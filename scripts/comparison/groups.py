@@ -249,9 +249,26 @@ def partitions_rows(count):
                 modes=("synced",), paced=True)]
 
 
+def partitions_throughput(side, lengths, put):
+    count = ACTIVE[-1]
+    topic = f"active-{count}"  # of the step before
+    before = device_flushes()
+    made = bench(side.address, "produce", topic, "-s", 100, "--key-count", 1_000_000, *lengths.brief,
+                 "-X", "linger.ms=5")
+    after = device_flushes()
+    put("throughput", made["produce"]["records_per_s"] / 1e3, report=made)
+    if before is not None and after > before:
+        put("throughput flushes", made["produce"]["records"] / (after - before), report=made)
+
+
 PARTITIONS_GROUP = Group("1, 100 and 1,000 partitions that are written to", ("cached", "synced", "default"),
-                         [row for count in ACTIVE for row in partitions_rows(count)],
-                         [partitions_step(count) for count in ACTIVE])
+                         [*[row for count in ACTIVE for row in partitions_rows(count)],
+                          Row("throughput", f"{ACTIVE[-1]:,} active partitions, as fast as possible", "k/s",
+                              more_is_better=True),
+                          Row("throughput flushes",
+                              f"{ACTIVE[-1]:,} active partitions, as fast as possible: records a flush of the device",
+                              "", more_is_better=True, modes=("synced",))],
+                         [*[partitions_step(count) for count in ACTIVE], partitions_throughput])
 
 
 # ---- idle: consumers that wait --------------------------------------------------------------------
