@@ -64,7 +64,7 @@ struct BrokerConfig {
     // Process.
     std::vector<std::string> log_dirs = {"./qbroker-data"}; // the first holds the metadata too
     int64_t log_dir_reserve_bytes = -1;                     // -1: automatic; 0: none
-    int64_t flush_journal_bytes = 0;                        // of each core and log directory
+    int64_t flush_journal_bytes = 33'554'432;               // of each core and log directory
     int32_t cores = 0; // 0: one for each CPU the process may use
     LogLevel log_level = LogLevel::info;
     bool is_log_json = false; // log.format
