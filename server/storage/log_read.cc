@@ -1,6 +1,7 @@
 // Log: finding and reading.
 #include "lib/base/assert.h"
 #include "lib/base/log.h"
+#include "server/storage/header_scan.h"
 #include "server/storage/log_hot.h"
 
 #include <algorithm>

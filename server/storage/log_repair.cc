@@ -2,6 +2,7 @@
 #include "lib/base/assert.h"
 #include "lib/base/log.h"
 #include "server/storage/data_dir.h"
+#include "server/storage/header_scan.h"
 #include "server/storage/log_hot.h"
 #include "server/storage/partition_files.h"
 

@@ -9,6 +9,7 @@
 #include "lib/protocol/record_batch.h"
 #include "server/port/disk.h"
 #include "server/storage/aborted_index.h"
+#include "server/storage/header_scan.h"
 #include "server/storage/sparse_index.h"
 
 #include <algorithm>
@@ -31,32 +32,6 @@ inline constexpr std::string_view kIndexExtension = ".qindex";
 inline constexpr std::string_view kSnapshotExtension = ".snapshot";
 inline constexpr std::string_view kAbortedExtension = ".txnindex";
 inline constexpr std::string_view kDeletedExtension = ".deleted";
-
-/// Walks the batch headers of a file range without reading the records.
-class HeaderScan {
-public:
-    /// The range begins with a batch; `path` is for messages.
-    HeaderScan(port::File& file, const std::string& path, uint64_t position, uint64_t end)
-        : file_(file),
-          path_(path),
-          next_(position),
-          end_(end) {}
-
-    /// nullptr at the end. Errors: storage_io; storage_damaged (what is there is no batch).
-    Result<const protocol::BatchHeader*> next();
-    [[nodiscard]] uint64_t position() const { return position_; } // of the batch from next()
-
-private:
-    port::File& file_;
-    const std::string& path_;
-    uint64_t position_ = 0;
-    uint64_t next_;
-    uint64_t end_;
-    std::unique_ptr<std::byte[]> window_; // kHeaderWindowSize, once something was read
-    uint64_t window_position_ = 0;
-    size_t window_size_ = 0;
-    protocol::BatchHeader header_;
-};
 
 class Segment {
 public:
