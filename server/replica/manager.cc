@@ -32,8 +32,7 @@ Manager::Manager(Setup setup)
     for (size_t i = 0; i < journals_.size(); i++) {
         journals_[i].journal = std::make_unique<storage::FlushJournal>(
             *setup_.ports.disk, setup_.log_dirs->at(i).path(), setup_.ports.id,
-            setup_.options.flush_journal_bytes,
-            setup_.ports.random == nullptr ? 0 : setup_.ports.random->next());
+            setup_.options.flush_journal_bytes, setup_.ports.random->next());
     }
 }
 

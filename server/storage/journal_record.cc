@@ -114,16 +114,7 @@ std::optional<JournalRecord> JournalReader::next() {
 }
 
 // A partition is in the journals of one core alone, and of that core the generations rise.
-Result<JournalContent> read_journals(const std::vector<std::vector<std::byte>>& files) {
-    std::vector<JournalReader> readers;
-    for (const std::vector<std::byte>& file : files) {
-        Result<JournalReader> reader = JournalReader::open(file);
-        if (reader) {
-            readers.push_back(*reader);
-        } else if (reader.error().code == Code::unsupported_version) {
-            return std::move(reader).error();
-        } // else it was being made, or begun anew: nothing in it counts
-    }
+JournalContent read_journals(std::vector<JournalReader> readers) {
     std::sort(readers.begin(), readers.end(), [](const JournalReader& a, const JournalReader& b) {
         return a.generation() < b.generation();
     });

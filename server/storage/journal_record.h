@@ -61,7 +61,7 @@ private:
 
 /// Of all journals of a log directory: what of each partition counts, in the order it was written.
 using JournalContent = std::map<PartitionKey, std::vector<JournalRecord>>;
-/// The records are views of `files`. Errors: unsupported_version.
-Result<JournalContent> read_journals(const std::vector<std::vector<std::byte>>& files);
+/// The records are views of the files.
+JournalContent read_journals(std::vector<JournalReader> readers);
 
 } // namespace qtool::storage

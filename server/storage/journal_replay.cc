@@ -9,8 +9,8 @@
 #include "server/storage/segment.h"
 
 #include <algorithm>
+#include <map>
 #include <optional>
-#include <set>
 #include <utility>
 #include <vector>
 
@@ -18,53 +18,21 @@ namespace qtool::storage {
 
 namespace {
 
-/// A segment that gets back what it may lack. That it reads as if it were there tells nothing:
-/// after a sync that failed memory may say so, and the next sync would find nothing to do.
-class Restored {
-public:
-    Restored(port::FileRef file, std::string path, uint64_t size)
-        : file_(std::move(file)),
-          path_(std::move(path)),
-          size_(size) {}
-
-    /// Errors: storage_io, storage_full.
-    Result<void> put(const JournalRecord& record) {
-        if (is_cut_ || record.position > size_) {
-            // What lies between was never synced, so neither was anything behind it told of.
-            if (!std::exchange(is_cut_, true)) {
-                log_line(LogLevel::warn, "flush_journal_gap",
-                         {{"segment", path_}, {"size", size_}, {"position", record.position}});
-            }
-            return {};
-        }
-        QT_TRY(file_->write_at({&record.bytes, 1}, record.position));
-        size_ = std::max(size_, record.position + record.bytes.size());
-        bytes_ += record.bytes.size();
-        return {};
-    }
-    [[nodiscard]] uint64_t bytes_put() const { return bytes_; }
-
-private:
-    port::FileRef file_;
-    std::string path_;
-    uint64_t size_;
-    uint64_t bytes_ = 0;
-    bool is_cut_ = false;
-};
-
 struct Outcome {
     uint64_t bytes_put = 0;
     std::vector<port::FileRef> first_segments; // to be synced, if they are all
     size_t segments = 0;
 };
 
+// What a segment has at these places is written all the same. That it reads so tells nothing: after
+// a sync that failed memory may say so, and the next sync would find nothing to do.
 Result<void> restore(port::Disk& disk, const std::string& directory,
                      const std::vector<JournalRecord>& records, Outcome& outcome) {
-    std::set<Offset> segments;
+    std::map<Offset, std::vector<const JournalRecord*>> segments;
     for (const JournalRecord& record : records) {
-        segments.insert(record.segment);
+        segments[record.segment].push_back(&record);
     }
-    for (const Offset segment : segments) {
+    for (const auto& [segment, pieces] : segments) {
         const std::string path =
             directory + "/" + offset_file_name(segment) + std::string(kLogExtension);
         QT_TRY_ASSIGN(const bool is_there, disk.exists(path));
@@ -72,14 +40,18 @@ Result<void> restore(port::Disk& disk, const std::string& directory,
             continue; // deleted
         }
         QT_TRY_ASSIGN(port::FileRef file, disk.open(path, port::OpenMode::read_write));
-        QT_TRY_ASSIGN(const uint64_t size, file->size());
-        Restored restored(file, path, size);
-        for (const JournalRecord& record : records) {
-            if (record.segment == segment) {
-                QT_TRY(restored.put(record));
+        QT_TRY_ASSIGN(uint64_t size, file->size());
+        for (const JournalRecord* piece : pieces) {
+            if (piece->position > size) {
+                // What lies between was never synced, so neither was anything behind it told of.
+                log_line(LogLevel::warn, "flush_journal_gap",
+                         {{"segment", path}, {"size", size}, {"position", piece->position}});
+                break;
             }
+            QT_TRY(file->write_at({&piece->bytes, 1}, piece->position));
+            size = std::max(size, piece->position + piece->bytes.size());
+            outcome.bytes_put += piece->bytes.size();
         }
-        outcome.bytes_put += restored.bytes_put();
         if (outcome.segments++ < kSettledOneByOneMax) {
             outcome.first_segments.push_back(std::move(file));
         }
@@ -119,7 +91,8 @@ Result<bool> is_of(port::Disk& disk, const std::string& directory, const Partiti
 Result<void> replay_journals(port::Disk& disk, const std::string& log_directory) {
     QT_TRY_ASSIGN(const std::vector<port::DirectoryEntry> entries, disk.list(log_directory));
     std::vector<std::pair<uint64_t, std::string>> paths; // by generation
-    std::vector<std::vector<std::byte>> files;
+    std::vector<std::vector<std::byte>> files;           // what the readers look at
+    std::vector<JournalReader> readers;
     for (const port::DirectoryEntry& entry : entries) {
         if (entry.is_directory || !entry.name.starts_with(kJournalPrefix)) {
             continue;
@@ -136,11 +109,14 @@ Result<void> replay_journals(port::Disk& disk, const std::string& log_directory)
                      {{"file", path}, {"error", to_string(reader.error())}});
         }
         paths.emplace_back(reader ? reader->generation() : 0, path);
+        if (reader) {
+            readers.push_back(*reader);
+        }
     }
     if (paths.empty()) {
         return {};
     }
-    QT_TRY_ASSIGN(const JournalContent content, read_journals(files));
+    const JournalContent content = read_journals(std::move(readers));
     Outcome outcome;
     for (const auto& [partition, records] : content) {
         const std::string name(records.front().directory);

@@ -125,14 +125,16 @@ DurableLog read_durable(const Device& device, const std::string& partition) {
         if (at == log_dir->medium_entries.end()) {
             continue;
         }
-        std::vector<std::vector<std::byte>> journals;
+        std::vector<storage::JournalReader> journals;
         for (const auto& [file, inode] : log_dir->medium_entries) {
-            if (file.starts_with(storage::kJournalPrefix)) {
-                journals.push_back(inode->medium);
+            if (!file.starts_with(storage::kJournalPrefix)) {
+                continue;
+            }
+            if (const auto reader = storage::JournalReader::open(inode->medium)) {
+                journals.push_back(*reader);
             }
         }
-        const Result<storage::JournalContent> content = storage::read_journals(journals);
-        Journaled journaled = content ? journaled_of(*content, partition) : Journaled();
+        Journaled journaled = journaled_of(storage::read_journals(std::move(journals)), partition);
         int64_t first = INT64_MAX;
         for (const auto& [file, inode] : at->second->medium_entries) {
             if (file.ends_with(storage::kLogExtension)) {

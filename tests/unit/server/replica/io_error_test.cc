@@ -7,6 +7,7 @@
 #include "lib/base/log.h"
 #include "server/replica/manager.h"
 #include "tests/unit/server/replica/faulty_disk.h"
+#include "tests/unit/server/replica/fixed_random.h"
 #include "tests/unit/server/replica/step_clock.h"
 #include "tests/unit/server/storage/log_fixture.h"
 
@@ -148,6 +149,7 @@ private:
         setup.options.flush_journal_bytes = 64 * KiB;
         setup.ports.disk = &faulty_;
         setup.ports.clock = &clock_;
+        setup.ports.random = &random_;
         setup.self = BrokerId(1);
         setup.log_dirs = dirs_.get();
         setup.counters = &counters_;
@@ -371,6 +373,7 @@ private:
     bool has_moves_;
     std::map<int, size_t> targets_; // of moves
     StepClock clock_;
+    FixedRandom random_;
     metrics::CoreCounters counters_;
     std::vector<std::string> paths_;
     metadata::Image image_;

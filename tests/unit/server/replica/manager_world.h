@@ -4,6 +4,7 @@
 
 #include "server/replica/manager.h"
 #include "tests/unit/server/replica/faulty_disk.h"
+#include "tests/unit/server/replica/fixed_random.h"
 #include "tests/unit/server/replica/step_clock.h"
 #include "tests/unit/server/storage/log_fixture.h"
 
@@ -15,10 +16,6 @@
 namespace qtool::replica::test {
 
 struct ManagerWorld {
-    struct FixedRandom final : port::Random {
-        uint64_t next() override { return 4; }
-    };
-
     storage::test::MemoryDisk memory;
     FaultyDisk disk{memory};
     StepClock clock;

@@ -27,6 +27,10 @@ struct Fixture {
 
     Fixture() {
         set_log_sink([](LogLevel, std::string_view) {});
+        begin();
+    }
+    void begin() {
+        disk = MemoryDisk();
         REQUIRE(disk.make_directory("/data"));
         REQUIRE(disk.sync_directory("/"));
         open();
@@ -77,6 +81,11 @@ struct Fixture {
     std::string content(int n) {
         const std::vector<std::byte>& bytes = disk.bytes(segment(n));
         return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+    }
+    /// What a test wrote into it past the journal.
+    void sync_journal() {
+        REQUIRE(
+            (*disk.open("/data/flush-journal.0.0", port::OpenMode::read_write))->sync_blocking());
     }
     size_t to_settle() {
         size_t count = 0;
@@ -213,10 +222,7 @@ TEST_CASE_FIXTURE(Fixture, "journal: of a file that is written over no old part 
 TEST_CASE_FIXTURE(Fixture, "journal: of two files the older one goes first") {
     for (int kept = 0; kept < 2; kept++) {
         CAPTURE(kept);
-        disk = MemoryDisk();
-        REQUIRE(disk.make_directory("/data"));
-        REQUIRE(disk.sync_directory("/"));
-        open();
+        begin();
         make_partition(0);
         make_partition(1);
         add(0, "old");
@@ -274,7 +280,7 @@ TEST_CASE_FIXTURE(Fixture, "journal: a record within what somebody produced is n
     flush();
     auto& bytes = disk.bytes("/data/flush-journal.0.0");
     bytes[kJournalHeaderSize + 20] ^= std::byte{1}; // torn
-    REQUIRE((*disk.open("/data/flush-journal.0.0", port::OpenMode::read_write))->sync_blocking());
+    sync_journal();
     lose_power_and_replay();
     CHECK(content(0).empty());
     CHECK(content(1).empty());
@@ -328,7 +334,7 @@ TEST_CASE_FIXTURE(Fixture, "journal: a flush that a crash tore counts up to ther
     auto& bytes = disk.bytes("/data/flush-journal.0.0");
     const std::string_view all(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     bytes[all.find("torn")] = std::byte{'T'};
-    REQUIRE((*disk.open("/data/flush-journal.0.0", port::OpenMode::read_write))->sync_blocking());
+    sync_journal();
     lose_power_and_replay();
     CHECK(content(0) == "old");
     CHECK(content(1).empty());
@@ -370,10 +376,7 @@ TEST_CASE_FIXTURE(Fixture, "journal: a start that fails is done again, whatever 
 TEST_CASE_FIXTURE(Fixture, "journal: a start dies at any step, and the next one has all") {
     for (int steps = 0;; steps++) {
         CAPTURE(steps);
-        disk = MemoryDisk();
-        REQUIRE(disk.make_directory("/data"));
-        REQUIRE(disk.sync_directory("/"));
-        open();
+        begin();
         make_partition(0);
         make_partition(1);
         add(0, "one");
