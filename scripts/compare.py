@@ -3,8 +3,8 @@
 
 Each round starts each broker anew on an empty folder, one at a time, for each group of rows, and the
 rounds alternate in who goes first, so that a drift of the machine falls on both. The table has the medians
-of the rounds and their ratio, above 1.00 where qbroker is better, and the figure to reach where there is
-one. Written as well, after each group: results.json with every report of qtool, table.md, and compare.svg, the
+of the rounds and their ratio, above 1.00 where qbroker is better, and the figure to reach and the floor of
+the machine (what it takes when nobody does anything with the bytes, measured in the same rounds) where there are. Written as well, after each group: results.json with every report of qtool, table.md, and compare.svg, the
 ratios with their spread over the rounds. What fails is named at the end and loses only its own rows.
 
 How acknowledged records reach the disk is part of each comparison:
@@ -30,6 +30,7 @@ import traceback
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from scripts.comparison import floor  # noqa: E402
 from scripts.comparison.groups import GROUPS, PARTITIONS, RECORD_BYTES, Lengths  # noqa: E402
 from scripts.comparison.report import draw, format_markdown, format_table, table_rows  # noqa: E402
 from scripts.comparison.systems import FSYNC, KAFKA_JVM, SYSTEMS, open_side  # noqa: E402
@@ -108,6 +109,16 @@ def run_group(group, mode, system, lengths):
     return told
 
 
+def run_floor(group, modes, lengths):
+    """{mode: told} of the same kind as run_group()'s, from one run of the program."""
+    try:
+        found = floor.measure_floor(lengths.short)
+        return {mode: {"values": floor.floor_values(group, mode, found), "reports": {}, "errors": []}
+                for mode in modes}
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+        return {mode: {"values": {}, "reports": {}, "errors": [str(error)]} for mode in modes}
+
+
 class Results:
     """All rounds so far, and the files they are written to."""
 
@@ -177,6 +188,9 @@ def main():
     for program in ("qbroker", "qtool"):
         if not (BIN / program).exists():
             sys.exit(f"compare.sh: {BIN / program} is missing (scripts/build.sh release)")
+    if not floor.PROGRAM.exists():
+        print("compare.sh: no floor of the machine beside the figures (scripts/build.sh release floor)",
+              file=sys.stderr)
     if options.only != "qbroker":
         java_peer.jars()
     facts = describe_machine()
@@ -195,7 +209,11 @@ def main():
         order = SYSTEMS if number % 2 == 0 else SYSTEMS[::-1]
         for name in options.groups:
             group = GROUPS[name]
-            for mode in (mode for mode in options.modes if mode in group.modes):
+            modes = [mode for mode in options.modes if mode in group.modes]
+            if floor.has_floor(group) and floor.PROGRAM.exists():
+                for mode, told in run_floor(group, modes, lengths).items():
+                    results.add(name, mode, "floor", told)
+            for mode in modes:
                 for system in order:
                     if system not in group.systems or options.only not in (None, system):
                         continue

@@ -3,6 +3,7 @@
 A step measures some rows of a group and says each with put(row, value). A step that fails loses its own
 rows, not those of the others.
 """
+import json
 import subprocess
 import time
 
@@ -19,7 +20,8 @@ SIZE = ("-s", RECORD_BYTES)
 
 
 class Row:
-    def __init__(self, key, name, unit, more_is_better=False, reach=None, modes=None, paced=False):
+    def __init__(self, key, name, unit, more_is_better=False, reach=None, modes=None, paced=False, floor=None,
+                 is_of_its_own=False):
         self.key = key
         self.name = name
         self.unit = unit
@@ -27,6 +29,8 @@ class Row:
         self.reach = reach  # of qbroker, in `unit`: {mode: value}; DESIGN says where they are from
         self.modes = modes  # nothing: all of its group
         self.paced = paced  # has a rate that must have been kept
+        self.floor = floor  # what the machine takes: {mode: (name, figure) in what floor prints}
+        self.is_of_its_own = is_of_its_own  # against another figure of the same system: the two do not compare
 
 
 class Step:
@@ -166,20 +170,34 @@ def cost_end_to_end(rate, *args):
     return step
 
 
+def end_to_end_floor(rate):
+    name = f"end to end at {rate}/s"
+    return {"cached": (name, "p99_us"), "synced": (f"{name}, fdatasync", "p99_us")}
+
+
+def lone_floor(figure):
+    return {"cached": ("with a write", figure), "synced": ("with a write and fdatasync", figure)}
+
+
 COST = Group(
     "CPU of the broker, small records, one record at a time, end to end at higher rates",
     ("cached", "synced", "default"),
-    [Row("produce cpu", "produce 1,000 B: CPU of the broker", "s/GB", reach={"cached": 0.9}),
-     Row("consume cpu", "consume 1,000 B: CPU of the broker", "s/GB", reach={"cached": 0.5, "synced": 0.5}),
+    [Row("produce cpu", "produce 1,000 B: CPU of the broker", "s/GB", reach={"cached": 0.9},
+         floor={"cached": ("receive and write", "cpu_s_per_gb")}),
+     Row("consume cpu", "consume 1,000 B: CPU of the broker", "s/GB", reach={"cached": 0.5, "synced": 0.5},
+         floor={mode: ("send a file, by 128 KiB", "cpu_s_per_gb") for mode in ("cached", "synced")}),
      Row("small", "produce 100 B, one producer", "M/s", more_is_better=True, reach={"cached": 2.1}),
      Row("small cpu", "produce 100 B: CPU of the broker", "s/M"),
-     Row("lone p50", "one record in flight, p50", "us", reach={"cached": 95, "synced": 290}),
-     Row("lone p99", "one record in flight, p99", "us"),
-     Row("rate 2000", "end to end at 2,000/s, p99", "us", reach={"cached": 400}, paced=True),
+     Row("lone p50", "one record in flight, p50", "us", reach={"cached": 95, "synced": 290},
+         floor=lone_floor("p50_us")),
+     Row("lone p99", "one record in flight, p99", "us", floor=lone_floor("p99_us")),
+     Row("rate 2000", "end to end at 2,000/s, p99", "us", reach={"cached": 400}, paced=True,
+         floor=end_to_end_floor(2000)),
      Row("rate 2000 cpu", "end to end at 2,000/s: CPU of the broker", "%", paced=True),
-     Row("rate 4000", "end to end at 4,000/s unbatched, p99", "us", reach={"synced": 3000}, paced=True),
+     Row("rate 4000", "end to end at 4,000/s unbatched, p99", "us", reach={"synced": 3000}, paced=True,
+         floor=end_to_end_floor(4000)),
      Row("rate 10000", "end to end at 10,000/s unbatched, p99", "us", reach={"cached": 2000},
-         modes=("cached",), paced=True)],
+         modes=("cached",), paced=True, floor=end_to_end_floor(10_000))],
     [cost_wide, cost_small, cost_lone, cost_end_to_end(2000), cost_end_to_end(4000, *UNBATCHED),
      Step(cost_end_to_end(10_000, *UNBATCHED), ("cached",))])
 
@@ -337,6 +355,7 @@ IDLE_GROUP = Group(
 # ---- backlog: old records are read while new ones come ----------------------------------------------
 
 COLD_RATE = 100_000  # records a second that the reader of cold data wants
+READER_NICE = 10
 DRAIN_RATES = {"slow": 50_000, "fast": 200_000}  # some 70 % of Kafka's peak, synced and cached
 
 
@@ -349,7 +368,32 @@ def backlog_drain(side, lengths, put):
         put(f"drain {key} p99", latency_us(made, "produce", "p99") / 1e3, report=made)
         if key == "own":
             put("drain own produced", made["produce"]["bytes_per_s"] / 1e6, report=made)
+            drain_behind(side, lengths, put, rate)
     bench(side.address, "consume", "drained", "-n", 1, "--delete")
+
+
+def drain_behind(side, lengths, put, rate):
+    """The same with a reader that gets the CPU time that the others leave, as one that catches up should.
+    The peak is what one core of the producer gives; a reader with the same rights takes its share of that."""
+    reader = subprocess.Popen(
+        ["nice", "-n", str(READER_NICE), *load.bench_command(side.address, "consume", "drained", "-d",
+                                                             lengths.short + lengths.short_warmup)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        made = bench(side.address, "produce", "drained", *SIZE, *lengths.brief, "-r", rate, *WIDE_BATCHES)
+    finally:
+        told = end_reader(reader)
+    put("behind", json.loads(told)["consume"]["bytes_per_s"] / 1e6, report=made)
+    put("behind produced", made["produce"]["bytes_per_s"] / 1e6, report=made)
+    put("behind p99", latency_us(made, "produce", "p99") / 1e3, report=made)
+
+
+def end_reader(reader):
+    """Waits for a 'qtool bench' beside another; returns what it printed."""
+    printed, said = reader.communicate(timeout=load.BENCH_S_MAX)
+    if reader.returncode != 0:
+        raise RuntimeError(f"the reader beside it ended with {reader.returncode}: {said[-500:]}")
+    return printed
 
 
 def backlog_cold(side, lengths, put):
@@ -371,13 +415,11 @@ def beside_reader(side, lengths, hot):
     reader = subprocess.Popen(
         load.bench_command(side.address, "consume", "cold", "-r", COLD_RATE, "-d",
                            lengths.short + lengths.short_warmup + 1),
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         return bench(side.address, "e2e", "hot", *hot)
     finally:
-        _, said = reader.communicate(timeout=load.BENCH_S_MAX)
-        if reader.returncode != 0:
-            raise RuntimeError(f"the reader beside it ended with {reader.returncode}: {said[-500:]}")
+        end_reader(reader)
 
 
 BACKLOG_GROUP = Group(
@@ -386,12 +428,18 @@ BACKLOG_GROUP = Group(
      Row("drain own produced", "produced meanwhile (70 % of the peak)", "MB/s", more_is_better=True,
          paced=True),
      Row("drain own p99", "ack meanwhile (70 % of the peak), p99", "ms", paced=True),
+     Row("behind", f"drain at nice {READER_NICE} beside producing at 70 % of the peak", "MB/s", more_is_better=True,
+         paced=True),
+     Row("behind produced", f"produced meanwhile (70 % of the peak, drain at nice {READER_NICE})", "MB/s",
+         more_is_better=True, paced=True),
+     Row("behind p99", f"ack meanwhile (70 % of the peak, drain at nice {READER_NICE}), p99", "ms", paced=True),
      *(row for key, rate in DRAIN_RATES.items() for row in (
          Row(f"drain {key}", f"drain beside producing at {rate:,}/s", "MB/s", more_is_better=True, paced=True),
          Row(f"drain {key} p99", f"ack meanwhile ({rate:,}/s), p99", "ms", paced=True))),
      Row("cold p99", f"end to end at {RATE}/s beside reading {COLD_RATE:,}/s from disk, p99", "ms", paced=True),
      Row("warm p99", "the same beside reading from memory, p99", "ms", paced=True),
-     Row("cold times", "from disk, times that without a reader", "x", reach={"cached": 2, "synced": 2}, paced=True)],
+     Row("cold times", "from disk, times that without a reader", "x", reach={"cached": 2, "synced": 2},
+         paced=True, is_of_its_own=True)],
     [backlog_drain, backlog_cold])
 
 

@@ -29,17 +29,18 @@ def table_rows(results, modes):
 
 
 def table_row(group_name, mode, row, rounds):
-    values = {system: [one["values"].get(row.key) for one in rounds.get(system, [])] for system in SYSTEMS}
-    medians = {system: statistics.median(known) if (known := [v for v in values[system] if v is not None])
-               else None for system in SYSTEMS}
+    columns = (*SYSTEMS, "floor")
+    values = {column: [one["values"].get(row.key) for one in rounds.get(column, [])] for column in columns}
+    medians = {column: statistics.median(known) if (known := [v for v in values[column] if v is not None])
+               else None for column in columns}
     short = [system for system in SYSTEMS if row.paced and any(
         is_short(one["reports"].get(row.key)) for one in rounds.get(system, []))]
-    ratios = [found for a, b in zip(values["qbroker"], values["kafka"])
-              if (found := ratio(a, b, row.more_is_better)) is not None]
+    pairs = [] if row.is_of_its_own else zip(values["qbroker"], values["kafka"])
+    ratios = [found for a, b in pairs if (found := ratio(a, b, row.more_is_better)) is not None]
     reach = (row.reach or {}).get(mode)
     ours = medians["qbroker"]
     return {"group": group_name, "fsync": mode, "row": row.name, "unit": row.unit, **medians,
-            "ratio": ratio(ours, medians["kafka"], row.more_is_better),
+            "ratio": None if row.is_of_its_own else ratio(ours, medians["kafka"], row.more_is_better),
             "ratio_min": min(ratios, default=None), "ratio_max": max(ratios, default=None),
             "reach": reach, "reached": None if reach is None or ours is None else
             (ours >= reach if row.more_is_better else ours <= reach), "rate_not_kept_by": short}
@@ -52,20 +53,21 @@ def number(value):
 
 
 def format_table(rows):
-    lines = [("FSYNC", "WORKLOAD", "QBROKER", "KAFKA", "", "RATIO", "ROUNDS", "REACH")]
+    lines = [("FSYNC", "WORKLOAD", "QBROKER", "KAFKA", "", "RATIO", "ROUNDS", "FLOOR", "REACH")]
     group = None
     for row in rows:
         if row["group"] != group and group is not None:
-            lines.append(("",) * 8)
+            lines.append(("",) * len(lines[0]))
         group = row["group"]
         mark = {system: "*" if system in row["rate_not_kept_by"] else "" for system in SYSTEMS}
         spread = ("" if row["ratio_min"] is None else f"{row['ratio_min']:.2f}..{row['ratio_max']:.2f}")
         reach = ("" if row["reach"] is None else
                  f"{row['reach']:g} {'yes' if row['reached'] else 'NO'}")
         lines.append((row["fsync"], row["row"], number(row["qbroker"]) + mark["qbroker"],
-                      number(row["kafka"]) + mark["kafka"], row["unit"], number(row["ratio"]), spread, reach))
+                      number(row["kafka"]) + mark["kafka"], row["unit"], number(row["ratio"]), spread,
+                      "" if row["floor"] is None else number(row["floor"]), reach))
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    text = "\n".join("  ".join(cell.rjust(width) if i in (2, 3, 5) else cell.ljust(width) for
+    text = "\n".join("  ".join(cell.rjust(width) if i in (2, 3, 5, 7) else cell.ljust(width) for
                                i, (cell, width) in enumerate(zip(line, widths))).rstrip()
                      for line in lines)
     if any(row["rate_not_kept_by"] for row in rows):
@@ -74,10 +76,11 @@ def format_table(rows):
 
 
 def format_markdown(rows):
-    """The same for a README: a line a row, the modes side by side."""
+    """The same for a README: a line a row, the modes side by side; floors if there are any."""
     modes = list(dict.fromkeys(row["fsync"] for row in rows))
-    head = "".join(f" {mode}: qbroker | Kafka | ratio |" for mode in modes)
-    lines = [f"| | |{head}", "|---|---|" + "--:|--:|--:|" * len(modes)]
+    titles = ["qbroker", "Kafka", "ratio"] + (["floor"] if any(row["floor"] is not None for row in rows) else [])
+    head = "".join(f" {mode}: {' | '.join(titles)} |" for mode in modes)
+    lines = [f"| | |{head}", "|---|---|" + "--:|" * len(titles) * len(modes)]
     by_name = {}
     for row in rows:
         by_name.setdefault((row["row"], row["unit"]), {})[row["fsync"]] = row
@@ -86,11 +89,11 @@ def format_markdown(rows):
         for mode in modes:
             row = found.get(mode)
             if row is None:
-                line += " | | |"
+                line += " |" * len(titles)
                 continue
-            ours, theirs = (number(row[system]) + ("*" if system in row["rate_not_kept_by"] else "")
-                            for system in SYSTEMS)
-            line += f" {ours} | {theirs} | {number(row['ratio'])} |"
+            cells = [number(row[system]) + ("*" if system in row["rate_not_kept_by"] else "") for system in SYSTEMS]
+            cells += [number(row["ratio"]), "" if row["floor"] is None else number(row["floor"])]
+            line += "".join(f" {cell} |" for cell in cells[:len(titles)])
         lines.append(line)
     return "\n".join(lines) + "\n"
 

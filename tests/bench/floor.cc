@@ -11,9 +11,11 @@
 #include "lib/base/units.h"
 #include "lib/net/local_path.h"
 
+#include <CLI/CLI.hpp>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <nlohmann/json.hpp>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
@@ -87,13 +89,49 @@ double converse(const std::function<void(int)>& broker, const std::function<void
            static_cast<double>(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
 }
 
-void print_latencies(const char* name, std::vector<double>& times_us) {
-    std::sort(times_us.begin(), times_us.end());
-    std::printf("%-28s p50 %6.1f us, p99 %6.1f us, p99.9 %7.1f us\n", name,
-                times_us[times_us.size() / 2], times_us[times_us.size() * 99 / 100],
-                times_us[times_us.size() * 999 / 1000]);
-    std::fflush(stdout);
-}
+/// What was measured, told when it is known: lines for people, or one JSON object of all at the
+/// end.
+class Report {
+public:
+    explicit Report(bool as_json) : as_json_(as_json) {}
+
+    void add_latencies(const std::string& name, std::vector<double>& times_us) {
+        std::sort(times_us.begin(), times_us.end());
+        add(name, {{"p50_us", times_us[times_us.size() / 2]},
+                   {"p99_us", times_us[times_us.size() * 99 / 100]},
+                   {"p99.9_us", times_us[times_us.size() * 999 / 1000]}});
+    }
+    void add_stream(const std::string& name, double cpu_s, double elapsed_s) {
+        constexpr double kGb = kFileSize / 1e9;
+        add(name, {{"cpu_s_per_gb", cpu_s / kGb}, {"mb_per_s", 1e3 * kGb / elapsed_s}});
+    }
+    void end() const {
+        if (as_json_) {
+            std::printf("%s\n", all_.dump().c_str());
+        }
+    }
+
+private:
+    using Figures = std::vector<std::pair<const char*, double>>;
+
+    void add(const std::string& name, const Figures& figures) {
+        for (const auto& [unit, figure] : figures) {
+            all_[name][unit] = figure;
+        }
+        if (as_json_) {
+            return;
+        }
+        std::printf("%-32s", name.c_str());
+        for (const auto& [unit, figure] : figures) {
+            std::printf("  %s %8.2f", unit, figure);
+        }
+        std::printf("\n");
+        std::fflush(stdout);
+    }
+
+    bool as_json_;
+    nlohmann::json all_;
+};
 
 // ---- one record in flight -----------------------------------------------------------------------
 
@@ -155,7 +193,7 @@ void answer(int connected, Work work, const std::string& path) {
     }
 }
 
-void one_in_flight(const char* name, Work work, const std::string& path) {
+void one_in_flight(Report& report, const char* name, Work work, const std::string& path) {
     std::vector<double> times_us(work == Work::sync ? 5000 : 20'000);
     converse([&](int connected) { answer(connected, work, path); },
              [&](int connected) {
@@ -167,7 +205,7 @@ void one_in_flight(const char* name, Work work, const std::string& path) {
                      time = seconds_since(begun) * 1e6;
                  }
              });
-    print_latencies(name, times_us);
+    report.add_latencies(name, times_us);
 }
 
 // ---- end to end ---------------------------------------------------------------------------------
@@ -190,23 +228,28 @@ size_t receive_some(const Peer& peer, size_t size, size_t& left_over) {
     return count;
 }
 
-void hand_on(int producer, int consumer, int file) {
+/// With `work` sync, what came together is synced once.
+void hand_on(int producer, int consumer, int file, Work work) {
     const Peer from(producer);
     const Peer to(consumer);
     const std::array<char, kBatchSize> batch{};
     size_t left_over = 0;
-    for (off_t at = 0; size_t count = receive_some(from, kRequestSize, left_over);) {
-        for (; count > 0; count--, at += kBatchSize) {
+    for (off_t at = 0; const size_t count = receive_some(from, kRequestSize, left_over);) {
+        for (size_t i = 0; i < count; i++, at += kBatchSize) {
             QT_ASSERT(::pwrite(file, batch.data(), batch.size(), at) == kBatchSize);
+        }
+        if (work == Work::sync) {
+            QT_ASSERT(::fdatasync(file) == 0);
+        }
+        for (size_t i = 0; i < count; i++) {
             from.send(kReplySize);
             to.send(kRequestSize);
         }
     }
 }
 
-void end_to_end(const char* name, const std::string& path, int rate) {
-    constexpr int kSeconds = 8;
-    std::vector<double> times_us(static_cast<size_t>(rate) * kSeconds);
+void end_to_end(Report& report, Work work, const std::string& path, size_t rate, size_t seconds) {
+    std::vector<double> times_us(rate * seconds);
     const int file = open_scratch(path);
     const std::array<int, 2> produced = connect_pair();
     const std::array<int, 2> consumed = connect_pair();
@@ -215,7 +258,7 @@ void end_to_end(const char* name, const std::string& path, int rate) {
     if (child == 0) {
         ::close(produced[0]);
         ::close(consumed[0]);
-        hand_on(produced[1], consumed[1], file);
+        hand_on(produced[1], consumed[1], file, work);
         ::_exit(0);
     }
     ::close(produced[1]);
@@ -248,19 +291,18 @@ void end_to_end(const char* name, const std::string& path, int rate) {
     ::close(consumed[0]);
     ::close(file);
     QT_ASSERT(::waitpid(child, nullptr, 0) == child);
-    print_latencies(name, times_us);
+    report.add_latencies("end to end at " + std::to_string(rate) + "/s" +
+                             (work == Work::sync ? ", fdatasync" : ""),
+                         times_us);
 }
 
 // ---- produce, consume ---------------------------------------------------------------------------
 
-void stream(const char* name, const std::function<void(int)>& broker,
+void stream(Report& report, const char* name, const std::function<void(int)>& broker,
             const std::function<void(int)>& client) {
     const auto begun = std::chrono::steady_clock::now();
     const double cpu_s = converse(broker, client);
-    constexpr double kGb = kFileSize / 1e9;
-    std::printf("%-28s %6.2f CPU-s/GB, %6.0f MB/s\n", name, cpu_s / kGb,
-                1e3 * kGb / seconds_since(begun));
-    std::fflush(stdout);
+    report.add_stream(name, cpu_s, seconds_since(begun));
 }
 
 void receive_and_write(int connected, int file) {
@@ -298,22 +340,36 @@ void receive_all(int connected) {
 } // namespace
 
 int main(int count, char** arguments) {
-    const std::filesystem::path folder =
-        count > 1 ? arguments[1] : std::filesystem::temp_directory_path();
+    CLI::App app("What this machine takes when nobody does anything with the bytes.", "floor");
+    bool as_json = false;
+    size_t seconds = 4;
+    std::filesystem::path folder = std::filesystem::temp_directory_path();
+    app.add_flag("--json", as_json, "One JSON object instead of lines.");
+    app.add_option("--seconds", seconds, "Of each rate.")->check(CLI::Range(1, 3600));
+    app.add_option("folder", folder, "Of the files.")->check(CLI::ExistingDirectory);
+    CLI11_PARSE(app, count, arguments);
+
     const std::string path = folder / ("floor-" + std::to_string(::getpid()));
-    one_in_flight("there and back", Work::none, path);
-    one_in_flight("with a write", Work::write, path);
-    one_in_flight("with a write and fdatasync", Work::sync, path);
-    end_to_end("end to end at 2,000/s", path, 2000);
-    end_to_end("end to end at 10,000/s", path, 10'000);
+    Report report(as_json);
+    one_in_flight(report, "there and back", Work::none, path);
+    one_in_flight(report, "with a write", Work::write, path);
+    one_in_flight(report, "with a write and fdatasync", Work::sync, path);
+    for (const size_t rate : {2000, 4000, 10'000}) {
+        end_to_end(report, Work::write, path, rate, seconds);
+    }
+    for (const size_t rate : {2000, 4000}) {
+        end_to_end(report, Work::sync, path, rate, seconds);
+    }
     const int file = open_scratch(path);
     stream(
-        "receive and write", [&](int connected) { receive_and_write(connected, file); }, send_all);
+        report, "receive and write", [&](int connected) { receive_and_write(connected, file); },
+        send_all);
     for (const size_t part : {128 * KiB, 1 * MiB}) {
         stream(
-            part == 1 * MiB ? "send a file, by 1 MiB" : "send a file, by 128 KiB",
+            report, part == 1 * MiB ? "send a file, by 1 MiB" : "send a file, by 128 KiB",
             [&](int connected) { send_file(connected, file, part); }, receive_all);
     }
     ::close(file);
+    report.end();
     return 0;
 }
