@@ -29,5 +29,6 @@ def measure_floor(seconds):
 
 def floor_values(group, mode, found):
     """{row: value} of the rows that have a floor in this mode."""
-    return {row.key: found[name][figure] for row in group.rows if mode in (row.floor or {})
+    return {row.key: found[name][figure] for row in group.rows
+            if mode in (row.floor or {}) and (row.modes is None or mode in row.modes)
             for name, figure in [row.floor[mode]]}
