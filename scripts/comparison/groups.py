@@ -3,7 +3,6 @@
 A step measures some rows of a group and says each with put(row, value). A step that fails loses its own
 rows, not those of the others.
 """
-import json
 import subprocess
 import time
 
@@ -355,7 +354,6 @@ IDLE_GROUP = Group(
 # ---- backlog: old records are read while new ones come ----------------------------------------------
 
 COLD_RATE = 100_000  # records a second that the reader of cold data wants
-READER_NICE = 10
 DRAIN_RATES = {"slow": 50_000, "fast": 200_000}  # some 70 % of Kafka's peak, synced and cached
 
 
@@ -368,32 +366,7 @@ def backlog_drain(side, lengths, put):
         put(f"drain {key} p99", latency_us(made, "produce", "p99") / 1e3, report=made)
         if key == "own":
             put("drain own produced", made["produce"]["bytes_per_s"] / 1e6, report=made)
-            drain_behind(side, lengths, put, rate)
     bench(side.address, "consume", "drained", "-n", 1, "--delete")
-
-
-def drain_behind(side, lengths, put, rate):
-    """The same with a reader that gets the CPU time that the others leave, as one that catches up should.
-    The peak is what one core of the producer gives; a reader with the same rights takes its share of that."""
-    reader = subprocess.Popen(
-        ["nice", "-n", str(READER_NICE), *load.bench_command(side.address, "consume", "drained", "-d",
-                                                             lengths.short + lengths.short_warmup)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        made = bench(side.address, "produce", "drained", *SIZE, *lengths.brief, "-r", rate, *WIDE_BATCHES)
-    finally:
-        told = end_reader(reader)
-    put("behind", json.loads(told)["consume"]["bytes_per_s"] / 1e6, report=made)
-    put("behind produced", made["produce"]["bytes_per_s"] / 1e6, report=made)
-    put("behind p99", latency_us(made, "produce", "p99") / 1e3, report=made)
-
-
-def end_reader(reader):
-    """Waits for a 'qtool bench' beside another; returns what it printed."""
-    printed, said = reader.communicate(timeout=load.BENCH_S_MAX)
-    if reader.returncode != 0:
-        raise RuntimeError(f"the reader beside it ended with {reader.returncode}: {said[-500:]}")
-    return printed
 
 
 def backlog_cold(side, lengths, put):
@@ -415,11 +388,13 @@ def beside_reader(side, lengths, hot):
     reader = subprocess.Popen(
         load.bench_command(side.address, "consume", "cold", "-r", COLD_RATE, "-d",
                            lengths.short + lengths.short_warmup + 1),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         return bench(side.address, "e2e", "hot", *hot)
     finally:
-        end_reader(reader)
+        _, said = reader.communicate(timeout=load.BENCH_S_MAX)
+        if reader.returncode != 0:
+            raise RuntimeError(f"the reader beside it ended with {reader.returncode}: {said[-500:]}")
 
 
 BACKLOG_GROUP = Group(
@@ -428,11 +403,6 @@ BACKLOG_GROUP = Group(
      Row("drain own produced", "produced meanwhile (70 % of the peak)", "MB/s", more_is_better=True,
          paced=True),
      Row("drain own p99", "ack meanwhile (70 % of the peak), p99", "ms", paced=True),
-     Row("behind", f"drain at nice {READER_NICE} beside producing at 70 % of the peak", "MB/s", more_is_better=True,
-         paced=True),
-     Row("behind produced", f"produced meanwhile (70 % of the peak, drain at nice {READER_NICE})", "MB/s",
-         more_is_better=True, paced=True),
-     Row("behind p99", f"ack meanwhile (70 % of the peak, drain at nice {READER_NICE}), p99", "ms", paced=True),
      *(row for key, rate in DRAIN_RATES.items() for row in (
          Row(f"drain {key}", f"drain beside producing at {rate:,}/s", "MB/s", more_is_better=True, paced=True),
          Row(f"drain {key} p99", f"ack meanwhile ({rate:,}/s), p99", "ms", paced=True))),

@@ -1,5 +1,5 @@
 // What this machine takes when nobody does anything with the bytes: the floor under figures of
-// scripts/compare.sh. Two processes on a loopback connection.
+// scripts/compare.sh. A sleep, and two processes on a loopback connection.
 //
 // One record in flight: each is asleep in epoll_wait until the other has sent; the one that answers
 // may write what it got to a file, and sync that. End to end: a thread sends at a rate, a process
@@ -132,6 +132,21 @@ private:
     bool as_json_;
     nlohmann::json all_;
 };
+
+// ---- sleep --------------------------------------------------------------------------------------
+
+/// How late a thread is that sleeps: each hand-over to somebody who sleeps has that in it.
+void sleep(Report& report) {
+    constexpr std::chrono::microseconds kSleepTime(250);
+    std::vector<double> times_us(20'000);
+    auto until = std::chrono::steady_clock::now();
+    for (double& time : times_us) {
+        until += kSleepTime;
+        std::this_thread::sleep_until(until);
+        time = 1e6 * seconds_since(until);
+    }
+    report.add_latencies("a sleep of 250 us, late by", times_us);
+}
 
 // ---- one record in flight -----------------------------------------------------------------------
 
@@ -351,6 +366,7 @@ int main(int count, char** arguments) {
 
     const std::string path = folder / ("floor-" + std::to_string(::getpid()));
     Report report(as_json);
+    sleep(report);
     one_in_flight(report, "there and back", Work::none, path);
     one_in_flight(report, "with a write", Work::write, path);
     one_in_flight(report, "with a write and fdatasync", Work::sync, path);
