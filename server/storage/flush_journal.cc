@@ -13,7 +13,8 @@ namespace qtool::storage {
 namespace {
 
 // A file grows by so much at once: a sync of bytes within it has no sizes and no blocks to write.
-constexpr uint64_t kGrowth = 1 * MiB;
+// Of a MiB the device takes milliseconds, and all that comes meanwhile waits.
+constexpr uint64_t kGrowth = 64 * KiB;
 // Of each file, for leave(): nobody has to wait for room to cut or move a log.
 constexpr uint64_t kReserve = 64 * KiB;
 constexpr uint64_t kSideMin = 4 * kJournalHeaderSize;
@@ -168,7 +169,7 @@ Result<port::FileRef> FlushJournal::begin_flush() {
     Side& side = current();
     const std::vector<PartitionKey> partitions = std::exchange(collected_of_, {});
     flushing_at_ = side.end;
-    Result<void> written = grow(side, side.end + collected_.size());
+    Result<void> written = grow(side, side.end + collected_.size() + reserve_);
     if (written) {
         side.holds.insert(partitions.begin(), partitions.end());
         written = write(side, collected_.view(), side.end);

@@ -101,6 +101,15 @@ struct Fixture {
                 return file.starts_with(kJournalPrefix);
             }));
     }
+    /// Partition 0 is in its first file, which cannot grow from now on.
+    void open_on_full_disk() {
+        make_partition(0);
+        open(16 * MiB);
+        add(0, "a");
+        flush();
+        disk.full_suffix = ".0.0";
+        disk.is_full = true;
+    }
 };
 
 } // namespace
@@ -396,12 +405,7 @@ TEST_CASE_FIXTURE(Fixture, "journal: a start dies at any step, and the next one 
 }
 
 TEST_CASE_FIXTURE(Fixture, "journal: on a full disk it makes do with what it has") {
-    make_partition(0);
-    open(16 * MiB);
-    add(0, "a");
-    flush();
-    disk.full_suffix = ".0.0";
-    disk.is_full = true;
+    open_on_full_disk();
     const std::string text(kJournaledFlushMax, 'x');
     while (true) {
         REQUIRE(journal->offer(text.size()) == Answer::take);
@@ -414,11 +418,25 @@ TEST_CASE_FIXTURE(Fixture, "journal: on a full disk it makes do with what it has
         REQUIRE(journal->end_flush({}));
     }
     CHECK(!journal->is_flushing());
-    CHECK(disk.bytes("/data/flush-journal.0.0").size() == 1 * MiB);
+    CHECK(disk.bytes("/data/flush-journal.0.0").size() == 128 * KiB);
     REQUIRE(journal->leave(name(0), key(0))); // room is kept for that
     add(0, text);
     CHECK(journal->is_settling()); // it goes to the other file
     flush();
+}
+
+TEST_CASE_FIXTURE(Fixture, "journal: on a full disk what leaves has room") {
+    open_on_full_disk();
+    while (true) { // to the brim
+        REQUIRE(journal->offer(1) == Answer::take);
+        add(0, "b");
+        if (!journal->begin_flush()) {
+            break;
+        }
+        REQUIRE(journal->end_flush({}));
+    }
+    CHECK(journal->leave(name(0), key(0)));
+    CHECK(!journal->holds(key(0)));
 }
 
 TEST_CASE_FIXTURE(Fixture, "journal: one that cannot be opened is tried again") {
