@@ -3,9 +3,10 @@
 
 Each round starts each broker anew on an empty folder, one at a time, for each group of rows, and the
 rounds alternate in who goes first, so that a drift of the machine falls on both. The table has the medians
-of the rounds and their ratio, above 1.00 where qbroker is better, and the figure to reach and the floor of
-the machine (what it takes when nobody does anything with the bytes, measured in the same rounds) where there are. Written as well, after each group: results.json with every report of qtool, table.md, and compare.svg, the
-ratios with their spread over the rounds. What fails is named at the end and loses only its own rows.
+of the rounds and their ratio, above 1.00 where qbroker is better, and where there are such the floor of the
+machine (what it takes when nobody does anything with the bytes, measured in the same rounds) and the figure to
+reach. Written as well, after each group: results.json with every report of qtool, table.md, and compare.svg,
+the ratios with their spread over the rounds. What fails is named at the end and loses only its own rows.
 
 How acknowledged records reach the disk is part of each comparison:
   cached   neither waits for the disk: qbroker with write.caching=true, Kafka as it comes
@@ -31,7 +32,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from scripts.comparison import floor  # noqa: E402
-from scripts.comparison.groups import GROUPS, PARTITIONS, RECORD_BYTES, Lengths  # noqa: E402
+from scripts.comparison.groups import GROUPS, PARTITIONS, RECORD_BYTES, Lengths, is_measured  # noqa: E402
 from scripts.comparison.report import draw, format_markdown, format_table, table_rows  # noqa: E402
 from scripts.comparison.systems import FSYNC, KAFKA_JVM, SYSTEMS, open_side  # noqa: E402
 from tests.harness.broker import BIN  # noqa: E402  (after the path is set)
@@ -81,42 +82,52 @@ def describe_machine():
     ]
 
 
+def nothing_told():
+    """What is known of a group, a mode and a system (or the floor) before anything was measured."""
+    return {"values": {}, "reports": {}, "errors": []}
+
+
+def guarded(errors, where, name, action):
+    """An error of a broker or of a tool goes to `errors`: the other rows still count."""
+    try:
+        action()
+    except Exception as error:
+        errors.append(f"{name}: {error}")
+        print(f"compare.sh: {where}, {name}: {error}", file=sys.stderr)
+        if not isinstance(error, (RuntimeError, OSError, subprocess.SubprocessError, EOFError)):
+            traceback.print_exc()
+
+
 def run_group(group, mode, system, lengths):
     """{values, reports: by row; errors}. Never raises but at Ctrl-C."""
-    told = {"values": {}, "reports": {}, "errors": []}
+    told = nothing_told()
+    where = f"{system}, {mode}"
 
     def put(key, value, report=None):
         told["values"][key] = value
         if report is not None:
             told["reports"][key] = report
 
-    def guarded(name, action):
-        try:
-            action()
-        except Exception as error:  # of a broker or of a tool: the other rows still count
-            told["errors"].append(f"{name}: {error}")
-            print(f"compare.sh: {system}, {mode}, {name}: {error}", file=sys.stderr)
-            if not isinstance(error, (RuntimeError, OSError, subprocess.SubprocessError, EOFError)):
-                traceback.print_exc()
-
     def steps():
         with open_side(system, mode, group.settings.get(system)) as side:
             for step in group.steps:
-                if step.modes is None or mode in step.modes:
-                    guarded(step.run.__qualname__.split(".")[0],
+                if is_measured(step, mode):
+                    guarded(told["errors"], where, step.run.__qualname__.split(".")[0],
                             lambda: step.run(side, lengths, put))  # noqa: B023  (called at once)
-    guarded("the broker", steps)
+    guarded(told["errors"], where, "the broker", steps)
     return told
 
 
 def run_floor(group, modes, lengths):
-    """{mode: told} of the same kind as run_group()'s, from one run of the program."""
-    try:
+    """{mode: what run_group() would say}, from one run of the program."""
+    told = {mode: nothing_told() for mode in modes}
+
+    def measure():
         found = floor.measure_floor(lengths.short)
-        return {mode: {"values": floor.floor_values(group, mode, found), "reports": {}, "errors": []}
-                for mode in modes}
-    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
-        return {mode: {"values": {}, "reports": {}, "errors": [str(error)]} for mode in modes}
+        for mode in modes:
+            told[mode]["values"] = floor.floor_values(group, mode, found)
+    guarded(told[modes[0]]["errors"], "floor", "the program", measure)
+    return told
 
 
 class Results:
@@ -188,7 +199,8 @@ def main():
     for program in ("qbroker", "qtool"):
         if not (BIN / program).exists():
             sys.exit(f"compare.sh: {BIN / program} is missing (scripts/build.sh release)")
-    if not floor.PROGRAM.exists():
+    has_floor = floor.PROGRAM.exists()
+    if not has_floor:
         print("compare.sh: no floor of the machine beside the figures (scripts/build.sh release floor)",
               file=sys.stderr)
     if options.only != "qbroker":
@@ -210,7 +222,7 @@ def main():
         for name in options.groups:
             group = GROUPS[name]
             modes = [mode for mode in options.modes if mode in group.modes]
-            if floor.has_floor(group) and floor.PROGRAM.exists():
+            if has_floor and floor.has_floor(group):
                 for mode, told in run_floor(group, modes, lengths).items():
                     results.add(name, mode, "floor", told)
             for mode in modes:

@@ -13,7 +13,7 @@ constexpr Duration kWakeTime = 50ms; // how soon a stop is noticed
 constexpr Duration kPollTime = 1ms;  // how often the client works while records are sent in a row
 constexpr Duration kNapMax = 250us;
 
-/// How long a sleep is at the least, so that a record may be late by as much. At 300,000/s a sleep
+/// How long a sleep is at the least, so that a record may be late by as much. At 500,000/s a sleep
 /// for each takes the rest of a core from the broker that is to be measured; records that linger in
 /// a batch anyway can do with fewer, for a twentieth of that time. Others are sent when they are
 /// due.

@@ -1,11 +1,10 @@
 """What the machine takes when nobody does anything with the bytes (tests/bench/floor.cc), as a third column."""
 import json
-import os
 import subprocess
 import tempfile
-import time
 
-from scripts.comparison.systems import SETTLE_S
+from scripts.comparison.groups import is_measured
+from scripts.comparison.systems import settle
 from tests.harness.broker import BIN
 
 PROGRAM = BIN / "floor"  # scripts/build.sh release floor
@@ -18,8 +17,7 @@ def has_floor(group):
 
 def measure_floor(seconds):
     """{name: {figure: value}}; `seconds`: of each rate."""
-    os.sync()
-    time.sleep(SETTLE_S)
+    settle()
     done = subprocess.run([PROGRAM, "--json", "--seconds", str(max(1, round(seconds))), tempfile.gettempdir()],
                           capture_output=True, text=True, timeout=FLOOR_S_MAX)
     if done.returncode != 0:
@@ -30,5 +28,5 @@ def measure_floor(seconds):
 def floor_values(group, mode, found):
     """{row: value} of the rows that have a floor in this mode."""
     return {row.key: found[name][figure] for row in group.rows
-            if mode in (row.floor or {}) and (row.modes is None or mode in row.modes)
+            if mode in (row.floor or {}) and is_measured(row, mode)
             for name, figure in [row.floor[mode]]}

@@ -40,6 +40,11 @@ class Step:
         self.modes = modes
 
 
+def is_measured(one, mode):
+    """Whether a row or step of a group is there in this of the group's modes."""
+    return one.modes is None or mode in one.modes
+
+
 class Group:
     """`modes`: which fsync modes say something. `steps`: each a Step or just its function."""
 

@@ -3,7 +3,7 @@ import math
 import statistics
 from xml.sax.saxutils import escape
 
-from scripts.comparison.groups import GROUPS
+from scripts.comparison.groups import GROUPS, is_measured
 from scripts.comparison.load import is_short
 from scripts.comparison.systems import SYSTEMS
 
@@ -23,7 +23,7 @@ def table_rows(results, modes):
     for group_name, by_mode in results.items():
         for mode in modes:
             for row in GROUPS[group_name].rows:
-                if mode in by_mode and (row.modes is None or mode in row.modes):
+                if mode in by_mode and is_measured(row, mode):
                     rows.append(table_row(group_name, mode, row, by_mode[mode]))
     return [row for row in rows if row["qbroker"] is not None or row["kafka"] is not None]
 

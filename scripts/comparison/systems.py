@@ -59,15 +59,19 @@ class Side:
         return [path for folder in folders for path in pathlib.Path(folder).glob(f"{topic}-*/*.log")]
 
 
+def settle():
+    """What the one before wrote, and the discards of what it deleted, are not to be paid by the next: the
+    faster that starts, the more of them it would."""
+    os.sync()
+    time.sleep(SETTLE_S)
+
+
 @contextlib.contextmanager
 def open_side(system, mode, settings=None):
     """A fresh broker that serves. `settings`: {option of the broker: value}."""
     options, configs = FSYNC[mode]
     settings = settings or {}
-    # What the one before wrote, and the discards of what it deleted, are not to be paid by this one: the
-    # faster it starts, the more of them it would.
-    os.sync()
-    time.sleep(SETTLE_S)
+    settle()
     if system == "qbroker":
         broker = Broker(*options, *(word for name, value in settings.items()
                                     for word in ("--set", f"{name}={value}")))

@@ -4,6 +4,7 @@
 // log is a real one on a disk in memory.
 #include "server/coordinator/runtime.h"
 #include "server/storage/log_dirs.h"
+#include "tests/unit/server/fixed_random.h"
 #include "tests/unit/server/replica/faulty_disk.h"
 #include "tests/unit/server/storage/log_fixture.h"
 
@@ -22,10 +23,6 @@ struct StepClock final : port::Clock {
     Duration passed{};
     [[nodiscard]] MonoTime mono() const override { return MonoTime(1s) + passed; }
     [[nodiscard]] WallTime wall() const override { return storage::test::wall(kNowMs); }
-};
-
-struct FixedRandom final : port::Random {
-    uint64_t next() override { return 4; }
 };
 
 // Replays into a list; each request appends one record with its body as the key and is answered.
@@ -62,7 +59,7 @@ struct Fixture {
     replica::test::FaultyDisk faulty{disk};
     uint64_t next_dir_id = 100;
     StepClock clock;
-    FixedRandom random;
+    port::test::FixedRandom random;
     metrics::CoreCounters counters;
     config::BrokerConfig config;
     std::shared_ptr<metadata::Image> image = std::make_shared<metadata::Image>();

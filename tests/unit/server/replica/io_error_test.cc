@@ -6,8 +6,8 @@
 // well and the broker was started again, everything is served.
 #include "lib/base/log.h"
 #include "server/replica/manager.h"
+#include "tests/unit/server/fixed_random.h"
 #include "tests/unit/server/replica/faulty_disk.h"
-#include "tests/unit/server/replica/fixed_random.h"
 #include "tests/unit/server/replica/step_clock.h"
 #include "tests/unit/server/storage/log_fixture.h"
 
@@ -373,7 +373,7 @@ private:
     bool has_moves_;
     std::map<int, size_t> targets_; // of moves
     StepClock clock_;
-    FixedRandom random_;
+    port::test::FixedRandom random_;
     metrics::CoreCounters counters_;
     std::vector<std::string> paths_;
     metadata::Image image_;

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "server/replica/manager.h"
+#include "tests/unit/server/fixed_random.h"
 #include "tests/unit/server/replica/faulty_disk.h"
-#include "tests/unit/server/replica/fixed_random.h"
 #include "tests/unit/server/replica/step_clock.h"
 #include "tests/unit/server/storage/log_fixture.h"
 
@@ -19,7 +19,7 @@ struct ManagerWorld {
     storage::test::MemoryDisk memory;
     FaultyDisk disk{memory};
     StepClock clock;
-    FixedRandom random;
+    port::test::FixedRandom random;
     metrics::CoreCounters counters;
     std::vector<std::string> paths = {"/data"};
     int64_t reserve_bytes = 0; // of each directory; 0: none, -1: automatic

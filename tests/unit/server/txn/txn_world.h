@@ -12,6 +12,7 @@
 #include "lib/protocol/msg/init_producer_id.h"
 #include "lib/protocol/msg/list_transactions.h"
 #include "server/txn/txn_shard.h"
+#include "tests/unit/server/fixed_random.h"
 
 #include <doctest/doctest.h>
 
@@ -25,11 +26,6 @@
 namespace qtool::txn::test {
 
 using protocol::KafkaError;
-
-class FixedRandom final : public port::Random {
-public:
-    uint64_t next() override { return 4; }
-};
 
 class TxnWorld final : public coordinator::Host {
 public:
@@ -215,7 +211,7 @@ private:
         return out;
     }
 
-    FixedRandom random_;
+    port::test::FixedRandom random_;
     std::optional<std::vector<std::byte>> body_;
 };
 

@@ -3,10 +3,10 @@
 
 #include "server/port/random.h"
 
-namespace qtool::replica::test {
+namespace qtool::port::test {
 
 struct FixedRandom final : port::Random {
     uint64_t next() override { return 4; }
 };
 
-} // namespace qtool::replica::test
+} // namespace qtool::port::test
